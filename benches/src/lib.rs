@@ -1,0 +1,1 @@
+//! Benchmarks, whose figures are ratios from one run.

@@ -1,0 +1,1 @@
+//! Files to located YAML to typed settings: expansion, merge, errors with file:line:column.

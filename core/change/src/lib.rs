@@ -1,0 +1,1 @@
+//! Entities, domain events and change identity. No I/O, no clock.

@@ -1,0 +1,1 @@
+//! Plan, a pure function from settings to a picture, and run, which keeps the picture alive.

@@ -1,0 +1,1 @@
+//! The durable log: streams, segments, group commit, cursors.
