@@ -1,0 +1,9 @@
+//! What can be wrong with a document, all of it at once.
+
+mod pipelines;
+mod schema;
+mod sections;
+mod view;
+
+pub(crate) use sections::{check, normalized};
+pub(crate) use view::View;

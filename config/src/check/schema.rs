@@ -1,0 +1,296 @@
+//! A located tree against a JSON schema, in the subset that `schemars` derives.
+//!
+//! Checking also *normalizes*: a text-typed option takes the characters of its `${…}`, a null option is dropped (its
+//! default holds) or turns an optional block on, an enum's spelling becomes the listed one. What comes out fits
+//! the schema, so that serde has nothing left to complain about.
+
+use serde_json::Value as Json;
+
+use super::view::View;
+use crate::error::Error;
+use crate::nearest::did_you_mean;
+use crate::node::{Entry, Node, Text, Value, found};
+use crate::path::Path;
+use crate::scalars::{ByteSize, Duration};
+
+/// Checks and normalizes `node`, adding to `errors`.
+pub(crate) fn check_schema(schema: &Json, node: &mut Node, path: &Path<'_>, errors: &mut Vec<Error>) {
+    check(View::root(schema), node, path, errors);
+}
+
+fn check(view: View<'_>, node: &mut Node, path: &Path<'_>, errors: &mut Vec<Error>) {
+    if view.schema.as_bool() == Some(true) {
+        return;
+    }
+    if matches!(node.value, Value::Null) {
+        if view.nullable() {
+            return;
+        }
+        if view.optional {
+            node.value = Value::Map(Vec::new());
+        }
+    }
+    if view.has_type("string") && takes_text(&view) {
+        take_characters(node);
+    }
+    if let Some(choices) = view.choices() {
+        return choice(&view, choices, node, path, errors);
+    }
+    let branches = view.branches();
+    match branches.as_slice() {
+        // An object whose schema also has branches is a flattened enum; its options are those of the chosen branch.
+        [] => typed(view, node, path, errors),
+        [only] => check(
+            View { optional: view.optional, secret: view.secret || only.secret, ..*only },
+            node,
+            path,
+            errors,
+        ),
+        _ => one_branch(&view, &branches, node, path, errors),
+    }
+}
+
+/// Whether characters that look like a number are still text here.
+fn takes_text(view: &View<'_>) -> bool {
+    !view.has_type("integer")
+        && !view.has_type("number")
+        && !view.has_type("boolean")
+        && view.text("format") != Some("duration")
+}
+
+/// A text-typed option takes the characters that `${…}` gave, whatever YAML reads in them.
+fn take_characters(node: &mut Node) {
+    if let (Text::Expanded(text), false) = (&node.text, matches!(node.value, Value::Text(_) | Value::Null)) {
+        node.value = Value::Text(text.to_string());
+    }
+}
+
+fn choice(view: &View<'_>, choices: Vec<&str>, node: &mut Node, path: &Path<'_>, errors: &mut Vec<Error>) {
+    take_characters(node);
+    let ignore_case = view.schema.get("x-ignore-case").and_then(Json::as_bool).unwrap_or(false);
+    let same =
+        |choice: &str, text: &str| choice == text || (ignore_case && choice.eq_ignore_ascii_case(text));
+    let text = node.as_text().map(str::to_owned);
+    if let Some(choice) = choices.iter().find(|choice| text.as_deref().is_some_and(|text| same(choice, text)))
+    {
+        node.value = Value::Text((*choice).to_owned());
+        return;
+    }
+    let hint = match &text {
+        Some(text) if !node.is_expanded() => did_you_mean(text, choices.iter().copied()),
+        _ => String::new(),
+    };
+    let message = format!("expected {}, found {}{hint}", view.words(), found(node, view.secret));
+    errors.push(Error::new(&node.at, path, message));
+}
+
+fn typed(view: View<'_>, node: &mut Node, path: &Path<'_>, errors: &mut Vec<Error>) {
+    let fits = match (&node.value, view.types().next()) {
+        (_, None) => true,
+        (Value::Null, _) => view.nullable(),
+        (Value::Bool(_), _) => view.has_type("boolean"),
+        (Value::Int(_), _) => view.has_type("integer") || view.has_type("number"),
+        (Value::Float(_), _) => view.has_type("number"),
+        (Value::Text(_), _) => view.has_type("string"),
+        (Value::Seq(_), _) => view.has_type("array"),
+        (Value::Map(_), _) => view.has_type("object"),
+    };
+    let wrong = match (view.text("format"), &node.value) {
+        (Some("duration"), Value::Int(0)) => None,
+        (Some("duration"), Value::Int(_)) => Some("the unit is missing".to_owned()),
+        (Some("duration"), Value::Text(text)) => text.parse::<Duration>().err(),
+        (Some("byte-size"), Value::Text(text)) => text.parse::<ByteSize>().err(),
+        (Some("byte-size"), Value::Int(number)) => {
+            u64::try_from(*number).err().map(|_| "a size cannot be negative".to_owned())
+        }
+        _ if !fits => Some(String::new()),
+        (_, Value::Int(number)) => out_of_bounds(&view, *number as f64).then(String::new),
+        (_, Value::Float(number)) => out_of_bounds(&view, *number).then(String::new),
+        _ => None,
+    };
+    if let Some(wrong) = wrong {
+        let message = mismatch(&view, node, &wrong);
+        errors.push(Error::new(&node.at, path, message));
+        return;
+    }
+    match &mut node.value {
+        Value::Seq(items) => {
+            if let Some(schema) = view.schema.get("items") {
+                let view = view.at(schema);
+                for (index, item) in items.iter_mut().enumerate() {
+                    check(view, item, &path.index(index), errors);
+                }
+            }
+        }
+        Value::Map(_) => object(&view, node, path, errors),
+        _ => {}
+    }
+}
+
+fn mismatch(view: &View<'_>, node: &Node, wrong: &str) -> String {
+    let found = found(node, view.secret);
+    let expected = view.words();
+    if wrong.is_empty() {
+        // What YAML reads in unquoted characters surprises people; say how to get text.
+        let quote = view.has_type("string")
+            && matches!(node.value, Value::Bool(_) | Value::Int(_) | Value::Float(_))
+            && !node.is_expanded();
+        let boolean = view.has_type("boolean")
+            && matches!(
+                node.as_text(),
+                Some("yes" | "Yes" | "YES" | "no" | "No" | "NO" | "on" | "On" | "off" | "Off")
+            );
+        let hint = match (quote, boolean) {
+            (true, _) => "; put it in quotes to make it text",
+            (_, true) => "; YAML 1.2 has no `yes` and `no`",
+            _ => "",
+        };
+        return format!("expected {expected}, found {found}{hint}");
+    }
+    // The scalar's own words may quote what was written.
+    let wrong = if node.is_expanded() || view.secret { "" } else { wrong };
+    match wrong.split_once("; expected") {
+        Some((wrong, _)) => format!("expected {expected}, found {found}; {wrong}"),
+        None if wrong.is_empty() || wrong.starts_with("expected") => {
+            format!("expected {expected}, found {found}")
+        }
+        None => format!("expected {expected}, found {found}; {wrong}"),
+    }
+}
+
+fn out_of_bounds(view: &View<'_>, number: f64) -> bool {
+    let bound = |keyword| view.schema.get(keyword).and_then(Json::as_f64);
+    bound("minimum").is_some_and(|least| number < least) || bound("maximum").is_some_and(|most| number > most)
+}
+
+/// A map against an object schema: unknown options, options that we lack, required ones, and each one's value.
+pub(super) fn object(view: &View<'_>, node: &mut Node, path: &Path<'_>, errors: &mut Vec<Error>) {
+    let at = node.at.clone();
+    let Value::Map(entries) = &mut node.value else { return };
+    // A block that is turned off need not be complete.
+    let off = view.optional
+        && entries.iter().any(|entry| entry.key == "enabled" && entry.value.value == Value::Bool(false));
+    let mut kept = Vec::with_capacity(entries.len());
+    for mut entry in std::mem::take(entries) {
+        if option(view, &mut entry, path, errors) {
+            kept.push(entry);
+        }
+    }
+    for name in view.names("required") {
+        if !off && kept.iter().all(|entry| entry.key != name) {
+            errors.push(Error::new(&at, path, format!("option `{name}` is required")));
+        }
+    }
+    *entries = kept;
+}
+
+/// Checks one key and its value; false if the option says nothing and its default holds.
+fn option(view: &View<'_>, entry: &mut Entry, path: &Path<'_>, errors: &mut Vec<Error>) -> bool {
+    let key = entry.key.clone();
+    let path = path.key(&key);
+    let node = &mut entry.value;
+    let known = view.property(&key).or_else(|| view.free_values());
+    if let Some(known) = known {
+        if matches!(node.value, Value::Null) && !known.nullable() && !known.optional {
+            // In a free map of texts, such as headers, an unset variable is empty text; an option keeps its default.
+            if view.property(&key).is_some() || !known.has_type("string") {
+                return false;
+            }
+            node.value = Value::Text(String::new());
+        }
+        check(known, node, &path, errors);
+        return true;
+    }
+    if view.optional && key == "enabled" {
+        if !matches!(node.value, Value::Bool(_) | Value::Null) {
+            let message = format!("expected `true` or `false`, found {}", found(node, false));
+            errors.push(Error::new(&node.at, path, message));
+        }
+        return true;
+    }
+    if view.is_open() {
+        return true;
+    }
+    let message = if view.names("x-not-supported").any(|lacking| lacking == key) {
+        "this Collector option is not supported yet".to_owned()
+    } else {
+        let known = view.properties().map(|(key, _)| key).chain(view.optional.then_some("enabled"));
+        format!("unknown option{}", did_you_mean(&key, known))
+    };
+    errors.push(Error::new(&entry.key_at, path, message));
+    true
+}
+
+/// A value that may be one of several things: an enum with data, or an untagged one.
+fn one_branch(
+    view: &View<'_>,
+    branches: &[View<'_>],
+    node: &mut Node,
+    path: &Path<'_>,
+    errors: &mut Vec<Error>,
+) {
+    if let Some((tag, names)) = tag_of(branches)
+        && matches!(node.value, Value::Map(_))
+    {
+        let given = node.get(tag).and_then(Node::as_text).map(str::to_owned);
+        match branches.iter().zip(&names).find(|(_, name)| given.as_deref() == Some(**name)) {
+            Some((branch, _)) => check(*branch, node, path, errors),
+            None => {
+                let entry = node.get(tag);
+                let hint = given.map(|given| did_you_mean(&given, names.iter().copied())).unwrap_or_default();
+                let expected = super::view::one_of(names);
+                let message = match entry {
+                    Some(value) => format!("expected {expected}, found {}{hint}", found(value, false)),
+                    None => format!("option `{tag}` is required, {expected}"),
+                };
+                let path = if entry.is_some() { path.key(tag) } else { *path };
+                errors.push(Error::new(entry.map_or(&node.at, |value| &value.at), path, message));
+            }
+        }
+        return;
+    }
+    let mut best: Option<(Vec<Error>, Node)> = None;
+    for branch in branches.iter().filter(|branch| same_shape(branch, node)) {
+        let mut tried = node.clone();
+        let mut found = Vec::new();
+        check(*branch, &mut tried, path, &mut found);
+        if best.as_ref().is_none_or(|(least, _)| found.len() < least.len()) {
+            best = Some((found, tried));
+        }
+    }
+    match best {
+        Some((found, tried)) => {
+            errors.extend(found);
+            *node = tried;
+        }
+        None => {
+            let message = format!("expected {}, found {}", view.words(), found(node, view.secret));
+            errors.push(Error::new(&node.at, path, message));
+        }
+    }
+}
+
+/// The option whose fixed text tells the branches apart, and the text of each.
+fn tag_of<'s>(branches: &[View<'s>]) -> Option<(&'s str, Vec<&'s str>)> {
+    branches.first()?.properties().find_map(|(tag, _)| {
+        let names = branches.iter().map(|branch| branch.property(tag)?.text("const"));
+        names.collect::<Option<Vec<_>>>().map(|names| (tag, names))
+    })
+}
+
+/// Whether a value is at all the kind of thing that a branch describes. Of maps, an externally tagged branch wants
+/// its own key.
+fn same_shape(branch: &View<'_>, node: &Node) -> bool {
+    if branch.choices().is_some() {
+        return node.as_text().is_some();
+    }
+    match &node.value {
+        Value::Null => branch.nullable(),
+        Value::Bool(_) => branch.has_type("boolean"),
+        Value::Int(_) => branch.has_type("integer") || branch.has_type("number"),
+        Value::Float(_) => branch.has_type("number"),
+        Value::Text(_) => branch.has_type("string"),
+        Value::Seq(_) => branch.has_type("array"),
+        Value::Map(_) => branch.has_type("object") || !branch.branches().is_empty(),
+    }
+}

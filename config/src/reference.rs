@@ -1,0 +1,119 @@
+//! Reference pages, from the schemas that also check the configuration.
+
+use std::fmt::Write;
+
+use serde_json::Value as Json;
+
+use crate::catalog::{Known, Signal};
+use crate::check::View;
+
+/// How deep sections of options may be nested.
+const MAX_DEPTH: usize = 8;
+
+/// The reference page of one component in Markdown: what it does, and a table of options for it and each of its
+/// blocks. The same component gives the same page.
+pub fn reference(known: &Known) -> String {
+    let view = View::root(known.schema.as_value());
+    let mut page = format!("# `{}` ({})\n\n", known.type_name, known.kind);
+    if let Some(description) = view.text("description") {
+        line(&mut page, format_args!("{description}\n"));
+    }
+    for (word, signals) in [("Takes", known.consumes), ("Gives", known.produces)] {
+        if !signals.is_empty() {
+            let signals: Vec<_> = signals.iter().copied().map(Signal::as_str).collect();
+            line(&mut page, format_args!("{word}: {}.\n", signals.join(", ")));
+        }
+    }
+    if !known.aliases.is_empty() {
+        let aliases: Vec<_> = known.aliases.iter().map(|alias| format!("`{alias}`")).collect();
+        line(
+            &mut page,
+            format_args!("Former names, still accepted with a warning: {}.\n", aliases.join(", ")),
+        );
+    }
+    options(&mut page, view, "", 0);
+    while page.ends_with("\n\n") {
+        page.pop();
+    }
+    page
+}
+
+/// The table of a block's options, then the tables of the blocks in it.
+fn options(page: &mut String, view: View<'_>, path: &str, depth: usize) {
+    let properties: Vec<_> = view.properties().collect();
+    if !path.is_empty() {
+        line(page, format_args!("## `{path}`\n"));
+        if let Some(description) = view.text("description") {
+            line(page, format_args!("{description}\n"));
+        }
+    }
+    if properties.is_empty() {
+        line(page, "No options.\n");
+    } else {
+        line(page, "| option | type | default | |\n|---|---|---|---|");
+        let raw = view.schema.get("properties");
+        for (name, property) in &properties {
+            // What stands beside a `$ref` is about this option, what it refers to is about its type.
+            let beside = raw.and_then(|raw| raw.get(*name)).unwrap_or(property.schema);
+            let required = view.names("required").any(|required| required == *name);
+            row(page, name, *property, beside, required);
+        }
+        page.push('\n');
+    }
+    let lacking: Vec<_> = view.names("x-not-supported").map(|name| format!("`{name}`")).collect();
+    if !lacking.is_empty() {
+        line(page, format_args!("Not supported yet: {}.\n", lacking.join(", ")));
+    }
+    if depth >= MAX_DEPTH {
+        return;
+    }
+    for (name, property) in properties {
+        let inner = if path.is_empty() { name.to_owned() } else { format!("{path}::{name}") };
+        nested(page, property, &inner, depth);
+    }
+}
+
+/// The sections for the objects inside an option: itself, its items, its values, its alternatives.
+fn nested(page: &mut String, view: View<'_>, path: &str, depth: usize) {
+    if view.schema.get("properties").is_some() {
+        options(page, view, path, depth + 1);
+    }
+    if let Some(items) = view.schema.get("items") {
+        nested(page, view.at(items), &format!("{path}[]"), depth);
+    }
+    if let Some(values) = view.free_values() {
+        nested(page, values, &format!("{path}::*"), depth);
+    }
+    for branch in view.branches() {
+        nested(page, branch, path, depth);
+    }
+}
+
+fn row(page: &mut String, name: &str, view: View<'_>, beside: &Json, required: bool) {
+    let text = |schema: &Json, keyword| schema.get(keyword).and_then(Json::as_str).map(str::to_owned);
+    let description =
+        text(beside, "description").or_else(|| text(view.schema, "description")).unwrap_or_default();
+    let default = match beside.get("default").or_else(|| view.schema.get("default")) {
+        _ if required => "required".to_owned(),
+        None | Some(Json::Null) => String::new(),
+        Some(Json::Object(block)) if block.get("enabled") == Some(&Json::Bool(false)) => "off".to_owned(),
+        Some(Json::Object(block)) if !block.is_empty() => "see below".to_owned(),
+        Some(Json::String(text)) if text.is_empty() => String::new(),
+        Some(Json::String(text)) => format!("`{text}`"),
+        Some(other) => format!("`{other}`"),
+    };
+    let mut words = view.words();
+    if view.optional {
+        words.push_str(", optional");
+    }
+    if view.secret {
+        words.push_str(", secret");
+    }
+    let cells = [format!("`{name}`"), words, default, description];
+    let cells = cells.map(|cell| cell.replace('|', "\\|").replace('\n', " "));
+    line(page, format_args!("| {} |", cells.join(" | ")));
+}
+
+fn line(page: &mut String, text: impl std::fmt::Display) {
+    writeln!(page, "{text}").expect("writing to a String does not fail");
+}

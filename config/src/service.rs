@@ -1,0 +1,117 @@
+//! The `service` section: the agent's own settings.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::scalars::Duration;
+
+/// The agent's own settings. Pipelines and extensions stand beside them in [`Settings`](crate::Settings).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Service {
+    /// What the agent tells about itself.
+    pub telemetry: Telemetry,
+    /// Mask secrets in every pipeline before its first disk or exporter, `secrets` step or not.
+    pub mask_secrets: bool,
+    /// How long a shutdown may wait for data in flight to be delivered or stored.
+    pub shutdown_timeout: Duration,
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Self {
+            telemetry: Telemetry::default(),
+            mask_secrets: true,
+            shutdown_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What the agent tells about itself.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("x-not-supported" = ["traces"]))]
+pub struct Telemetry {
+    /// Its own log, on standard error.
+    pub logs: LogsTelemetry,
+    /// Its own metrics, for Prometheus to scrape.
+    pub metrics: MetricsTelemetry,
+    /// Attributes of the resource that the agent is; null removes one that it would set by itself.
+    pub resource: BTreeMap<String, Option<String>>,
+}
+
+/// The agent's own log.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("x-not-supported" = [
+    "sampling", "output_paths", "error_output_paths", "initial_fields", "development", "disable_caller",
+    "disable_stacktrace", "disable_zap_resource", "processors"
+]))]
+pub struct LogsTelemetry {
+    /// The least severe entries to write.
+    pub level: LogLevel,
+    /// How entries are written.
+    pub encoding: LogEncoding,
+}
+
+/// How severe an entry of the agent's own log is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(extend("x-ignore-case" = true))]
+pub enum LogLevel {
+    /// Everything.
+    Debug,
+    /// What an operator may want to know.
+    #[default]
+    Info,
+    /// What will need attention.
+    Warn,
+    /// What went wrong.
+    Error,
+}
+
+/// How the agent's own log is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogEncoding {
+    /// For people.
+    #[default]
+    Console,
+    /// For machines.
+    Json,
+}
+
+/// The agent's own metrics.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("x-not-supported" = ["readers", "views"]))]
+pub struct MetricsTelemetry {
+    /// How much is measured.
+    pub level: MetricsLevel,
+    /// Where Prometheus finds them.
+    pub address: String,
+}
+
+impl Default for MetricsTelemetry {
+    fn default() -> Self {
+        Self { level: MetricsLevel::Normal, address: "localhost:8888".to_owned() }
+    }
+}
+
+/// How much the agent measures of itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(extend("x-ignore-case" = true))]
+pub enum MetricsLevel {
+    /// Nothing; the address is not opened.
+    None,
+    /// What shows that it works.
+    Basic,
+    /// What an operator needs.
+    #[default]
+    Normal,
+    /// Everything.
+    Detailed,
+}

@@ -1,0 +1,4 @@
+//! The configuration as its author meets it: inputs in, messages out.
+
+mod common;
+mod pipelines;
