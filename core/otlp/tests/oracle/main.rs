@@ -1,7 +1,9 @@
 //! This crate against the reference: `prost` and `prost-reflect`, on generated protobuf.
 
 mod admission;
+mod edits;
 mod generate;
+mod groups;
 mod reference;
 
 use proptest::prelude::*;

@@ -25,14 +25,6 @@ impl Decoded {
             Signal::Logs => Self::Logs(ExportLogsServiceRequest::decode(bytes)?),
         })
     }
-
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        match self {
-            Self::Traces(request) => request.encode_to_vec(),
-            Self::Metrics(request) => request.encode_to_vec(),
-            Self::Logs(request) => request.encode_to_vec(),
-        }
-    }
 }
 
 pub(crate) static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
