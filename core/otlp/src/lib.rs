@@ -8,6 +8,7 @@
 
 pub mod admit;
 pub mod batch;
+pub mod build;
 pub mod edit;
 pub mod path;
 pub mod schema;
