@@ -1,0 +1,121 @@
+//! The fast path: is this request tidy as it is, and how many items does it hold?
+//!
+//! Measured by the span, so it knows the common case: an attribute that is all ASCII is shorter than 128 bytes wherever it
+//! states a length, hence one test of all its bytes stands for its lengths being one byte and its text being UTF-8.
+
+use crate::schema::{Check, Message, RULES, Role};
+use crate::wire::{self, Fields};
+
+/// The number of items if `bytes` are tidy; `None` if they are malformed, untidy, too deep or hold invalid UTF-8.
+pub(super) fn tidy_items(request: &'static Message, bytes: &[u8], depth: u32) -> Option<u32> {
+    message(request, bytes, depth)
+}
+
+/// The items in one message. `depth` is how many levels may follow.
+fn message(schema: &'static Message, bytes: &[u8], depth: u32) -> Option<u32> {
+    let mut items = u32::from(schema.role.is_item());
+    let mut seen = 0;
+    let mut at = 0;
+    while at < bytes.len() {
+        let start = at;
+        let tag;
+        (tag, at) = wire::varint(bytes, at)?;
+        let number = wire::field_number(tag)? as usize;
+        let Some(rule) = schema.rules.get(number).filter(|_| number < RULES) else {
+            at = skip(bytes, start, depth)?;
+            continue;
+        };
+        if seen & rule.forbids != 0 {
+            return None;
+        }
+        seen |= rule.sets;
+        match (rule.check, tag & 7) {
+            (Check::Message(nested), 2) => {
+                let content = length_delimited(bytes, &mut at)?;
+                if nested.role == Role::KeyValue {
+                    if !plain_attribute(content) || depth < 2 {
+                        message(nested, content, depth.checked_sub(1)?)?;
+                    }
+                } else {
+                    items += message(nested, content, depth.checked_sub(1)?)?;
+                }
+            }
+            (Check::Utf8, 2) => {
+                if !is_text(length_delimited(bytes, &mut at)?) {
+                    return None;
+                }
+            }
+            (Check::Bytes, 2) => {
+                length_delimited(bytes, &mut at)?;
+            }
+            (Check::Fixed64, 1) | (Check::Fixed64s, 1) => at = forward(bytes, at, 8)?,
+            (Check::Varint | Check::Varints, 0) => (_, at) = wire::varint(bytes, at)?,
+            (Check::Fixed32, 5) => at = forward(bytes, at, 4)?,
+            (Check::Fixed64s, 2) => {
+                if length_delimited(bytes, &mut at)?.len() % 8 != 0 {
+                    return None;
+                }
+            }
+            (Check::Varints, 2) => {
+                let packed = length_delimited(bytes, &mut at)?;
+                let mut next = 0;
+                while next < packed.len() {
+                    (_, next) = wire::varint(packed, next)?;
+                }
+            }
+            (Check::Unknown, _) => at = skip(bytes, start, depth)?,
+            _ => return None,
+        }
+    }
+    Some(items)
+}
+
+#[inline]
+fn length_delimited<'a>(bytes: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
+    let (length, start) = wire::varint(bytes, *at)?;
+    let content = wire::take(bytes, start, length)?;
+    *at = start + content.len();
+    Some(content)
+}
+
+#[inline]
+fn forward(bytes: &[u8], at: usize, by: usize) -> Option<usize> {
+    let to = at + by;
+    (to <= bytes.len()).then_some(to)
+}
+
+#[cold]
+fn skip(bytes: &[u8], at: usize, depth: u32) -> Option<usize> {
+    Some(Fields::within(bytes, at..bytes.len()).try_next(depth).ok()??.end)
+}
+
+/// Whether this `KeyValue` is just an ASCII key with an ASCII string: `0a <n> key 12 <m> 0a <k> text`.
+#[inline]
+fn plain_attribute(pair: &[u8]) -> bool {
+    // With every byte below 128, every length is one byte and all text is ASCII.
+    let Some((&[0x0a, key], rest)) = pair.split_first_chunk::<2>() else { return false };
+    let Some(rest) = rest.get(usize::from(key)..) else { return false };
+    let Some((&[0x12, value, 0x0a, text], rest)) = rest.split_first_chunk::<4>() else { return false };
+    rest.len() == usize::from(text) && usize::from(value) == rest.len() + 2 && is_ascii(pair)
+}
+
+fn is_text(bytes: &[u8]) -> bool {
+    (bytes.len() <= 64 && is_ascii(bytes)) || simdutf8::basic::from_utf8(bytes).is_ok()
+}
+
+/// Like [`slice::is_ascii`], but inlined and made for a few dozen bytes.
+#[inline]
+fn is_ascii(bytes: &[u8]) -> bool {
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let mut chunks = bytes.chunks_exact(8);
+    let mut all = 0;
+    for chunk in &mut chunks {
+        if let Some(eight) = chunk.first_chunk() {
+            all |= u64::from_le_bytes(*eight);
+        }
+    }
+    if let Some(last) = bytes.last_chunk::<8>() {
+        return (all | u64::from_le_bytes(*last)) & HIGH == 0;
+    }
+    chunks.remainder().iter().fold(0, |all, byte| all | byte) < 0x80
+}

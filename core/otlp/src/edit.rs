@@ -1,0 +1,54 @@
+//! Changing a request in one walk.
+//!
+//! [`rewrite`] visits each resource, then its scopes, then their records, at the levels asked for. What is not changed
+//! is not copied one by one: runs of untouched records are copied whole, and a request in which nothing was changed is returned as the bytes
+//! it came in. A record that is changed lives at the end of the output while it is being edited, so that whatever
+//! is read from it is what was written.
+
+mod level;
+mod lists;
+mod place;
+mod record;
+mod splicer;
+mod strings;
+mod walk;
+
+use bytes::Bytes;
+
+use crate::Signal;
+
+pub use level::{Level, Levels};
+pub use record::Record;
+pub use strings::{Leaf, Rewrite};
+
+/// What becomes of a record after its edit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// It stays.
+    Yes,
+    /// It goes; a resource or scope goes with all that is below it.
+    No,
+}
+
+/// What [`rewrite`] made.
+#[derive(Clone, Debug)]
+pub struct Rewritten {
+    /// The request, tidy as before.
+    pub bytes: Bytes,
+    /// How many items it has fewer than before.
+    pub dropped_items: u32,
+    /// Whether anything is different.
+    pub changed: bool,
+}
+
+/// Lets `edit` look at and change every resource, scope and record of a tidy request at the given levels, in this
+/// order. A group whose resource or scope is missing is visited with an empty one, which comes into being
+/// if it is changed. Groups that lose all their records go too.
+pub fn rewrite(
+    signal: Signal,
+    bytes: &Bytes,
+    levels: Levels,
+    edit: &mut dyn FnMut(&mut Record<'_>) -> Keep,
+) -> Rewritten {
+    walk::rewrite(signal, bytes, levels, edit)
+}

@@ -1,0 +1,105 @@
+//! The levels at which a request can be edited.
+
+use std::ops::BitOr;
+
+use crate::Signal;
+use crate::schema::{self, Message};
+
+/// A level of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Level {
+    /// A resource.
+    Resource,
+    /// An instrumentation scope.
+    Scope,
+    /// A span.
+    Span,
+    /// A log record.
+    Log,
+    /// A metric with all its points.
+    Metric,
+}
+
+impl Level {
+    /// The level of a signal's records.
+    #[must_use]
+    pub const fn of_records(signal: Signal) -> Self {
+        match signal {
+            Signal::Traces => Self::Span,
+            Signal::Metrics => Self::Metric,
+            Signal::Logs => Self::Log,
+        }
+    }
+
+    /// The message type at this level.
+    #[must_use]
+    pub fn message(self) -> &'static Message {
+        match self {
+            Self::Resource => &schema::RESOURCE,
+            Self::Scope => &schema::INSTRUMENTATION_SCOPE,
+            Self::Span => &schema::SPAN,
+            Self::Log => &schema::LOG_RECORD,
+            Self::Metric => &schema::METRIC,
+        }
+    }
+
+    /// The number of the field with the attributes; a metric's attributes are those of its points.
+    pub(super) const fn attributes(self) -> Option<u32> {
+        match self {
+            Self::Resource => Some(1),
+            Self::Scope => Some(3),
+            Self::Span => Some(9),
+            Self::Log => Some(6),
+            Self::Metric => None,
+        }
+    }
+}
+
+/// A set of levels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Levels(u8);
+
+impl Levels {
+    /// No level.
+    pub const NONE: Self = Self(0);
+    /// Resources.
+    pub const RESOURCE: Self = Self(1);
+    /// Instrumentation scopes.
+    pub const SCOPE: Self = Self(2);
+    /// Spans.
+    pub const SPAN: Self = Self(4);
+    /// Log records.
+    pub const LOG: Self = Self(8);
+    /// Metrics.
+    pub const METRIC: Self = Self(16);
+    /// Records of any signal.
+    pub const RECORDS: Self = Self(4 | 8 | 16);
+    /// Every level.
+    pub const ALL: Self = Self(31);
+
+    /// Whether the set has this level.
+    #[must_use]
+    pub const fn contains(self, level: Level) -> bool {
+        self.0 & 1 << level as u8 != 0
+    }
+
+    /// Whether the sets have a level in common.
+    #[must_use]
+    pub const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+impl BitOr for Levels {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl From<Level> for Levels {
+    fn from(level: Level) -> Self {
+        Self(1 << level as u8)
+    }
+}

@@ -1,0 +1,113 @@
+//! Visiting every string and every bytes field of a record.
+
+use std::ops::Range;
+
+use smallvec::SmallVec;
+
+use super::splicer::Splicer;
+use crate::schema::{Field, Kind, Message, Role};
+use crate::view::key_of;
+use crate::wire::{self, Fields};
+
+/// A string or bytes field found in a record.
+#[derive(Clone, Copy, Debug)]
+pub struct Leaf<'a> {
+    /// The message it is in.
+    pub message: &'static Message,
+    /// The field it is.
+    pub field: &'static Field,
+    /// Its content; valid UTF-8 if the field is a string.
+    pub bytes: &'a [u8],
+    /// The keys of the attributes and maps around it, the outermost first. The last one is the key of this value, unless
+    /// it is a key itself.
+    pub keys: &'a [&'a [u8]],
+}
+
+/// What becomes of a leaf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rewrite {
+    /// It stays as it is.
+    Keep,
+    /// It becomes this. In a string, what is not UTF-8 is replaced by U+FFFD.
+    Replace(Vec<u8>),
+}
+
+impl<'a> Leaf<'a> {
+    /// The key under which this value stands, if it stands in an attribute or a map.
+    #[must_use]
+    pub fn key(&self) -> Option<&'a [u8]> {
+        self.keys.last().copied().filter(|_| !self.is_key())
+    }
+
+    /// Whether it is the key of an attribute or a map entry.
+    #[must_use]
+    pub fn is_key(&self) -> bool {
+        self.message.role == Role::KeyValue
+    }
+
+    /// Whether it may hold any bytes.
+    #[must_use]
+    pub fn is_bytes(&self) -> bool {
+        !matches!(self.field.kind, Kind::String)
+    }
+
+    /// Whether it is a trace or span id.
+    #[must_use]
+    pub fn is_id(&self) -> bool {
+        matches!(self.field.kind, Kind::HexId)
+    }
+}
+
+pub(super) fn rewrite(
+    splicer: &mut Splicer,
+    source: &[u8],
+    schema: &'static Message,
+    edit: &mut dyn FnMut(Leaf<'_>) -> Rewrite,
+) {
+    message(splicer, source, 0..source.len(), schema, &mut SmallVec::new(), edit);
+}
+
+fn message<'a>(
+    splicer: &mut Splicer,
+    source: &'a [u8],
+    region: Range<usize>,
+    schema: &'static Message,
+    keys: &mut SmallVec<[&'a [u8]; 8]>,
+    edit: &mut dyn FnMut(Leaf<'_>) -> Rewrite,
+) {
+    for found in Fields::within(source, region.clone()) {
+        let Some(field) = schema.field(found.number) else { continue };
+        let Some(bytes) = found.len_bytes() else { continue };
+        match field.kind {
+            Kind::Message(nested) => {
+                splicer.open(found.number, found.start, found.value);
+                let in_pair = schema.role == Role::KeyValue;
+                if in_pair {
+                    keys.push(key_of(&source[region.clone()]));
+                }
+                message(splicer, source, found.value_range(), nested, keys, edit);
+                if in_pair {
+                    keys.pop();
+                }
+                splicer.close(source, found.end);
+            }
+            Kind::String | Kind::Bytes | Kind::HexId => {
+                if let Rewrite::Replace(new) = edit(Leaf { message: schema, field, bytes, keys }) {
+                    let new = if matches!(field.kind, Kind::String) { valid_text(new) } else { new };
+                    splicer.replace(source, found.start, found.end, |out| {
+                        wire::put_len(out, found.number, &new)
+                    });
+                }
+            }
+            // Packed numbers.
+            _ => {}
+        }
+    }
+}
+
+fn valid_text(bytes: Vec<u8>) -> Vec<u8> {
+    match String::from_utf8(bytes) {
+        Ok(text) => text.into_bytes(),
+        Err(broken) => String::from_utf8_lossy(broken.as_bytes()).into_owned().into_bytes(),
+    }
+}

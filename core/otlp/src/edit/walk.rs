@@ -1,0 +1,196 @@
+//! The walk through a request.
+
+use bytes::Bytes;
+
+use super::record::{Outcome, Place, Spot};
+use super::splicer::Splicer;
+use super::{Keep, Level, Levels, Record, Rewritten};
+use crate::schema::Kind;
+use crate::wire::{Field, Fields};
+use crate::{Signal, batch};
+
+pub(super) fn rewrite(
+    signal: Signal,
+    bytes: &Bytes,
+    levels: Levels,
+    edit: &mut dyn FnMut(&mut Record<'_>) -> Keep,
+) -> Rewritten {
+    let mut walk = Walk {
+        signal,
+        record_level: Level::of_records(signal),
+        levels,
+        source: bytes,
+        output: Splicer::default(),
+        scratch: Splicer::default(),
+        dropped_items: 0,
+        edit,
+    };
+    for group in Fields::new(bytes).filter(|field| field.number == 1) {
+        walk.resource_group(&group);
+    }
+    let changed = walk.output.finish(bytes);
+    let dropped_items = walk.dropped_items;
+    let bytes = if changed { walk.output.out.into() } else { bytes.clone() };
+    Rewritten { bytes, dropped_items, changed }
+}
+
+struct Walk<'a> {
+    signal: Signal,
+    record_level: Level,
+    levels: Levels,
+    source: &'a [u8],
+    output: Splicer,
+    scratch: Splicer,
+    dropped_items: u32,
+    edit: &'a mut dyn FnMut(&mut Record<'_>) -> Keep,
+}
+
+/// What happened to the members of a group.
+#[derive(Default)]
+struct Members {
+    kept: bool,
+    dropped: bool,
+}
+
+impl Members {
+    fn add(&mut self, kept: bool) {
+        self.kept |= kept;
+        self.dropped |= !kept;
+    }
+
+    fn stay(&self) -> bool {
+        self.kept || !self.dropped
+    }
+}
+
+impl Walk<'_> {
+    fn resource_group(&mut self, group: &Field<'_>) {
+        self.output.open(1, group.start, group.value);
+        if self.in_resource_group(group) {
+            self.output.close(self.source, group.end);
+        } else {
+            self.output.discard(self.source, group.end);
+        }
+    }
+
+    /// Whether the group stays.
+    fn in_resource_group(&mut self, group: &Field<'_>) -> bool {
+        let mut resource = None;
+        let mut scopes = Members::default();
+        let below = self.levels.intersects(Levels::SCOPE | self.record_level.into());
+        for field in Fields::within(self.source, group.value_range()) {
+            if field.number > 2 || field.len_bytes().is_none() {
+                continue;
+            }
+            let place = match resource {
+                Some(place) => place,
+                None => match self.leading(Level::Resource, &field, Place::NOWHERE) {
+                    Some(place) => place,
+                    None => return self.drop_all(group, 1),
+                },
+            };
+            resource = Some(place);
+            if !below {
+                return true;
+            }
+            if field.number == 2 {
+                self.output.open(2, field.start, field.value);
+                let stays = self.in_scope_group(&field, place);
+                scopes.add(stays);
+                if stays {
+                    self.output.close(self.source, field.end);
+                } else {
+                    self.output.discard(self.source, field.end);
+                }
+            }
+        }
+        if resource.is_none() && self.absent(Level::Resource, group.end, Place::NOWHERE).is_none() {
+            return self.drop_all(group, 1);
+        }
+        scopes.stay()
+    }
+
+    /// Whether the group stays.
+    fn in_scope_group(&mut self, group: &Field<'_>, resource: Place) -> bool {
+        let mut scope = None;
+        let mut records = Members::default();
+        for field in Fields::within(self.source, group.value_range()) {
+            if field.number > 2 || field.len_bytes().is_none() {
+                continue;
+            }
+            let place = match scope {
+                Some(place) => place,
+                None => match self.leading(Level::Scope, &field, resource) {
+                    Some(place) => place,
+                    None => return self.drop_all(group, 2),
+                },
+            };
+            scope = Some(place);
+            if !self.levels.contains(self.record_level) {
+                return true;
+            }
+            if field.number == 2 {
+                let spot = Spot { number: 2, field: field.start..field.end, content: field.value_range() };
+                records.add(self.visit(self.record_level, spot, resource, place).is_some());
+            }
+        }
+        if scope.is_none() && self.absent(Level::Scope, group.end, resource).is_none() {
+            return self.drop_all(group, 2);
+        }
+        records.stay()
+    }
+
+    /// Visits the resource or scope, given the first member of its group: it is that, or it is absent.
+    fn leading(&mut self, level: Level, first: &Field<'_>, resource: Place) -> Option<Place> {
+        if first.number != 1 {
+            return self.absent(level, first.start, resource);
+        }
+        let spot = Spot { number: 1, field: first.start..first.end, content: first.value_range() };
+        self.visit(level, spot, resource, Place::NOWHERE)
+    }
+
+    fn absent(&mut self, level: Level, at: usize, resource: Place) -> Option<Place> {
+        self.visit(level, Spot { number: 1, field: at..at, content: at..at }, resource, Place::NOWHERE)
+    }
+
+    /// Lets the caller edit one record. `None` if it is to go.
+    fn visit(&mut self, level: Level, spot: Spot, resource: Place, scope: Place) -> Option<Place> {
+        if !self.levels.contains(level) {
+            return Some(Place::Source(spot.content.start, spot.content.end));
+        }
+        let content = spot.content.clone();
+        let mut record =
+            Record::new(level, self.source, spot, &mut self.output, &mut self.scratch, resource, scope);
+        let keep = (self.edit)(&mut record);
+        match record.settle(keep) {
+            Outcome::Unchanged(place) => Some(place),
+            Outcome::Changed(place) => {
+                if level == Level::Metric {
+                    let points = |bytes| batch::items(level.message(), bytes);
+                    let before = points(&self.source[content]);
+                    self.dropped_items +=
+                        before.saturating_sub(points(place.of(self.source, &self.output.out)));
+                }
+                Some(place)
+            }
+            Outcome::Dropped => {
+                let leads = matches!(level, Level::Resource | Level::Scope);
+                self.dropped_items +=
+                    if leads { 0 } else { batch::items(level.message(), &self.source[content]) };
+                None
+            }
+        }
+    }
+
+    /// Counts what goes with a whole group: a resource's (`depth` 1) or a scope's (`depth` 2).
+    fn drop_all(&mut self, group: &Field<'_>, depth: u32) -> bool {
+        let mut schema = self.signal.request();
+        for number in (1..).take(depth as usize) {
+            if let Some(Kind::Message(member)) = schema.field(number).map(|field| field.kind) {
+                schema = member;
+            }
+        }
+        self.dropped_items += batch::items(schema, &self.source[group.value_range()]);
+        false
+    }
+}

@@ -1,0 +1,24 @@
+//! Borrowed views over tidy bytes. Nothing is decoded before it is asked for, nothing is allocated.
+//!
+//! Every view is the bytes of one message with accessors named like its fields. A field that is absent reads as its
+//! default, as protobuf has it.
+
+mod attributes;
+mod logs;
+mod message;
+mod metrics;
+mod request;
+mod traces;
+mod value;
+
+pub(crate) use attributes::key_of;
+pub use attributes::{Attributes, KeyValue};
+pub use logs::LogRecord;
+pub use message::{Doubles, Fixed64s, Messages, Strings, Varints, View};
+pub use metrics::{
+    Buckets, Data, Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram,
+    HistogramDataPoint, Metric, Number, NumberDataPoint, Sum, Summary, SummaryDataPoint, ValueAtQuantile,
+};
+pub use request::{EntityRef, Record, Request, Resource, ResourceGroup, Scope, ScopeGroup};
+pub use traces::{Event, Link, Span, Status};
+pub use value::{AnyValue, Array};

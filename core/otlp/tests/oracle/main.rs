@@ -1,0 +1,20 @@
+//! This crate against the reference: `prost` and `prost-reflect`, on generated protobuf.
+
+mod admission;
+mod edits;
+mod generate;
+mod groups;
+mod reference;
+
+use proptest::prelude::*;
+use throughline_otlp::Signal;
+
+/// Any signal.
+fn signals() -> impl Strategy<Value = Signal> {
+    prop::sample::select(&Signal::ALL[..])
+}
+
+/// What [`generate`] makes requests of.
+fn entropy() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..1500)
+}
