@@ -184,14 +184,12 @@ impl Builder<'_> {
                 }
                 None => *key = Some((text.to_owned(), node.at)),
                 Some((name, at)) if name == "<<" => merges.push((node, at)),
-                Some((name, at)) => match entries.iter().find(|entry| entry.key == name) {
-                    Some(first) => {
-                        let message =
-                            format!("key `{name}` is given twice; it first stands at {}", first.key_at);
-                        self.errors.push(Error::new(&at, "", message));
-                    }
-                    None => entries.push(Entry { key: name, key_at: at, value: node }),
-                },
+                // A value that is not written stands where its key does.
+                Some((name, at)) if node.value == Value::Null && text.is_empty() => {
+                    let node = Node::new(Value::Null, &at);
+                    entry(entries, &mut self.errors, name, at, node);
+                }
+                Some((name, at)) => entry(entries, &mut self.errors, name, at, node),
             },
         }
         Ok(())
@@ -214,6 +212,17 @@ impl Builder<'_> {
 
     fn place(&self, mark: &Marker) -> Location {
         Location::new(self.origin, small(mark.line()), small(mark.col() + 1))
+    }
+}
+
+/// Adds an entry, or complains that its key is there already.
+fn entry(entries: &mut Vec<Entry>, errors: &mut Vec<Error>, key: String, key_at: Location, value: Node) {
+    match entries.iter().find(|entry| entry.key == key) {
+        Some(first) => {
+            let message = format!("key `{key}` is given twice; it first stands at {}", first.key_at);
+            errors.push(Error::new(&key_at, "", message));
+        }
+        None => entries.push(Entry { key, key_at, value }),
     }
 }
 

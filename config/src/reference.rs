@@ -85,7 +85,13 @@ fn nested(page: &mut String, view: View<'_>, path: &str, depth: usize) {
         nested(page, values, &format!("{path}::*"), depth);
     }
     for branch in view.branches() {
-        nested(page, branch, path, depth);
+        // Alternatives that a fixed option tells apart are told apart by it here too.
+        let tag =
+            branch.properties().find_map(|(tag, value)| Some(format!("{tag}: {}", value.text("const")?)));
+        match tag {
+            Some(tag) => nested(page, branch, &format!("{path} ({tag})"), depth),
+            None => nested(page, branch, path, depth),
+        }
     }
 }
 
@@ -111,7 +117,8 @@ fn row(page: &mut String, name: &str, view: View<'_>, beside: &Json, required: b
     }
     let cells = [format!("`{name}`"), words, default, description];
     let cells = cells.map(|cell| cell.replace('|', "\\|").replace('\n', " "));
-    line(page, format_args!("| {} |", cells.join(" | ")));
+    let cells = cells.map(|cell| if cell.is_empty() { "|".to_owned() } else { format!("| {cell}") });
+    line(page, format_args!("{} |", cells.join(" ")));
 }
 
 fn line(page: &mut String, text: impl std::fmt::Display) {

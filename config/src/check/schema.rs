@@ -65,6 +65,9 @@ fn take_characters(node: &mut Node) {
     }
 }
 
+/// What YAML reads in unquoted characters surprises people; says how to get text.
+const QUOTE: &str = "; put it in quotes to make it text";
+
 fn choice(view: &View<'_>, choices: Vec<&str>, node: &mut Node, path: &Path<'_>, errors: &mut Vec<Error>) {
     take_characters(node);
     let ignore_case = view.schema.get("x-ignore-case").and_then(Json::as_bool).unwrap_or(false);
@@ -78,6 +81,7 @@ fn choice(view: &View<'_>, choices: Vec<&str>, node: &mut Node, path: &Path<'_>,
     }
     let hint = match &text {
         Some(text) if !node.is_expanded() => did_you_mean(text, choices.iter().copied()),
+        None if choices.contains(&node.to_json().to_string().as_str()) => QUOTE.to_owned(),
         _ => String::new(),
     };
     let message = format!("expected {}, found {}{hint}", view.words(), found(node, view.secret));
@@ -131,7 +135,6 @@ fn mismatch(view: &View<'_>, node: &Node, wrong: &str) -> String {
     let found = found(node, view.secret);
     let expected = view.words();
     if wrong.is_empty() {
-        // What YAML reads in unquoted characters surprises people; say how to get text.
         let quote = view.has_type("string")
             && matches!(node.value, Value::Bool(_) | Value::Int(_) | Value::Float(_))
             && !node.is_expanded();
@@ -141,7 +144,7 @@ fn mismatch(view: &View<'_>, node: &Node, wrong: &str) -> String {
                 Some("yes" | "Yes" | "YES" | "no" | "No" | "NO" | "on" | "On" | "off" | "Off")
             );
         let hint = match (quote, boolean) {
-            (true, _) => "; put it in quotes to make it text",
+            (true, _) => QUOTE,
             (_, true) => "; YAML 1.2 has no `yes` and `no`",
             _ => "",
         };
@@ -159,8 +162,8 @@ fn mismatch(view: &View<'_>, node: &Node, wrong: &str) -> String {
 }
 
 fn out_of_bounds(view: &View<'_>, number: f64) -> bool {
-    let bound = |keyword| view.schema.get(keyword).and_then(Json::as_f64);
-    bound("minimum").is_some_and(|least| number < least) || bound("maximum").is_some_and(|most| number > most)
+    let (least, most) = view.limits();
+    least.is_some_and(|least| number < least) || most.is_some_and(|most| number > most)
 }
 
 /// A map against an object schema: unknown options, options that we lack, required ones, and each one's value.
