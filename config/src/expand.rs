@@ -19,7 +19,7 @@ use crate::set::place;
 /// How many references one value may contain, counting those that came out of others.
 const MAX_REFERENCES: u32 = 100;
 
-/// How deep an expanded tree may be; a file may refer to itself.
+/// How deep an expanded tree may be: a file may refer to itself, and a key path stands for several levels.
 const MAX_DEPTH: usize = 128;
 
 /// Expands all values of `root`; keys are never expanded.
@@ -51,7 +51,7 @@ impl Expander<'_> {
     /// `budget` is what is left of [`MAX_REFERENCES`] if the node came out of a reference.
     fn node(&mut self, node: &mut Node, path: &Path<'_>, depth: usize, mut budget: Option<&mut u32>) {
         if depth > MAX_DEPTH {
-            self.fail(&node.at, path, "expands to more levels than a configuration may have");
+            self.fail(&node.at, path, &format!("nested more than {MAX_DEPTH} levels deep"));
             node.value = Value::Null;
             return;
         }

@@ -84,7 +84,7 @@ fn choice(view: &View<'_>, choices: Vec<&str>, node: &mut Node, path: &Path<'_>,
         None if choices.contains(&node.to_json().to_string().as_str()) => QUOTE.to_owned(),
         _ => String::new(),
     };
-    let message = format!("expected {}, found {}{hint}", view.words(), found(node, view.secret));
+    let message = format!("expected {}, found {}{hint}", view.words(), found(node, view.hides()));
     errors.push(Error::new(&node.at, path, message));
 }
 
@@ -132,7 +132,7 @@ fn typed(view: View<'_>, node: &mut Node, path: &Path<'_>, errors: &mut Vec<Erro
 }
 
 fn mismatch(view: &View<'_>, node: &Node, wrong: &str) -> String {
-    let found = found(node, view.secret);
+    let found = found(node, view.hides());
     let expected = view.words();
     if wrong.is_empty() {
         let quote = view.has_type("string")
@@ -151,7 +151,7 @@ fn mismatch(view: &View<'_>, node: &Node, wrong: &str) -> String {
         return format!("expected {expected}, found {found}{hint}");
     }
     // The scalar's own words may quote what was written.
-    let wrong = if node.is_expanded() || view.secret { "" } else { wrong };
+    let wrong = if node.is_expanded() || view.hides() { "" } else { wrong };
     match wrong.split_once("; expected") {
         Some((wrong, _)) => format!("expected {expected}, found {found}; {wrong}"),
         None if wrong.is_empty() || wrong.starts_with("expected") => {
@@ -195,11 +195,15 @@ fn option(view: &View<'_>, entry: &mut Entry, path: &Path<'_>, errors: &mut Vec<
     let known = view.property(&key).or_else(|| view.free_values());
     if let Some(known) = known {
         if matches!(node.value, Value::Null) && !known.nullable() && !known.optional {
-            // In a free map of texts, such as headers, an unset variable is empty text; an option keeps its default.
-            if view.property(&key).is_some() || !known.has_type("string") {
+            // An option keeps its default. A free map has none: there, nothing is empty text or an empty block.
+            let free = view.property(&key).is_none();
+            if free && known.has_type("string") {
+                node.value = Value::Text(String::new());
+            } else if free && known.has_type("object") {
+                node.value = Value::Map(Vec::new());
+            } else {
                 return false;
             }
-            node.value = Value::Text(String::new());
         }
         check(known, node, &path, errors);
         return true;
@@ -267,7 +271,7 @@ fn one_branch(
             *node = tried;
         }
         None => {
-            let message = format!("expected {}, found {}", view.words(), found(node, view.secret));
+            let message = format!("expected {}, found {}", view.words(), found(node, view.hides()));
             errors.push(Error::new(&node.at, path, message));
         }
     }

@@ -48,6 +48,15 @@ impl<'s> View<'s> {
         view
     }
 
+    /// Whether what stands here is or may hold a secret, so that no message may repeat it.
+    pub(crate) fn hides(&self) -> bool {
+        let items = self.schema.get("items").map(|schema| self.at(schema));
+        self.secret
+            || self.free_values().into_iter().chain(items).any(|view| view.secret)
+            || self.properties().any(|(_, view)| view.secret)
+            || self.branches().iter().any(View::hides)
+    }
+
     pub(crate) fn text(&self, keyword: &str) -> Option<&'s str> {
         self.schema.get(keyword).and_then(Json::as_str)
     }

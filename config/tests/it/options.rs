@@ -130,6 +130,21 @@ fn each_kind_of_mistake_has_its_message() {
 }
 
 #[test]
+fn a_mistake_in_the_form_of_a_secret_does_not_show_it() {
+    for settings in [
+        "headers: hunter2",
+        "headers: {x: [hunter2]}",
+        "token: [hunter2]",
+        "auth: hunter2",
+        "auth: {token: hunter2}",
+        "tokne: hunter2",
+    ] {
+        let message = exporter_errors(settings);
+        assert!(!message.is_empty() && !message.contains("hunter2"), "{settings}: {message}");
+    }
+}
+
+#[test]
 fn a_required_option_is_missed_at_its_block() {
     let text = "receivers: {webhook_event: {}}\nexporters: {otlp_grpc: }\n\
                 service: {pipelines: {logs: {receivers: [webhook_event], exporters: [otlp_grpc]}}}\n";
@@ -170,7 +185,7 @@ a.yaml:6:3: processors::tail_sampling: `tail_sampling` is a Collector processor 
 a.yaml:9:5: exporters::otlp_grpc::endpont: unknown option; did you mean `endpoint`?
 a.yaml:10:14: exporters::otlp_grpc::timeout: expected a duration such as `300ms` or `1h30m`, found text `soon`
 a.yaml:12:17: exporters::otlp_grpc::tls::insecure: expected `true` or `false`, found the number `1`
-a.yaml:13:14: exporters::otlp_grpc::headers: expected a map, found text `nope`
+a.yaml:13:14: exporters::otlp_grpc::headers: expected a map, found text (not shown)
 a.yaml:14:1: extentions: unknown section; did you mean `extensions`?
 a.yaml:16:3: service::mask_secret: unknown option; did you mean `mask_secrets`?
 a.yaml:17:29: service::telemetry::logs::level: expected `debug`, `info`, `warn` or `error`, found text `LOUD`

@@ -79,6 +79,8 @@ fn a_reference_page_has_a_table_for_each_block() {
         "Not supported yet: `balancer_name`, `keepalive`.",
         "## `tls`",
         "| `min_version` | `1.2` or `1.3` | `1.2` | The oldest version to speak. |",
+        "## `auth (type: bearer)`",
+        "| `token` | text, secret | required | |",
         "## `sending_queue`",
         "| `queue_size` | a whole number from 0 to 4294967295 | `1000` | How many requests it holds. |",
     ] {

@@ -21,7 +21,7 @@ fn what_is_not_one_plain_document_is_refused_with_its_place() {
         ("[a]\n", "a.yaml:1:1: expected a map of sections, found a list"),
         ("hello\n", "a.yaml:1:1: expected a map of sections, found text (not shown)"),
         ("a: !mine x\n", "a.yaml:1:4: the YAML tag `!mine` is not supported"),
-        ("a: !!int x\n", "a.yaml:1:4: `x` is not of type `!!int`"),
+        ("a: !!int x\n", "a.yaml:1:4: the value is not of type `!!int`"),
         ("? [a]\n: 1\n", "a.yaml:1:3: a key must be text, not a list or a map"),
         ("a: &a [*a]\n", "a.yaml:1:8: this alias stands inside the value it names"),
         ("<<: 1\n", "a.yaml:1:1: `<<` takes a map or a list of maps"),
@@ -52,6 +52,11 @@ fn size_and_depth_are_bounded() {
     }
     assert!(refused(laughs).ends_with("aliases expand to too large a configuration"));
     assert!(refused(format!("a: {}\n", "x".repeat(5 << 20))).contains("larger than"));
+    let path =
+        (0..64).map(|depth| format!("{}a::b::c::d::e::f::g::h:\n", " ".repeat(depth))).collect::<String>();
+    assert!(refused(path).ends_with("nested more than 128 levels deep"));
+    let wide = (0..10_001).fold(String::new(), |text, key| text + &format!("k{key}: 1\n"));
+    assert_eq!(refused(wide), "a.yaml:1:1: a map of more than 10000 keys");
 }
 
 #[test]
