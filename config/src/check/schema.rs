@@ -6,6 +6,7 @@
 
 use serde_json::Value as Json;
 
+use super::branches::one_branch;
 use super::view::View;
 use crate::error::Error;
 use crate::nearest::did_you_mean;
@@ -18,7 +19,7 @@ pub(crate) fn check_schema(schema: &Json, node: &mut Node, path: &Path<'_>, erro
     check(View::root(schema), node, path, errors);
 }
 
-fn check(view: View<'_>, node: &mut Node, path: &Path<'_>, errors: &mut Vec<Error>) {
+pub(super) fn check(view: View<'_>, node: &mut Node, path: &Path<'_>, errors: &mut Vec<Error>) {
     if view.schema.as_bool() == Some(true) {
         return;
     }
@@ -167,7 +168,7 @@ fn out_of_bounds(view: &View<'_>, number: f64) -> bool {
 }
 
 /// A map against an object schema: unknown options, options that we lack, required ones, and each one's value.
-pub(super) fn object(view: &View<'_>, node: &mut Node, path: &Path<'_>, errors: &mut Vec<Error>) {
+fn object(view: &View<'_>, node: &mut Node, path: &Path<'_>, errors: &mut Vec<Error>) {
     let at = node.at.clone();
     let Value::Map(entries) = &mut node.value else { return };
     // A block that is turned off need not be complete.
@@ -226,78 +227,4 @@ fn option(view: &View<'_>, entry: &mut Entry, path: &Path<'_>, errors: &mut Vec<
     };
     errors.push(Error::new(&entry.key_at, path, message));
     true
-}
-
-/// A value that may be one of several things: an enum with data, or an untagged one.
-fn one_branch(
-    view: &View<'_>,
-    branches: &[View<'_>],
-    node: &mut Node,
-    path: &Path<'_>,
-    errors: &mut Vec<Error>,
-) {
-    if let Some((tag, names)) = tag_of(branches)
-        && matches!(node.value, Value::Map(_))
-    {
-        let given = node.get(tag).and_then(Node::as_text).map(str::to_owned);
-        match branches.iter().zip(&names).find(|(_, name)| given.as_deref() == Some(**name)) {
-            Some((branch, _)) => check(*branch, node, path, errors),
-            None => {
-                let entry = node.get(tag);
-                let hint = given.map(|given| did_you_mean(&given, names.iter().copied())).unwrap_or_default();
-                let expected = super::view::one_of(names);
-                let message = match entry {
-                    Some(value) => format!("expected {expected}, found {}{hint}", found(value, false)),
-                    None => format!("option `{tag}` is required, {expected}"),
-                };
-                let path = if entry.is_some() { path.key(tag) } else { *path };
-                errors.push(Error::new(entry.map_or(&node.at, |value| &value.at), path, message));
-            }
-        }
-        return;
-    }
-    let mut best: Option<(Vec<Error>, Node)> = None;
-    for branch in branches.iter().filter(|branch| same_shape(branch, node)) {
-        let mut tried = node.clone();
-        let mut found = Vec::new();
-        check(*branch, &mut tried, path, &mut found);
-        if best.as_ref().is_none_or(|(least, _)| found.len() < least.len()) {
-            best = Some((found, tried));
-        }
-    }
-    match best {
-        Some((found, tried)) => {
-            errors.extend(found);
-            *node = tried;
-        }
-        None => {
-            let message = format!("expected {}, found {}", view.words(), found(node, view.hides()));
-            errors.push(Error::new(&node.at, path, message));
-        }
-    }
-}
-
-/// The option whose fixed text tells the branches apart, and the text of each.
-fn tag_of<'s>(branches: &[View<'s>]) -> Option<(&'s str, Vec<&'s str>)> {
-    branches.first()?.properties().find_map(|(tag, _)| {
-        let names = branches.iter().map(|branch| branch.property(tag)?.text("const"));
-        names.collect::<Option<Vec<_>>>().map(|names| (tag, names))
-    })
-}
-
-/// Whether a value is at all the kind of thing that a branch describes. Of maps, an externally tagged branch wants
-/// its own key.
-fn same_shape(branch: &View<'_>, node: &Node) -> bool {
-    if branch.choices().is_some() {
-        return node.as_text().is_some();
-    }
-    match &node.value {
-        Value::Null => branch.nullable(),
-        Value::Bool(_) => branch.has_type("boolean"),
-        Value::Int(_) => branch.has_type("integer") || branch.has_type("number"),
-        Value::Float(_) => branch.has_type("number"),
-        Value::Text(_) => branch.has_type("string"),
-        Value::Seq(_) => branch.has_type("array"),
-        Value::Map(_) => branch.has_type("object") || !branch.branches().is_empty(),
-    }
 }

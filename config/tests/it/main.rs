@@ -8,4 +8,5 @@ mod options;
 mod pipelines;
 mod printing;
 mod scalars;
+mod schemas;
 mod yaml;

@@ -88,3 +88,17 @@ fn a_reference_page_has_a_table_for_each_block() {
     }
     assert_eq!(page, reference(known), "the same page each time");
 }
+
+#[test]
+fn the_printed_configuration_checks_out_as_the_same_settings() {
+    let text = with_exporter(
+        "endpoint: \"${env:PORT}\"\nport: ${env:PORT}\ncompression: ${env:CODEC}\ntls:\nheaders: {x: $${y}}\n\
+         auth: {type: bearer, token: \"a#: b\"}\nsending_queue: {enabled: false}\nwhen: [a, b]\nratio: 1",
+    );
+    let world = yaml(&text).var("PORT", "0123").var("CODEC", "zstd");
+    let once = world.load(&[]).expect("well-formed").print(&catalog(), Mode::Unredacted, Format::Yaml);
+    let again = yaml(&once).load(&[]).expect("well-formed");
+    assert_eq!(again.print(&catalog(), Mode::Unredacted, Format::Yaml), once);
+    assert_eq!(exporter(&yaml(&once)), exporter(&world));
+    assert_eq!(exporter(&world).headers["x"].expose(), "${y}");
+}
