@@ -109,6 +109,18 @@ fn a_file_that_refers_to_itself_comes_to_an_end() {
 }
 
 #[test]
+fn all_references_together_are_bounded() {
+    let world = World::default()
+        .file("big", "x".repeat(4 << 20))
+        .file("a.yaml", "v: [".to_owned() + &"\"${file:big}\",".repeat(5) + "]");
+    let errors = world.load(&[]).expect_err("too much");
+    assert_eq!(
+        errors.to_string(),
+        "a.yaml:1:62: v[4]: all references together bring in more than 16777216 bytes"
+    );
+}
+
+#[test]
 fn a_value_may_hold_a_hundred_references_but_no_more() {
     let hundred = "${HOST}".repeat(100);
     assert!(expand(&hundred).starts_with("\"example.orgexample.org"));

@@ -92,7 +92,7 @@ fn a_reference_page_has_a_table_for_each_block() {
 #[test]
 fn the_printed_configuration_checks_out_as_the_same_settings() {
     let text = with_exporter(
-        "endpoint: \"${env:PORT}\"\nport: ${env:PORT}\ncompression: ${env:CODEC}\ntls:\nheaders: {x: $${y}}\n\
+        "endpoint: \"${env:PORT}\"\nport: ${env:PORT}\ncompression: ${env:CODEC}\ntls:\nheaders: {x: \"$${y}\"}\n\
          auth: {type: bearer, token: \"a#: b\"}\nsending_queue: {enabled: false}\nwhen: [a, b]\nratio: 1",
     );
     let world = yaml(&text).var("PORT", "0123").var("CODEC", "zstd");
