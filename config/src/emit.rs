@@ -40,7 +40,16 @@ fn block(node: &Node, depth: usize, out: &mut String) {
             for item in items {
                 indent(depth, out);
                 out.push('-');
-                block(item, depth + 1, out);
+                let mut inner = String::new();
+                block(item, depth + 1, &mut inner);
+                // The first key of a map in a list stands on the line of its dash.
+                match inner.strip_prefix('\n') {
+                    Some(lines) => {
+                        out.push(' ');
+                        out.push_str(lines.trim_start_matches(' '));
+                    }
+                    None => out.push_str(&inner),
+                }
             }
         }
         _ => {
@@ -95,13 +104,9 @@ fn quoted(text: &str, out: &mut String) {
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
             c if c.is_ascii() && !c.is_ascii_control() => out.push(c),
-            c if c.is_alphanumeric() => out.push(c),
-            c => {
-                let mut units = [0; 2];
-                for unit in c.encode_utf16(&mut units) {
-                    push(out, format_args!("\\u{unit:04x}"));
-                }
-            }
+            // Beyond the first plane YAML's escape is not JSON's, and all that is there may stand as it is.
+            c if c.is_alphanumeric() || u32::from(c) > 0xffff => out.push(c),
+            c => push(out, format_args!("\\u{:04x}", u32::from(c))),
         }
     }
     out.push('"');

@@ -74,7 +74,8 @@ pub struct Error {
 pub type Warning = Error;
 
 impl Error {
-    pub(crate) fn new(at: &Location, path: impl fmt::Display, message: impl Into<String>) -> Self {
+    /// Something to say about the option at `path` (keys joined by `::`), which stands at `at`.
+    pub fn new(at: &Location, path: impl fmt::Display, message: impl Into<String>) -> Self {
         Self { at: at.clone(), path: path.to_string(), message: message.into() }
     }
 

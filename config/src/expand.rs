@@ -19,12 +19,15 @@ use crate::set::place;
 /// How many references one value may contain, counting those that came out of others.
 const MAX_REFERENCES: u32 = 100;
 
-/// How deep an expanded tree may be; a file may refer to itself.
+/// How many bytes all references of a configuration together may bring in: 16 MiB.
+const MAX_TOTAL: usize = 16 << 20;
+
+/// How deep an expanded tree may be: a file may refer to itself, and a key path stands for several levels.
 const MAX_DEPTH: usize = 128;
 
 /// Expands all values of `root`; keys are never expanded.
 pub(crate) fn expand(root: &mut Node, sources: &dyn Sources) -> (Vec<Warning>, Vec<Error>) {
-    let mut expander = Expander { sources, warnings: Vec::new(), errors: Vec::new() };
+    let mut expander = Expander { sources, total: 0, warnings: Vec::new(), errors: Vec::new() };
     expander.node(root, &Path::Root, 0, None);
     (expander.warnings, expander.errors)
 }
@@ -37,6 +40,7 @@ pub(crate) fn lenient(text: &str, origin: &Arc<Origin>) -> Node {
 
 struct Expander<'a> {
     sources: &'a dyn Sources,
+    total: usize,
     warnings: Vec<Warning>,
     errors: Vec<Error>,
 }
@@ -51,7 +55,7 @@ impl Expander<'_> {
     /// `budget` is what is left of [`MAX_REFERENCES`] if the node came out of a reference.
     fn node(&mut self, node: &mut Node, path: &Path<'_>, depth: usize, mut budget: Option<&mut u32>) {
         if depth > MAX_DEPTH {
-            self.fail(&node.at, path, "expands to more levels than a configuration may have");
+            self.fail(&node.at, path, &format!("nested more than {MAX_DEPTH} levels deep"));
             node.value = Value::Null;
             return;
         }
@@ -150,6 +154,10 @@ impl Expander<'_> {
                 return Err(format!("unknown scheme `{scheme}`; expected `env`, `file` or `yaml`"));
             }
         };
+        self.total = self.total.saturating_add(text.len());
+        if self.total > MAX_TOTAL {
+            return Err(format!("all references together bring in more than {MAX_TOTAL} bytes"));
+        }
         let node = lenient(&text, &origin);
         // Quotes, and the line break at the end of a file, are not part of what the text says.
         let text = match &node.value {

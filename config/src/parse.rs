@@ -19,6 +19,9 @@ const MAX_DEPTH: usize = 64;
 /// How much a tree may hold: a value weighs one, and one more for every 64 bytes of text.
 const MAX_WEIGHT: usize = 200_000;
 
+/// How many keys one map may have. Keys are looked up one after the other, as maps of options are small.
+const MAX_KEYS: usize = 10_000;
+
 /// The bytes of one input as text, without a byte order mark.
 pub(crate) fn decode<'a>(bytes: &'a [u8], origin: &Arc<Origin>) -> Result<&'a str, Error> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
@@ -158,6 +161,10 @@ impl Builder<'_> {
         let value = match frame.inside {
             Inside::Seq(items) => Value::Seq(items),
             Inside::Map { mut entries, merges, .. } => {
+                // Past the limit only one more entry is kept, to be noticed here.
+                if entries.len() > MAX_KEYS {
+                    return Err(Error::new(&frame.at, "", format!("a map of more than {MAX_KEYS} keys")));
+                }
                 for (merged, at) in merges {
                     merge_key(&mut entries, merged, &at)?;
                 }
@@ -184,14 +191,12 @@ impl Builder<'_> {
                 }
                 None => *key = Some((text.to_owned(), node.at)),
                 Some((name, at)) if name == "<<" => merges.push((node, at)),
-                Some((name, at)) => match entries.iter().find(|entry| entry.key == name) {
-                    Some(first) => {
-                        let message =
-                            format!("key `{name}` is given twice; it first stands at {}", first.key_at);
-                        self.errors.push(Error::new(&at, "", message));
-                    }
-                    None => entries.push(Entry { key: name, key_at: at, value: node }),
-                },
+                // A value that is not written stands where its key does.
+                Some((name, at)) if node.value == Value::Null && text.is_empty() => {
+                    let node = Node::new(Value::Null, &at);
+                    entry(entries, &mut self.errors, name, at, node);
+                }
+                Some((name, at)) => entry(entries, &mut self.errors, name, at, node),
             },
         }
         Ok(())
@@ -214,6 +219,20 @@ impl Builder<'_> {
 
     fn place(&self, mark: &Marker) -> Location {
         Location::new(self.origin, small(mark.line()), small(mark.col() + 1))
+    }
+}
+
+/// Adds an entry, or complains that its key is there already.
+fn entry(entries: &mut Vec<Entry>, errors: &mut Vec<Error>, key: String, key_at: Location, value: Node) {
+    if entries.len() > MAX_KEYS {
+        return;
+    }
+    match entries.iter().find(|entry| entry.key == key) {
+        Some(first) => {
+            let message = format!("key `{key}` is given twice; it first stands at {}", first.key_at);
+            errors.push(Error::new(&key_at, "", message));
+        }
+        None => entries.push(Entry { key, key_at, value }),
     }
 }
 
@@ -273,7 +292,7 @@ fn tagged(text: &str, tag: &str, at: &Location) -> Result<Value, Error> {
         ("bool", value @ Value::Bool(_)) => Ok(value),
         ("null", value @ Value::Null) => Ok(value),
         ("int" | "float" | "bool" | "null", _) => {
-            Err(Error::new(at, "", format!("`{}` is not of type `!!{tag}`", text.escape_debug())))
+            Err(Error::new(at, "", format!("the value is not of type `!!{tag}`")))
         }
         _ => Err(Error::new(at, "", format!("the YAML tag `!!{tag}` is not supported"))),
     }

@@ -93,8 +93,10 @@ fn by_schema(view: Option<View<'_>>, node: &mut Node) {
                 if is_headers(&entry.key) {
                     mask_leaves(&mut entry.value);
                 } else if !(view.optional && entry.key == "enabled") {
-                    let inner = view.property(&entry.key).or_else(|| view.free_values());
-                    by_schema(inner, &mut entry.value);
+                    match view.property(&entry.key).or_else(|| view.free_values()) {
+                        None if sounds_secret(&entry.key) => mask_leaves(&mut entry.value),
+                        inner => by_schema(inner, &mut entry.value),
+                    }
                 }
             }
         }

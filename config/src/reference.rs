@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use crate::catalog::{Known, Signal};
 use crate::check::View;
 
-/// How deep sections of options may be nested.
+/// How deep sections of options may be nested; a type may contain itself.
 const MAX_DEPTH: usize = 8;
 
 /// The reference page of one component in Markdown: what it does, and a table of options for it and each of its
@@ -64,9 +64,6 @@ fn options(page: &mut String, view: View<'_>, path: &str, depth: usize) {
     if !lacking.is_empty() {
         line(page, format_args!("Not supported yet: {}.\n", lacking.join(", ")));
     }
-    if depth >= MAX_DEPTH {
-        return;
-    }
     for (name, property) in properties {
         let inner = if path.is_empty() { name.to_owned() } else { format!("{path}::{name}") };
         nested(page, property, &inner, depth);
@@ -75,17 +72,26 @@ fn options(page: &mut String, view: View<'_>, path: &str, depth: usize) {
 
 /// The sections for the objects inside an option: itself, its items, its values, its alternatives.
 fn nested(page: &mut String, view: View<'_>, path: &str, depth: usize) {
+    if depth >= MAX_DEPTH {
+        return;
+    }
     if view.schema.get("properties").is_some() {
         options(page, view, path, depth + 1);
     }
     if let Some(items) = view.schema.get("items") {
-        nested(page, view.at(items), &format!("{path}[]"), depth);
+        nested(page, view.at(items), &format!("{path}[]"), depth + 1);
     }
     if let Some(values) = view.free_values() {
-        nested(page, values, &format!("{path}::*"), depth);
+        nested(page, values, &format!("{path}::*"), depth + 1);
     }
     for branch in view.branches() {
-        nested(page, branch, path, depth);
+        // Alternatives that a fixed option tells apart are told apart by it here too.
+        let tag =
+            branch.properties().find_map(|(tag, value)| Some(format!("{tag}: {}", value.text("const")?)));
+        match tag {
+            Some(tag) => nested(page, branch, &format!("{path} ({tag})"), depth + 1),
+            None => nested(page, branch, path, depth + 1),
+        }
     }
 }
 
@@ -111,7 +117,8 @@ fn row(page: &mut String, name: &str, view: View<'_>, beside: &Json, required: b
     }
     let cells = [format!("`{name}`"), words, default, description];
     let cells = cells.map(|cell| cell.replace('|', "\\|").replace('\n', " "));
-    line(page, format_args!("| {} |", cells.join(" | ")));
+    let cells = cells.map(|cell| if cell.is_empty() { "|".to_owned() } else { format!("| {cell}") });
+    line(page, format_args!("{} |", cells.join(" ")));
 }
 
 fn line(page: &mut String, text: impl std::fmt::Display) {

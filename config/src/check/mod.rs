@@ -1,5 +1,6 @@
 //! What can be wrong with a document, all of it at once.
 
+mod branches;
 mod pipelines;
 mod schema;
 mod sections;

@@ -6,6 +6,7 @@
 
 use serde_json::Value as Json;
 
+use super::branches::one_branch;
 use super::view::View;
 use crate::error::Error;
 use crate::nearest::did_you_mean;
@@ -18,7 +19,7 @@ pub(crate) fn check_schema(schema: &Json, node: &mut Node, path: &Path<'_>, erro
     check(View::root(schema), node, path, errors);
 }
 
-fn check(view: View<'_>, node: &mut Node, path: &Path<'_>, errors: &mut Vec<Error>) {
+pub(super) fn check(view: View<'_>, node: &mut Node, path: &Path<'_>, errors: &mut Vec<Error>) {
     if view.schema.as_bool() == Some(true) {
         return;
     }
@@ -65,6 +66,9 @@ fn take_characters(node: &mut Node) {
     }
 }
 
+/// What YAML reads in unquoted characters surprises people; says how to get text.
+const QUOTE: &str = "; put it in quotes to make it text";
+
 fn choice(view: &View<'_>, choices: Vec<&str>, node: &mut Node, path: &Path<'_>, errors: &mut Vec<Error>) {
     take_characters(node);
     let ignore_case = view.schema.get("x-ignore-case").and_then(Json::as_bool).unwrap_or(false);
@@ -78,9 +82,10 @@ fn choice(view: &View<'_>, choices: Vec<&str>, node: &mut Node, path: &Path<'_>,
     }
     let hint = match &text {
         Some(text) if !node.is_expanded() => did_you_mean(text, choices.iter().copied()),
+        None if choices.contains(&node.to_json().to_string().as_str()) => QUOTE.to_owned(),
         _ => String::new(),
     };
-    let message = format!("expected {}, found {}{hint}", view.words(), found(node, view.secret));
+    let message = format!("expected {}, found {}{hint}", view.words(), found(node, view.hides()));
     errors.push(Error::new(&node.at, path, message));
 }
 
@@ -128,10 +133,9 @@ fn typed(view: View<'_>, node: &mut Node, path: &Path<'_>, errors: &mut Vec<Erro
 }
 
 fn mismatch(view: &View<'_>, node: &Node, wrong: &str) -> String {
-    let found = found(node, view.secret);
+    let found = found(node, view.hides());
     let expected = view.words();
     if wrong.is_empty() {
-        // What YAML reads in unquoted characters surprises people; say how to get text.
         let quote = view.has_type("string")
             && matches!(node.value, Value::Bool(_) | Value::Int(_) | Value::Float(_))
             && !node.is_expanded();
@@ -141,14 +145,14 @@ fn mismatch(view: &View<'_>, node: &Node, wrong: &str) -> String {
                 Some("yes" | "Yes" | "YES" | "no" | "No" | "NO" | "on" | "On" | "off" | "Off")
             );
         let hint = match (quote, boolean) {
-            (true, _) => "; put it in quotes to make it text",
+            (true, _) => QUOTE,
             (_, true) => "; YAML 1.2 has no `yes` and `no`",
             _ => "",
         };
         return format!("expected {expected}, found {found}{hint}");
     }
     // The scalar's own words may quote what was written.
-    let wrong = if node.is_expanded() || view.secret { "" } else { wrong };
+    let wrong = if node.is_expanded() || view.hides() { "" } else { wrong };
     match wrong.split_once("; expected") {
         Some((wrong, _)) => format!("expected {expected}, found {found}; {wrong}"),
         None if wrong.is_empty() || wrong.starts_with("expected") => {
@@ -159,12 +163,12 @@ fn mismatch(view: &View<'_>, node: &Node, wrong: &str) -> String {
 }
 
 fn out_of_bounds(view: &View<'_>, number: f64) -> bool {
-    let bound = |keyword| view.schema.get(keyword).and_then(Json::as_f64);
-    bound("minimum").is_some_and(|least| number < least) || bound("maximum").is_some_and(|most| number > most)
+    let (least, most) = view.limits();
+    least.is_some_and(|least| number < least) || most.is_some_and(|most| number > most)
 }
 
 /// A map against an object schema: unknown options, options that we lack, required ones, and each one's value.
-pub(super) fn object(view: &View<'_>, node: &mut Node, path: &Path<'_>, errors: &mut Vec<Error>) {
+fn object(view: &View<'_>, node: &mut Node, path: &Path<'_>, errors: &mut Vec<Error>) {
     let at = node.at.clone();
     let Value::Map(entries) = &mut node.value else { return };
     // A block that is turned off need not be complete.
@@ -192,11 +196,15 @@ fn option(view: &View<'_>, entry: &mut Entry, path: &Path<'_>, errors: &mut Vec<
     let known = view.property(&key).or_else(|| view.free_values());
     if let Some(known) = known {
         if matches!(node.value, Value::Null) && !known.nullable() && !known.optional {
-            // In a free map of texts, such as headers, an unset variable is empty text; an option keeps its default.
-            if view.property(&key).is_some() || !known.has_type("string") {
+            // An option keeps its default. A free map has none: there, nothing is empty text or an empty block.
+            let free = view.property(&key).is_none();
+            if free && known.has_type("string") {
+                node.value = Value::Text(String::new());
+            } else if free && known.has_type("object") {
+                node.value = Value::Map(Vec::new());
+            } else {
                 return false;
             }
-            node.value = Value::Text(String::new());
         }
         check(known, node, &path, errors);
         return true;
@@ -219,78 +227,4 @@ fn option(view: &View<'_>, entry: &mut Entry, path: &Path<'_>, errors: &mut Vec<
     };
     errors.push(Error::new(&entry.key_at, path, message));
     true
-}
-
-/// A value that may be one of several things: an enum with data, or an untagged one.
-fn one_branch(
-    view: &View<'_>,
-    branches: &[View<'_>],
-    node: &mut Node,
-    path: &Path<'_>,
-    errors: &mut Vec<Error>,
-) {
-    if let Some((tag, names)) = tag_of(branches)
-        && matches!(node.value, Value::Map(_))
-    {
-        let given = node.get(tag).and_then(Node::as_text).map(str::to_owned);
-        match branches.iter().zip(&names).find(|(_, name)| given.as_deref() == Some(**name)) {
-            Some((branch, _)) => check(*branch, node, path, errors),
-            None => {
-                let entry = node.get(tag);
-                let hint = given.map(|given| did_you_mean(&given, names.iter().copied())).unwrap_or_default();
-                let expected = super::view::one_of(names);
-                let message = match entry {
-                    Some(value) => format!("expected {expected}, found {}{hint}", found(value, false)),
-                    None => format!("option `{tag}` is required, {expected}"),
-                };
-                let path = if entry.is_some() { path.key(tag) } else { *path };
-                errors.push(Error::new(entry.map_or(&node.at, |value| &value.at), path, message));
-            }
-        }
-        return;
-    }
-    let mut best: Option<(Vec<Error>, Node)> = None;
-    for branch in branches.iter().filter(|branch| same_shape(branch, node)) {
-        let mut tried = node.clone();
-        let mut found = Vec::new();
-        check(*branch, &mut tried, path, &mut found);
-        if best.as_ref().is_none_or(|(least, _)| found.len() < least.len()) {
-            best = Some((found, tried));
-        }
-    }
-    match best {
-        Some((found, tried)) => {
-            errors.extend(found);
-            *node = tried;
-        }
-        None => {
-            let message = format!("expected {}, found {}", view.words(), found(node, view.secret));
-            errors.push(Error::new(&node.at, path, message));
-        }
-    }
-}
-
-/// The option whose fixed text tells the branches apart, and the text of each.
-fn tag_of<'s>(branches: &[View<'s>]) -> Option<(&'s str, Vec<&'s str>)> {
-    branches.first()?.properties().find_map(|(tag, _)| {
-        let names = branches.iter().map(|branch| branch.property(tag)?.text("const"));
-        names.collect::<Option<Vec<_>>>().map(|names| (tag, names))
-    })
-}
-
-/// Whether a value is at all the kind of thing that a branch describes. Of maps, an externally tagged branch wants
-/// its own key.
-fn same_shape(branch: &View<'_>, node: &Node) -> bool {
-    if branch.choices().is_some() {
-        return node.as_text().is_some();
-    }
-    match &node.value {
-        Value::Null => branch.nullable(),
-        Value::Bool(_) => branch.has_type("boolean"),
-        Value::Int(_) => branch.has_type("integer") || branch.has_type("number"),
-        Value::Float(_) => branch.has_type("number"),
-        Value::Text(_) => branch.has_type("string"),
-        Value::Seq(_) => branch.has_type("array"),
-        Value::Map(_) => branch.has_type("object") || !branch.branches().is_empty(),
-    }
 }

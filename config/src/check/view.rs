@@ -48,6 +48,15 @@ impl<'s> View<'s> {
         view
     }
 
+    /// Whether what stands here is or may hold a secret, so that no message may repeat it.
+    pub(crate) fn hides(&self) -> bool {
+        let items = self.schema.get("items").map(|schema| self.at(schema));
+        self.secret
+            || self.free_values().into_iter().chain(items).any(|view| view.secret)
+            || self.properties().any(|(_, view)| view.secret)
+            || self.branches().iter().any(View::hides)
+    }
+
     pub(crate) fn text(&self, keyword: &str) -> Option<&'s str> {
         self.schema.get(keyword).and_then(Json::as_str)
     }
@@ -157,22 +166,30 @@ impl<'s> View<'s> {
         })
     }
 
+    /// The least and the greatest number allowed, by keyword or by the format that `schemars` names after the type.
+    pub(crate) fn limits(&self) -> (Option<f64>, Option<f64>) {
+        let bound = |keyword| self.schema.get(keyword).and_then(Json::as_f64);
+        let (least, most) = match self.text("format") {
+            Some("int8") => (Some(f64::from(i8::MIN)), Some(f64::from(i8::MAX))),
+            Some("int16") => (Some(f64::from(i16::MIN)), Some(f64::from(i16::MAX))),
+            Some("int32") => (Some(f64::from(i32::MIN)), Some(f64::from(i32::MAX))),
+            Some("uint8") => (Some(0.0), Some(f64::from(u8::MAX))),
+            Some("uint16") => (Some(0.0), Some(f64::from(u16::MAX))),
+            Some("uint32") => (Some(0.0), Some(f64::from(u32::MAX))),
+            _ => (None, None),
+        };
+        (bound("minimum").or(least), bound("maximum").or(most))
+    }
+
     fn bounds(&self) -> String {
-        let bound = |keyword| self.schema.get(keyword).map(plain_number);
-        match (bound("minimum"), bound("maximum")) {
+        match self.limits() {
             (Some(least), Some(most)) => format!(" from {least} to {most}"),
-            (Some(least), None) if least == "0" => ", not negative".to_owned(),
+            (Some(0.0), None) => ", not negative".to_owned(),
             (Some(least), None) => format!(", at least {least}"),
             (None, Some(most)) => format!(", at most {most}"),
             (None, None) => String::new(),
         }
     }
-}
-
-/// `0` for `0.0`, which is how bounds of numbers that are not whole are derived.
-fn plain_number(number: &Json) -> String {
-    let text = number.to_string();
-    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
 
 /// ``one of `a`, `b` or `c` ``, or just the one.

@@ -53,6 +53,9 @@ impl FromStr for Duration {
                 .find(|c: char| !c.is_ascii_digit() && c != '.')
                 .ok_or_else(|| format!("the unit is missing; {EXPECTED}"))?;
             let (number, tail) = rest.split_at(end);
+            if number.is_empty() {
+                return Err(EXPECTED.to_owned());
+            }
             let end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
             let (unit, tail) = tail.split_at(end);
             let unit = unit_nanos(unit)

@@ -1,5 +1,7 @@
 //! Sections, ids and pipelines (conventions §1, Sections · IDs · Renames), as golden text of the whole output.
 
+use throughline_config::{Id, PipelineId};
+
 use crate::common::*;
 
 /// A correct configuration, whose pipelines are given.
@@ -53,6 +55,10 @@ fn each_rule_of_sections_ids_and_pipelines_has_its_message() {
         (
             "    traces: {receivers: [otlp]}",
             "a.yaml:7:5: service::pipelines::traces::exporters: a pipeline needs at least one exporter",
+        ),
+        (
+            "    traces:",
+            "a.yaml:7:5: service::pipelines::traces::exporters: a pipeline needs at least one exporter\na.yaml:7:5: service::pipelines::traces::receivers: a pipeline needs at least one receiver",
         ),
         ("    {}", "a.yaml:7:5: service::pipelines: at least one pipeline is needed"),
         (
@@ -139,4 +145,45 @@ a.yaml:2:13: exporters::otlp: `otlp` is now called `otlp_grpc`"
     );
     let settings = settings(&yaml(text));
     assert!(settings.components.values().any(|component| component.type_name == "otlp_grpc"));
+}
+
+#[test]
+fn ids_follow_the_collectors_rules() {
+    let long_type = "t".repeat(63);
+    let long_name = format!("a/{}", "n".repeat(1024));
+    for good in ["otlp", "a_1", "otlp/2", "otlp/a-b.c:d/e", "otlp/\u{fc}", &long_type, &long_name] {
+        assert_eq!(good.parse::<Id>().map(|id| id.to_string()), Ok(good.to_owned()));
+    }
+    assert_eq!(" otlp / eu ".parse::<Id>().map(|id| id.to_string()), Ok("otlp/eu".to_owned()));
+    let (long_type, long_name) = (format!("{long_type}t"), format!("{long_name}n"));
+    for bad in [
+        "",
+        "/",
+        "1a",
+        "a-b",
+        "otlp/",
+        "a/b c",
+        "a/$",
+        "a/\u{7}",
+        "a/\u{20ac}",
+        "\u{fc}",
+        &long_type,
+        &long_name,
+    ] {
+        assert!(bad.parse::<Id>().is_err(), "{bad}");
+    }
+    assert_eq!(
+        "logs/eu".parse::<PipelineId>().map(|id| id.name().map(str::to_owned)),
+        Ok(Some("eu".to_owned()))
+    );
+}
+
+#[test]
+fn two_spellings_of_one_id_are_one_id() {
+    let text = "receivers: {otlp/a: , otlp / a: }\nexporters: {otlp_grpc: }\n\
+                service: {pipelines: {traces: {receivers: [otlp/a], exporters: [otlp_grpc]}}}\n";
+    assert_eq!(
+        errors(text),
+        "a.yaml:1:23: receivers::otlp / a: `otlp/a` is defined twice; it first stands at a.yaml:1:13"
+    );
 }
