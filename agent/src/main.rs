@@ -1,2 +1,27 @@
-//! Skeleton.
-fn main() {}
+//! `throughline`: the command line, the tables of components, signals, and the admin endpoint. Thin.
+
+mod admin;
+mod assemble;
+mod catalog;
+mod cli;
+mod logs;
+mod metrics;
+mod run;
+mod show;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match cli::Cli::parse().command {
+        cli::Command::Run(inputs) => run::run(&inputs),
+        cli::Command::Validate { inputs, graph } => show::validate(&inputs, graph),
+        cli::Command::Components => show::components(),
+        cli::Command::PrintConfig { inputs, mode, format } => show::print_config(&inputs, mode, format),
+        cli::Command::Completion { shell } => show::completion(shell),
+    }
+}

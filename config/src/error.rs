@@ -178,6 +178,13 @@ impl ConfigError {
         let path = path.split("::").filter(|key| !key.is_empty()).map(str::to_owned).collect();
         Self { path, message: message.into() }
     }
+
+    /// The same error, told from one block further out.
+    #[must_use]
+    pub fn under(mut self, key: &str) -> Self {
+        self.path.insert(0, key.to_owned());
+        self
+    }
 }
 
 impl fmt::Display for ConfigError {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::scalars::Duration;
+use crate::scalars::{ByteSize, Duration};
 
 /// The agent's own settings. Pipelines and extensions stand beside them in [`Settings`](crate::Settings).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -17,6 +17,9 @@ pub struct Service {
     pub mask_secrets: bool,
     /// How long a shutdown may wait for data in flight to be delivered or stored.
     pub shutdown_timeout: Duration,
+    /// How many bytes requests may hold in memory until they are settled. What comes on top is refused and may be sent
+    /// again. A request larger than this can never be taken.
+    pub memory_budget: ByteSize,
 }
 
 impl Default for Service {
@@ -25,6 +28,7 @@ impl Default for Service {
             telemetry: Telemetry::default(),
             mask_secrets: true,
             shutdown_timeout: Duration::from_secs(30),
+            memory_budget: ByteSize::mib(64),
         }
     }
 }

@@ -1,1 +1,39 @@
 //! The contracts between components and the graph, and the ports to the outside world.
+//!
+//! A [`Receiver`] turns what arrives into [`Chunk`]s and awaits their settlement; [`Editor`]s change records in one
+//! shared walk; a [`Processor`] (or a connector, which is one whose outlet leads into other pipelines) sees whole
+//! batches; an [`Exporter`] delivers them and answers with an [`Outcome`]. A [`Factory`] erases a component's type once.
+//! Nothing here knows the graph, and no component knows another.
+
+mod build;
+mod chunk;
+mod component;
+mod context;
+mod delivery;
+mod factory;
+mod id;
+mod internal;
+mod outcome;
+mod output;
+pub mod port;
+mod settle;
+mod state;
+mod stop;
+
+pub use build::{Build, Services};
+pub use chunk::{Batch, Chunk, Position};
+pub use component::{
+    DynEditor, DynExporter, DynExtension, DynProcessor, DynReceiver, Editor, Exporter, Extension, Fatal, Outlet, Pass,
+    Processor, Receiver, Touch,
+};
+pub use context::{Auth, Context, Metadata};
+pub use delivery::{Delivery, DeliverySettings, QueueSettings, RetrySettings};
+pub use factory::{Built, Factory};
+pub use id::ComponentId;
+pub use internal::{Internal, Notice};
+pub use outcome::{Outcome, RejectKind};
+pub use output::{Output, Sender};
+pub use settle::{Barrier, Settle, Ticket};
+pub use state::States;
+pub use stop::{Stop, Stopper};
+pub use throughline_config::{ConfigError, Kind};

@@ -1,1 +1,21 @@
 //! Plan, a pure function from settings to a picture, and run, which keeps the picture alive.
+//!
+//! [`Plan::new`] turns the wiring of a configuration and some facts about its components into pipelines of fused walks,
+//! steps and sinks. [`Graph::start`] runs it: data goes from a receiver's [`Output`](throughline_component::Output)
+//! through admission, walks and steps to the sinks' queues in one synchronous call, so that only a sink is ever awaited.
+//! The graph knows no component: factories are handed to it.
+
+mod entry;
+mod health;
+mod ledger;
+mod pipeline;
+mod plan;
+mod run;
+mod sink;
+mod step;
+mod walk;
+
+pub use health::Health;
+pub use ledger::{Direction, Hop, Imbalance, Ledger, Row};
+pub use plan::{Fact, Facts, Masking, Pipeline as PlannedPipeline, Plan, Stage, Wire, Wiring};
+pub use run::{Graph, Make, Setup};

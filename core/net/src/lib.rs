@@ -1,1 +1,27 @@
 //! Server and client settings: listeners, TLS, authentication, limits, compression, retry. The transport hides behind it.
+//!
+//! Components give [`Listeners`] their routes and get [`Request`]s whose bodies are counted as they arrive, before and
+//! after decompression; they hand a [`Client`] a [`Rope`] and get an answer. That hyper does the work shows nowhere else.
+
+mod auth;
+mod body;
+mod client;
+mod compression;
+pub mod grpc;
+mod listeners;
+mod request;
+mod retry;
+mod rope;
+mod server;
+mod tls;
+
+pub use auth::{Authenticator, Credentials, Unauthenticated};
+pub use body::{Body, BodyError};
+pub use client::{Answer, Client, ClientSettings, Protocol, SendError};
+pub use compression::{Compression, CompressionSettings, compress};
+pub use listeners::{Handler, Listeners, Reply, Route, Serving};
+pub use request::Request;
+pub use retry::{Backoff, retry_after};
+pub use rope::Rope;
+pub use server::{AuthSettings, Limits, ServerSettings};
+pub use tls::{ClientTls, ServerTls};

@@ -10,6 +10,8 @@ pub mod admit;
 pub mod batch;
 pub mod build;
 pub mod edit;
+pub mod json;
+pub mod partial;
 pub mod path;
 pub mod schema;
 mod signal;

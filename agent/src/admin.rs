@@ -1,0 +1,44 @@
+//! The admin endpoint: self-telemetry and the ledger.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, header};
+use throughline_component::{ComponentId, Fatal};
+use throughline_config::{MetricsLevel, MetricsTelemetry};
+use throughline_net::{Body, Handler, Reply, Request, Route, ServerSettings, Serving};
+
+use crate::assemble::World;
+use crate::metrics;
+
+/// Serves `/metrics` and `/ledger`, unless the configuration turns it off.
+pub(crate) async fn start(settings: &MetricsTelemetry, world: &Arc<World>) -> Result<Option<Serving>, Fatal> {
+    if settings.level == MetricsLevel::None {
+        return Ok(None);
+    }
+    let route = |path: &str, kind, text| Route {
+        path: path.to_owned(),
+        handler: Arc::new(Page { world: Arc::clone(world), kind, text }),
+    };
+    let routes = vec![
+        route("/metrics", "text/plain; version=0.0.4; charset=utf-8", metrics::metrics as fn(&World) -> String),
+        route("/ledger", "application/json", metrics::ledger),
+    ];
+    let owner = ComponentId::new("telemetry");
+    world.listeners.open(&ServerSettings::on(&settings.address), None, &owner, routes).await.map(Some)
+}
+
+struct Page {
+    world: Arc<World>,
+    kind: &'static str,
+    text: fn(&World) -> String,
+}
+
+impl Handler for Page {
+    fn call(&self, _: Request) -> Pin<Box<dyn Future<Output = Reply> + Send + '_>> {
+        let mut reply = http::Response::new(Body::new(Bytes::from((self.text)(&self.world))));
+        reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(self.kind));
+        Box::pin(std::future::ready(reply))
+    }
+}

@@ -1,0 +1,225 @@
+//! From a checked configuration to what the graph is started from. `validate` and `run` share all of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use throughline_component::port::{Budget, Clock, Random, SystemClock, SystemRandom};
+use throughline_component::{Build, Built, ComponentId, ConfigError, DynExtension, Internal, Kind, Services, States};
+use throughline_config::{Component, Document, Error, Id, Process, Service, Settings};
+use throughline_graph::{Fact, Facts, Health, Ledger, Make, Masking, Plan, Setup, Wire, Wiring};
+use throughline_net::Listeners;
+use throughline_otlp::Signal;
+
+use crate::catalog::{MASKING, catalog, factory};
+use crate::cli::Inputs;
+
+/// What outlives a reload.
+pub(crate) struct World {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) listeners: Arc<Listeners>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) internal: Arc<Internal>,
+    pub(crate) budget: Arc<Budget>,
+    states: Arc<States>,
+}
+
+/// A configuration that is right.
+pub(crate) struct Assembled {
+    pub(crate) setup: Setup,
+    pub(crate) service: Service,
+    pub(crate) notes: Vec<String>,
+}
+
+impl World {
+    pub(crate) fn new(service: &Service) -> Self {
+        let budget = usize::try_from(service.memory_budget.bytes()).unwrap_or(usize::MAX);
+        Self {
+            clock: Arc::new(SystemClock::default()),
+            random: Arc::new(SystemRandom::default()),
+            listeners: Arc::default(),
+            ledger: Arc::default(),
+            health: Arc::default(),
+            internal: Arc::default(),
+            budget: Budget::new(budget),
+            states: Arc::default(),
+        }
+    }
+
+    fn services(&self) -> Services {
+        let mut services = Services::default();
+        services.offer(Arc::clone(&self.listeners));
+        services.offer(Arc::clone(&self.ledger));
+        services.offer(Arc::clone(&self.health));
+        services.offer(Arc::clone(&self.internal));
+        services.offer(Arc::clone(&self.budget));
+        services.offer(Arc::clone(&self.states));
+        services
+    }
+
+    fn build(&self, id: ComponentId, services: &Services) -> Build {
+        Build { id, clock: Arc::clone(&self.clock), random: Arc::clone(&self.random), services: services.clone() }
+    }
+}
+
+/// Reads and checks a configuration. All that is wrong is in the text of the error, a line each.
+pub(crate) fn settings(inputs: &Inputs) -> Result<(Settings, Vec<String>), String> {
+    let document = document(inputs)?;
+    let checked = document.check(&catalog());
+    let warnings: Vec<_> = checked.warnings.iter().map(ToString::to_string).collect();
+    match checked.settings {
+        Some(settings) => Ok((settings, warnings)),
+        None => Err(checked.errors.to_string()),
+    }
+}
+
+/// Reads a configuration: loads, merges, expands.
+pub(crate) fn document(inputs: &Inputs) -> Result<Document, String> {
+    let locations: Result<Vec<_>, _> = inputs.config.iter().map(|location| location.parse()).collect();
+    let locations = locations.map_err(|error| format!("--config: {error}"))?;
+    throughline_config::load(&locations, &inputs.set, &Process).map_err(|errors| errors.to_string())
+}
+
+/// Builds every component once, so that all of them have had their say, and plans.
+pub(crate) fn assemble(settings: Settings, world: &World) -> Result<Assembled, String> {
+    let mut services = world.services();
+    let mut extensions: Vec<(ComponentId, Arc<dyn DynExtension>)> = Vec::new();
+    let mut errors: Vec<Error> = Vec::new();
+    for extension in &settings.extensions {
+        let component = &settings.components[&(Kind::Extension, extension.value.clone())];
+        let id = component_id(&extension.value);
+        match build(component, &world.build(id.clone(), &services)) {
+            Ok(Built::Extension(extension, offers)) => {
+                services.merge(offers);
+                extensions.push((id, extension));
+            }
+            Ok(_) => {}
+            Err(error) => errors.push(component.locate(&error)),
+        }
+    }
+    let components: BTreeMap<(Kind, ComponentId), Component> = settings
+        .components
+        .iter()
+        .map(|((kind, id), component)| ((*kind, component_id(id)), component.clone()))
+        .collect();
+    let used = used(&settings);
+    let mut facts = Facts::new();
+    for (key, component) in components.iter().filter(|(key, _)| used.contains(&key.1)) {
+        match build(component, &world.build(key.1.clone(), &services)) {
+            Ok(built) => drop(fact(&built).map(|fact| facts.insert(key.clone(), fact))),
+            Err(error) => errors.push(component.locate(&error)),
+        }
+    }
+    if !errors.is_empty() {
+        errors.sort();
+        return Err(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+    }
+    let masking = masking(&settings.service, world, &services, &mut facts)?;
+    let plan = Plan::new(&wiring(&settings), &facts, masking.as_ref());
+    let notes = notes(&settings.service, &plan);
+    let (clock, random) = (Arc::clone(&world.clock), Arc::clone(&world.random));
+    let make: Make = {
+        let (clock, random) = (Arc::clone(&clock), Arc::clone(&random));
+        Arc::new(move |kind, id| {
+            let (clock, random) = (Arc::clone(&clock), Arc::clone(&random));
+            let cx = Build { id: id.clone(), clock, random, services: services.clone() };
+            match components.get(&(kind, id.clone())) {
+                Some(component) => build(component, &cx),
+                // Only the planner names a component that the configuration does not define.
+                None => default(kind, id, &cx),
+            }
+        })
+    };
+    let (ledger, health) = (Arc::clone(&world.ledger), Arc::clone(&world.health));
+    let setup = Setup { plan, make, extensions, clock, random, ledger, health };
+    Ok(Assembled { setup, service: settings.service, notes })
+}
+
+fn build(component: &Component, cx: &Build) -> Result<Built, ConfigError> {
+    let factory = factory(component.kind, component.type_name)
+        .ok_or_else(|| ConfigError::new("", format!("there is no {} `{}`", component.kind, component.type_name)))?;
+    let value = component.typed().map_err(|error| ConfigError::new("", error.to_string()))?;
+    factory.build(value, cx)
+}
+
+fn default(kind: Kind, id: &ComponentId, cx: &Build) -> Result<Built, ConfigError> {
+    let factory = factory(kind, id.type_name())
+        .ok_or_else(|| ConfigError::new("", format!("there is no {kind} `{}`", id.type_name())))?;
+    factory.build(serde_json::Value::Null, cx)
+}
+
+fn fact(built: &Built) -> Option<Fact> {
+    match built {
+        Built::Editor(editor) => Some(Fact::Editor(editor.levels())),
+        Built::Processor(processor) => Some(Fact::Processor { holds: processor.holds() }),
+        Built::Exporter(_, delivery) => {
+            let queue = delivery.as_ref().and_then(|delivery| delivery.sending_queue.as_ref());
+            Some(Fact::Exporter { storage: queue.and_then(|queue| queue.storage.as_deref()).map(ComponentId::new) })
+        }
+        Built::Receiver(_) | Built::Extension(..) => None,
+    }
+}
+
+/// The masking step to insert where a pipeline has none, unless the configuration turns it off.
+fn masking(
+    service: &Service,
+    world: &World,
+    services: &Services,
+    facts: &mut Facts,
+) -> Result<Option<Masking>, String> {
+    if !service.mask_secrets {
+        return Ok(None);
+    }
+    let id = ComponentId::new(&format!("{MASKING}/default"));
+    let built = default(Kind::Processor, &id, &world.build(id.clone(), services));
+    let built = built.map_err(|error| format!("the default masking cannot be built: {error}"))?;
+    facts.extend(fact(&built).map(|fact| ((Kind::Processor, id.clone()), fact)));
+    Ok(Some(Masking { type_name: MASKING, default: id }))
+}
+
+fn used(settings: &Settings) -> std::collections::BTreeSet<ComponentId> {
+    let pipelines = settings.pipelines.iter();
+    let ids = pipelines.flat_map(|p| p.receivers.iter().chain(&p.processors).chain(&p.exporters));
+    ids.map(|id| component_id(&id.value)).collect()
+}
+
+fn wiring(settings: &Settings) -> Wiring {
+    let ids = |list: &[throughline_config::Located<Id>]| list.iter().map(|id| component_id(&id.value)).collect();
+    let pipelines = settings.pipelines.iter().map(|pipeline| Wire {
+        id: pipeline.id.to_string(),
+        signal: signal(pipeline.signal),
+        receivers: ids(&pipeline.receivers),
+        processors: ids(&pipeline.processors),
+        exporters: ids(&pipeline.exporters),
+    });
+    Wiring { pipelines: pipelines.collect() }
+}
+
+fn signal(signal: throughline_config::Signal) -> Signal {
+    match signal {
+        throughline_config::Signal::Traces => Signal::Traces,
+        throughline_config::Signal::Metrics => Signal::Metrics,
+        throughline_config::Signal::Logs => Signal::Logs,
+    }
+}
+
+fn component_id(id: &Id) -> ComponentId {
+    ComponentId::new(id.as_str())
+}
+
+/// What the operator must be told at start-up.
+fn notes(service: &Service, plan: &Plan) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !service.mask_secrets {
+        notes.push("secrets are NOT masked (service::mask_secrets is false)".to_owned());
+    } else if plan.inserts_masking() {
+        notes.push("the default masking was put into pipelines without a `secrets` step; see `validate --graph`".into());
+    }
+    let kept: Vec<&str> =
+        plan.pipelines.iter().filter(|pipeline| pipeline.stream.is_none()).map(|pipeline| &*pipeline.id).collect();
+    if !kept.is_empty() {
+        notes.push(format!("nothing is kept on disk in {}: senders wait for every destination", kept.join(", ")));
+    }
+    notes
+}

@@ -1,0 +1,81 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A telemetry pipeline agent for GitOps, infrastructure-as-code and CI/CD platforms.
+///
+/// Receives OTLP and CI webhooks, gives every signal its change_id, masks secrets, and delivers to the backends you
+/// have. A success reply means that every destination accepted the data, or that it was synced to disk.
+#[derive(Debug, Parser)]
+#[command(name = "throughline", version, propagate_version = true, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes:
+  0  it did what was asked
+  1  it could not start, or could not go on
+  2  the command line or the configuration is wrong; every mistake is printed with its place
+  3  it stopped before everything on its way was delivered; the senders were told to send it again";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs the agent until SIGTERM or SIGINT; SIGHUP reloads the configuration.
+    ///
+    /// On the first signal it drains: nothing more is taken in, what is on its way is delivered. A second signal ends
+    /// it at once.
+    #[command(after_help = EXIT_CODES)]
+    Run(Inputs),
+    /// Checks a configuration as `run` would, up to opening sockets.
+    Validate {
+        #[command(flatten)]
+        inputs: Inputs,
+        /// Prints what would run: fused walks, streams, and where masking was put in.
+        #[arg(long)]
+        graph: bool,
+    },
+    /// Lists the components in this binary, as YAML.
+    Components,
+    /// Prints the merged and expanded configuration, secrets masked.
+    #[command(alias = "print-initial-config")]
+    PrintConfig {
+        #[command(flatten)]
+        inputs: Inputs,
+        /// Whether secrets are shown.
+        #[arg(long, value_enum, default_value = "redacted")]
+        mode: Mode,
+        /// The notation.
+        #[arg(long, value_enum, default_value = "yaml")]
+        format: Format,
+    },
+    /// Prints a completion script for a shell.
+    Completion {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Inputs {
+    /// A configuration: a path, `file:PATH`, `env:NAME` or `yaml:TEXT`. Given several times, later ones win: maps are
+    /// merged, lists and scalars replaced.
+    #[arg(long = "config", value_name = "LOCATION", required = true)]
+    pub(crate) config: Vec<String>,
+    /// Sets one value last of all: `exporters::otlp_grpc::endpoint=host:4317`.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Mode {
+    Redacted,
+    Unredacted,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Format {
+    Yaml,
+    Json,
+}

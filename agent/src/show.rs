@@ -1,0 +1,91 @@
+//! Commands that print and exit.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use throughline_component::Kind;
+
+use crate::assemble::{World, assemble, document, settings};
+use crate::catalog::{catalog, factories};
+use crate::cli::{Cli, Format, Inputs, Mode};
+
+/// The exit code of a wrong configuration.
+pub(crate) const WRONG: u8 = 2;
+
+pub(crate) fn validate(inputs: &Inputs, graph: bool) -> ExitCode {
+    let checked = settings(inputs).and_then(|(settings, warnings)| {
+        let assembled = assemble(settings.clone(), &World::new(&settings.service))?;
+        Ok((assembled, warnings))
+    });
+    match checked {
+        Err(errors) => complain(&errors),
+        Ok((assembled, warnings)) => {
+            warnings.iter().chain(&assembled.notes).for_each(|warning| say_aside(&format!("note: {warning}")));
+            say(&if graph { assembled.setup.plan.to_string() } else { "the configuration is right\n".to_owned() })
+        }
+    }
+}
+
+pub(crate) fn components() -> ExitCode {
+    let mut text = format!("buildinfo:\n  command: throughline\n  version: {}\n", env!("CARGO_PKG_VERSION"));
+    for kind in Kind::ALL {
+        text.push_str(&format!("{}:\n", kind.section()));
+        for factory in factories().filter(|factory| factory.kind == kind) {
+            text.push_str(&format!("  - name: {}\n", factory.name));
+            if !factory.aliases.is_empty() {
+                text.push_str(&format!("    deprecated_names: [{}]\n", factory.aliases.join(", ")));
+            }
+            let names = |signals: &[throughline_otlp::Signal]| {
+                signals.iter().map(|signal| signal.as_str()).collect::<Vec<_>>().join(", ")
+            };
+            if !factory.signals.is_empty() {
+                text.push_str(&format!("    signals: [{}]\n", names(factory.signals)));
+            }
+            if !factory.emits.is_empty() {
+                text.push_str(&format!("    emits: [{}]\n", names(factory.emits)));
+            }
+        }
+    }
+    say(&text)
+}
+
+pub(crate) fn print_config(inputs: &Inputs, mode: Mode, format: Format) -> ExitCode {
+    let mode = match mode {
+        Mode::Redacted => throughline_config::Mode::Redacted,
+        Mode::Unredacted => throughline_config::Mode::Unredacted,
+    };
+    let format = match format {
+        Format::Yaml => throughline_config::Format::Yaml,
+        Format::Json => throughline_config::Format::Json,
+    };
+    match document(inputs) {
+        Err(errors) => complain(&errors),
+        Ok(document) => say(&document.print(&catalog(), mode, format)),
+    }
+}
+
+pub(crate) fn completion(shell: clap_complete::Shell) -> ExitCode {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "throughline", &mut script);
+    say(&String::from_utf8_lossy(&script))
+}
+
+/// Prints errors and says that the configuration is wrong.
+pub(crate) fn complain(errors: &str) -> ExitCode {
+    say_aside(errors);
+    ExitCode::from(WRONG)
+}
+
+/// Prints to standard error; a closed one is not worth failing for.
+pub(crate) fn say_aside(text: &str) {
+    drop(writeln!(std::io::stderr(), "{text}"));
+}
+
+/// Prints to standard output. A reader that has gone away (`| head`) is no failure.
+pub(crate) fn say(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    }
+}

@@ -1,0 +1,68 @@
+//! What a component finds around it while it is built.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::ComponentId;
+use crate::port::{Clock, Random};
+
+/// What a component may use. Services are found by type, so that this crate names none of them.
+#[derive(Clone)]
+pub struct Build {
+    /// The component's own id.
+    pub id: ComponentId,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// Listeners, budgets, storage, authenticators …
+    pub services: Services,
+}
+
+/// A typed map of services: at most one of a type, or one of a type under each component id.
+#[derive(Clone, Default)]
+pub struct Services {
+    map: HashMap<(TypeId, Option<ComponentId>), Arc<dyn Any + Send + Sync>>,
+}
+
+impl Services {
+    /// Offers the only service of its type.
+    pub fn offer<T: ?Sized + Send + Sync + 'static>(&mut self, service: Arc<T>) {
+        self.map.insert((TypeId::of::<T>(), None), Arc::new(service));
+    }
+
+    /// Offers a service under the id of the extension that provides it.
+    pub fn offer_as<T: ?Sized + Send + Sync + 'static>(&mut self, id: ComponentId, service: Arc<T>) {
+        self.map.insert((TypeId::of::<T>(), Some(id)), Arc::new(service));
+    }
+
+    /// The only service of a type.
+    pub fn get<T: ?Sized + Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.map.get(&(TypeId::of::<T>(), None))?.downcast_ref::<Arc<T>>().cloned()
+    }
+
+    /// The service of a type that extension `id` offers.
+    pub fn named<T: ?Sized + Send + Sync + 'static>(&self, id: &str) -> Option<Arc<T>> {
+        let key = (TypeId::of::<T>(), Some(ComponentId::new(id)));
+        self.map.get(&key)?.downcast_ref::<Arc<T>>().cloned()
+    }
+
+    /// Takes over everything another map offers.
+    pub fn merge(&mut self, other: Self) {
+        self.map.extend(other.map);
+    }
+}
+
+impl fmt::Debug for Services {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Services({})", self.map.len())
+    }
+}
+
+impl fmt::Debug for Build {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Build").field("id", &self.id).finish_non_exhaustive()
+    }
+}

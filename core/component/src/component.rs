@@ -1,0 +1,281 @@
+//! What a component is, and the same contracts with their types erased.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use throughline_otlp::Signal;
+use throughline_otlp::edit::{Keep, Levels, Record};
+
+use crate::{Barrier, Batch, Build, Chunk, ConfigError, Delivery, Outcome, Output, Services, Stop};
+
+const ALL: &[Signal] = &[Signal::Traces, Signal::Metrics, Signal::Logs];
+
+/// Why a component cannot go on. The supervisor says it, turns readiness red and restarts the component.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Fatal(pub String);
+
+/// The settings of a component: plain serde, whose schema is also its reference page.
+pub trait Settings: DeserializeOwned + JsonSchema + Send + 'static {}
+impl<T: DeserializeOwned + JsonSchema + Send + 'static> Settings for T {}
+
+/// Takes data in from outside.
+pub trait Receiver: Sized + Send + 'static {
+    /// Its settings.
+    type Config: Settings;
+    /// What it can emit.
+    const SIGNALS: &'static [Signal] = ALL;
+
+    /// Builds it. Opens nothing: `validate` runs this too.
+    ///
+    /// # Errors
+    /// What is wrong with the settings, with the path of the offending key.
+    fn build(config: Self::Config, cx: &Build) -> Result<Self, ConfigError>;
+
+    /// Runs until told to stop, or until it cannot go on; says [`Stop::ready`] once it is in service. On stop it takes in nothing more, answers what it has
+    /// taken in, and returns.
+    fn run(self, out: Output, stop: Stop) -> impl Future<Output = Result<(), Fatal>> + Send;
+}
+
+/// Looks at one record at a time. The planner fuses neighbouring editors into one walk over the bytes.
+pub trait Editor: Sized + Send + Sync + 'static {
+    /// Its settings.
+    type Config: Settings;
+    /// What it can edit.
+    const SIGNALS: &'static [Signal] = ALL;
+
+    /// Builds it. Opens nothing.
+    ///
+    /// # Errors
+    /// What is wrong with the settings.
+    fn build(config: Self::Config, cx: &Build) -> Result<Self, ConfigError>;
+
+    /// The levels it visits and writes, and those above a record that it reads from it.
+    fn levels(&self) -> Touch;
+
+    /// Starts on one chunk; it may look at the whole of it. `None`: there is nothing to do in this chunk.
+    fn begin<'a>(&'a self, signal: Signal, chunk: &'a Chunk) -> Option<Box<dyn Pass + 'a>>;
+}
+
+/// What an editor reads and writes, by level, so that the planner knows which editors may share a walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Touch {
+    /// Levels at which it wants to be called.
+    pub visits: Levels,
+    /// Levels above the visited one that it reads from there (a span's resource, say).
+    pub reads_above: Levels,
+    /// Levels it may change or drop.
+    pub writes: Levels,
+}
+
+/// One editor at work on one chunk.
+pub trait Pass {
+    /// Looks at a record, and may change it.
+    fn edit(&mut self, record: &mut Record<'_>) -> Keep;
+
+    /// The walk is over. A barrier joins the chunk's settlement.
+    fn finish(self: Box<Self>) -> Option<Barrier> {
+        None
+    }
+}
+
+/// Sees whole batches: merges, splits, refuses, or keeps them for a while.
+pub trait Processor: Sized + Send + 'static {
+    /// Its settings.
+    type Config: Settings;
+    /// What it takes.
+    const SIGNALS: &'static [Signal] = ALL;
+    /// What its outlet emits, for a connector; a processor emits what it took.
+    const EMITS: &'static [Signal] = &[];
+
+    /// Builds it. Opens nothing.
+    ///
+    /// # Errors
+    /// What is wrong with the settings.
+    fn build(config: Self::Config, cx: &Build) -> Result<Self, ConfigError>;
+
+    /// Whether it may keep data longer than a client waits.
+    fn holds(&self) -> bool {
+        false
+    }
+
+    /// Takes a batch. What it keeps, it keeps with the settle tokens. Must not block.
+    fn accept(&mut self, batch: Batch, out: &mut Outlet);
+
+    /// When it next wants [`tick`](Self::tick), in nanoseconds of the monotonic clock.
+    fn wakes_at(&self) -> Option<u64> {
+        None
+    }
+
+    /// Time has passed; `now` is nanoseconds of the monotonic clock.
+    fn tick(&mut self, now: u64, out: &mut Outlet) {
+        let _ = (now, out);
+    }
+
+    /// The pipeline drains: everything that is kept must go.
+    fn flush(&mut self, out: &mut Outlet) {
+        let _ = out;
+    }
+}
+
+/// Where a processor puts what it emits.
+#[derive(Debug, Default)]
+pub struct Outlet {
+    batches: Vec<Batch>,
+}
+
+impl Outlet {
+    /// Emits a batch.
+    pub fn send(&mut self, batch: Batch) {
+        self.batches.push(batch);
+    }
+
+    /// Takes what was emitted, in order.
+    pub fn take(&mut self) -> Vec<Batch> {
+        std::mem::take(&mut self.batches)
+    }
+}
+
+/// Delivers batches. Queueing, retry, batching and the deadline are given to it (see [`Delivery`]).
+pub trait Exporter: Sized + Send + Sync + 'static {
+    /// Its settings, without those that [`Delivery::Queued`] adds.
+    type Config: Settings;
+    /// What it takes.
+    const SIGNALS: &'static [Signal] = ALL;
+    /// How data reaches it.
+    const DELIVERY: Delivery = Delivery::Queued;
+
+    /// Builds it. Opens nothing.
+    ///
+    /// # Errors
+    /// What is wrong with the settings.
+    fn build(config: Self::Config, cx: &Build) -> Result<Self, ConfigError>;
+
+    /// Delivers one batch, once.
+    fn export(&self, batch: &Batch) -> impl Future<Output = Outcome> + Send;
+
+    /// What it does beside exporting: serving a page, expiring series. Ends when told to stop.
+    fn run(&self, mut stop: Stop) -> impl Future<Output = Result<(), Fatal>> + Send {
+        async move {
+            stop.ready();
+            stop.stopped().await;
+            Ok(())
+        }
+    }
+}
+
+/// Serves other components rather than data: storage, authentication, health.
+pub trait Extension: Sized + Send + Sync + 'static {
+    /// Its settings.
+    type Config: Settings;
+
+    /// Builds it and puts what it offers into `offers`, where components find it. Opens nothing.
+    ///
+    /// # Errors
+    /// What is wrong with the settings.
+    fn build(config: Self::Config, cx: &Build, offers: &mut Services) -> Result<Self, ConfigError>;
+
+    /// Runs until told to stop; extensions start before and stop after everything else.
+    fn run(&self, mut stop: Stop) -> impl Future<Output = Result<(), Fatal>> + Send {
+        async move {
+            stop.ready();
+            stop.stopped().await;
+            Ok(())
+        }
+    }
+}
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A [`Receiver`] whose type is erased.
+pub trait DynReceiver: Send {
+    /// See [`Receiver::run`].
+    fn run(self: Box<Self>, out: Output, stop: Stop) -> Boxed<'static, Result<(), Fatal>>;
+}
+
+impl<T: Receiver> DynReceiver for T {
+    fn run(self: Box<Self>, out: Output, stop: Stop) -> Boxed<'static, Result<(), Fatal>> {
+        Box::pin(T::run(*self, out, stop))
+    }
+}
+
+/// An [`Editor`] whose type is erased.
+pub trait DynEditor: Send + Sync {
+    /// See [`Editor::levels`].
+    fn levels(&self) -> Touch;
+    /// See [`Editor::begin`].
+    fn begin<'a>(&'a self, signal: Signal, chunk: &'a Chunk) -> Option<Box<dyn Pass + 'a>>;
+}
+
+impl<T: Editor> DynEditor for T {
+    fn levels(&self) -> Touch {
+        Editor::levels(self)
+    }
+    fn begin<'a>(&'a self, signal: Signal, chunk: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
+        Editor::begin(self, signal, chunk)
+    }
+}
+
+/// A [`Processor`] whose type is erased.
+pub trait DynProcessor: Send {
+    /// See [`Processor::holds`].
+    fn holds(&self) -> bool;
+    /// See [`Processor::accept`].
+    fn accept(&mut self, batch: Batch, out: &mut Outlet);
+    /// See [`Processor::wakes_at`].
+    fn wakes_at(&self) -> Option<u64>;
+    /// See [`Processor::tick`].
+    fn tick(&mut self, now: u64, out: &mut Outlet);
+    /// See [`Processor::flush`].
+    fn flush(&mut self, out: &mut Outlet);
+}
+
+impl<T: Processor> DynProcessor for T {
+    fn holds(&self) -> bool {
+        Processor::holds(self)
+    }
+    fn accept(&mut self, batch: Batch, out: &mut Outlet) {
+        Processor::accept(self, batch, out);
+    }
+    fn wakes_at(&self) -> Option<u64> {
+        Processor::wakes_at(self)
+    }
+    fn tick(&mut self, now: u64, out: &mut Outlet) {
+        Processor::tick(self, now, out);
+    }
+    fn flush(&mut self, out: &mut Outlet) {
+        Processor::flush(self, out);
+    }
+}
+
+/// An [`Exporter`] whose type is erased.
+pub trait DynExporter: Send + Sync {
+    /// See [`Exporter::export`].
+    fn export<'a>(&'a self, batch: &'a Batch) -> Boxed<'a, Outcome>;
+    /// See [`Exporter::run`].
+    fn run(self: Arc<Self>, stop: Stop) -> Boxed<'static, Result<(), Fatal>>;
+}
+
+impl<T: Exporter> DynExporter for T {
+    fn export<'a>(&'a self, batch: &'a Batch) -> Boxed<'a, Outcome> {
+        Box::pin(Exporter::export(self, batch))
+    }
+    fn run(self: Arc<Self>, stop: Stop) -> Boxed<'static, Result<(), Fatal>> {
+        Box::pin(async move { Exporter::run(&*self, stop).await })
+    }
+}
+
+/// An [`Extension`] whose type is erased.
+pub trait DynExtension: Send + Sync {
+    /// See [`Extension::run`].
+    fn run(self: Arc<Self>, stop: Stop) -> Boxed<'static, Result<(), Fatal>>;
+}
+
+impl<T: Extension> DynExtension for T {
+    fn run(self: Arc<Self>, stop: Stop) -> Boxed<'static, Result<(), Fatal>> {
+        Box::pin(async move { Extension::run(&*self, stop).await })
+    }
+}

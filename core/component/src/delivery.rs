@@ -1,0 +1,88 @@
+//! How data reaches an exporter, and the settings that come with it.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use throughline_config::{self as config, Optional};
+
+/// How data reaches an exporter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Through a bounded queue with consumers, retries and a deadline: the settings of [`DeliverySettings`] are added to
+    /// the exporter's own.
+    Queued,
+    /// Straight, one batch at a time: sinks on this machine (a file, a registry) that answer at once.
+    Direct,
+}
+
+/// The settings every queued exporter has beside its own, with the Collector's names.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeliverySettings {
+    /// How long one attempt may take. `0s`: as long as it likes. Unset: the exporter's own default.
+    pub timeout: Option<config::Duration>,
+    /// Sending again after a failure that may pass.
+    pub retry_on_failure: RetrySettings,
+    /// The queue between the pipeline and the exporter.
+    pub sending_queue: Optional<QueueSettings>,
+}
+
+impl Default for DeliverySettings {
+    fn default() -> Self {
+        Self {
+            timeout: None,
+            retry_on_failure: RetrySettings::default(),
+            sending_queue: Optional::On(QueueSettings::default()),
+        }
+    }
+}
+
+/// `retry_on_failure`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetrySettings {
+    /// Whether to try again at all; without it the sender is told to.
+    pub enabled: bool,
+    /// The delay after the first failure.
+    pub initial_interval: config::Duration,
+    /// By how much each delay differs at random, as a share of it.
+    pub randomization_factor: f64,
+    /// By what each delay grows.
+    pub multiplier: f64,
+    /// The longest delay.
+    pub max_interval: config::Duration,
+    /// How long to go on before the sender is told to try again. `0s`: for ever. Data in a storage is kept and tried
+    /// for ever unless this is set in words.
+    pub max_elapsed_time: Option<config::Duration>,
+}
+
+impl Default for RetrySettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            initial_interval: config::Duration::from_secs(5),
+            randomization_factor: 0.5,
+            multiplier: 1.5,
+            max_interval: config::Duration::from_secs(30),
+            max_elapsed_time: None,
+        }
+    }
+}
+
+/// `sending_queue`. Unlike the Collector's, a success reply always waits for the result, and a full queue refuses.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("x-not-supported" = ["sizer", "block_on_overflow", "wait_for_result", "batch"]))]
+pub struct QueueSettings {
+    /// How many batches are on their way at once.
+    pub num_consumers: u32,
+    /// How many requests may wait. The agent's byte budget bounds them too.
+    pub queue_size: u32,
+    /// The storage extension that keeps what waits over a restart. Unset: in memory.
+    pub storage: Option<String>,
+}
+
+impl Default for QueueSettings {
+    fn default() -> Self {
+        Self { num_consumers: 10, queue_size: 1000, storage: None }
+    }
+}

@@ -1,0 +1,116 @@
+//! What became of data: the value every delivery ends in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What became of a chunk or batch.
+///
+/// Protocol tables classify first; what they do not know is [`Outcome::Retry`], so that an unforeseen answer never
+/// loses data. The order of severity is `Done < Reject < Retry`: see [`Outcome::worst`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Delivered, or synced to disk. `rejected` items were refused for good, `why` says so (OTLP partial success).
+    Done {
+        /// Items (spans, log records, data points) refused by the destination or cut out at admission.
+        rejected: u32,
+        /// A message for the sender; set whenever `rejected` is not zero, and for warnings with no rejections.
+        why: Option<Arc<str>>,
+    },
+    /// Nothing is wrong with the data: it may be sent again, not before `after`.
+    Retry {
+        /// The least delay that the destination asked for.
+        after: Option<Duration>,
+        /// What was wrong, for a person.
+        why: Arc<str>,
+    },
+    /// The data will never be accepted as it is.
+    Reject {
+        /// What class of refusal, for the reply's status code.
+        kind: RejectKind,
+        /// What was wrong, for a person.
+        why: Arc<str>,
+    },
+}
+
+/// Why data was refused for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RejectKind {
+    /// It does not parse, or breaks a rule of its format.
+    Invalid,
+    /// It is larger than a limit.
+    TooLarge,
+    /// The destination (or we) did not accept the sender's credentials.
+    Unauthenticated,
+    /// The sender is known and may not.
+    Denied,
+    /// Nobody takes this signal or this shape.
+    Unsupported,
+}
+
+impl RejectKind {
+    /// The label of counters, snake case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::TooLarge => "too_large",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Denied => "denied",
+            Self::Unsupported => "unsupported",
+        }
+    }
+}
+
+impl Outcome {
+    /// Everything was accepted.
+    pub const DONE: Self = Self::Done { rejected: 0, why: None };
+
+    /// A retryable failure with no delay asked for.
+    pub fn retry(why: impl Into<Arc<str>>) -> Self {
+        Self::Retry { after: None, why: why.into() }
+    }
+
+    /// A final refusal.
+    pub fn reject(kind: RejectKind, why: impl Into<Arc<str>>) -> Self {
+        Self::Reject { kind, why: why.into() }
+    }
+
+    /// The outcome of one chunk that took two ways: Retry over Reject over Done. Two partial successes keep the larger
+    /// count, since both speak about the same items; two retries keep the longer delay.
+    #[must_use]
+    pub fn worst(self, other: Self) -> Self {
+        use Outcome::{Done, Reject, Retry};
+        match (self, other) {
+            (Retry { after: a, why }, Retry { after: b, .. }) => Retry { after: a.max(b), why },
+            (retry @ Retry { .. }, _) | (_, retry @ Retry { .. }) => retry,
+            (reject @ Reject { .. }, _) | (_, reject @ Reject { .. }) => reject,
+            (Done { rejected: a, why: x }, Done { rejected: b, why: y }) => {
+                let why = if b > a { y.or(x) } else { x.or(y) };
+                Done { rejected: a.max(b), why }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fan_out_answers_retry_over_reject_over_done() {
+        let done = Outcome::Done { rejected: 2, why: Some("two".into()) };
+        let retry = Outcome::retry("later");
+        let reject = Outcome::reject(RejectKind::Invalid, "never");
+        assert_eq!(done.clone().worst(reject.clone()), reject);
+        assert_eq!(reject.clone().worst(retry.clone()), retry);
+        assert_eq!(retry.clone().worst(done.clone()), retry);
+        assert_eq!(Outcome::DONE.worst(done.clone()), done);
+    }
+
+    #[test]
+    fn two_retries_keep_the_longer_delay() {
+        let short = Outcome::Retry { after: Some(Duration::from_secs(1)), why: "a".into() };
+        let long = Outcome::Retry { after: Some(Duration::from_secs(9)), why: "b".into() };
+        let Outcome::Retry { after, .. } = short.worst(long) else { panic!("two retries are a retry") };
+        assert_eq!(after, Some(Duration::from_secs(9)));
+    }
+}

@@ -1,0 +1,48 @@
+//! Where a receiver sends.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use throughline_otlp::Signal;
+
+use crate::port::Charge;
+use crate::{Context, Ticket};
+
+/// Where a receiver (or a connector's timer) sends what it took in. Cheap to clone.
+#[derive(Clone)]
+pub struct Output(Arc<dyn Sender>);
+
+/// What the graph puts behind an [`Output`].
+pub trait Sender: Send + Sync {
+    /// Whether any pipeline takes this signal from this component.
+    fn takes(&self, signal: Signal) -> bool;
+
+    /// Admits one request and sends it down the pipelines. Returns once it is accepted or refused; the ticket tells
+    /// which, and what became of it.
+    fn send(&self, signal: Signal, request: Bytes, context: Arc<Context>, charge: Charge) -> Ticket;
+}
+
+impl Output {
+    /// Wraps what the graph provides.
+    pub fn new(sender: Arc<dyn Sender>) -> Self {
+        Self(sender)
+    }
+
+    /// Whether any pipeline takes this signal from this component.
+    pub fn takes(&self, signal: Signal) -> bool {
+        self.0.takes(signal)
+    }
+
+    /// Sends the protobuf bytes of one OTLP export request. Admission happens here: the bytes need not be trusted.
+    /// `charge` is the memory they hold of the budget; it is given back when the chunk has settled.
+    pub fn send(&self, signal: Signal, request: Bytes, context: Arc<Context>, charge: Charge) -> Ticket {
+        self.0.send(signal, request, context, charge)
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Output")
+    }
+}

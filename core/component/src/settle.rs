@@ -1,0 +1,194 @@
+//! Settlement: who is told what became of a chunk, and when.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::sync::oneshot;
+
+use crate::Outcome;
+
+/// The duty to say what became of a chunk. It is not `Clone`: whoever sends a chunk two ways must [`fork`](Self::fork),
+/// and the worst outcome wins. Dropped without a word, it says `Retry`, so that a lost chunk is never an acknowledged one.
+#[derive(Debug)]
+pub struct Settle {
+    target: Target,
+}
+
+#[derive(Debug)]
+enum Target {
+    /// Nobody waits: replayed data, or data the agent made itself and may lose.
+    Nobody,
+    Ticket(oneshot::Sender<Outcome>),
+    Branch(Arc<Join>),
+    Hook(Hook),
+}
+
+struct Hook(Box<dyn FnOnce(Outcome) + Send + Sync>);
+
+impl std::fmt::Debug for Hook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hook")
+    }
+}
+
+/// Where the branches of one chunk meet. The last branch to settle passes the worst outcome on.
+#[derive(Debug)]
+struct Join {
+    state: Mutex<(usize, Outcome, Option<Settle>)>,
+}
+
+/// The other end of a [`Settle`]: a future that resolves to the chunk's outcome. Dropping it cancels nothing.
+#[derive(Debug)]
+#[must_use = "a ticket is the settlement; await it before telling the sender anything"]
+pub struct Ticket(oneshot::Receiver<Outcome>);
+
+/// Something a chunk's settlement must wait for besides its delivery: a journal's sync, say.
+pub struct Barrier(Box<dyn FnOnce(Settle) + Send>);
+
+impl Settle {
+    /// A token and the ticket that hears of it.
+    pub fn ticket() -> (Self, Ticket) {
+        let (tx, rx) = oneshot::channel();
+        (Self { target: Target::Ticket(tx) }, Ticket(rx))
+    }
+
+    /// A token whose outcome nobody waits for.
+    pub fn nobody() -> Self {
+        Self { target: Target::Nobody }
+    }
+
+    /// A token that calls `hook` with the outcome, on whatever thread settles it; the hook must be quick.
+    pub fn hook(hook: impl FnOnce(Outcome) + Send + Sync + 'static) -> Self {
+        Self { target: Target::Hook(Hook(Box::new(hook))) }
+    }
+
+    /// Tells the outcome.
+    pub fn settle(mut self, outcome: Outcome) {
+        self.tell(outcome);
+    }
+
+    /// Splits the duty into `ways`: the whole is settled with the worst outcome once every branch is.
+    ///
+    /// # Panics
+    /// If `ways` is zero: a chunk that goes nowhere must be settled, not forked.
+    pub fn fork(self, ways: usize) -> Vec<Self> {
+        assert!(ways > 0, "a chunk cannot be forked into nothing");
+        if ways == 1 {
+            return vec![self];
+        }
+        let join = Arc::new(Join { state: Mutex::new((ways, Outcome::DONE, Some(self))) });
+        (0..ways).map(|_| Self { target: Target::Branch(Arc::clone(&join)) }).collect()
+    }
+
+    /// Makes the settlement wait for `barrier` too.
+    #[must_use]
+    pub fn and(self, barrier: Barrier) -> Self {
+        let mut ways = self.fork(2);
+        let (own, other) = (ways.pop(), ways.pop());
+        if let Some(other) = other {
+            (barrier.0)(other);
+        }
+        own.unwrap_or_else(Self::nobody)
+    }
+
+    /// Wraps the token so that `map` may change the outcome on its way, to add what admission rejected, say.
+    #[must_use]
+    pub fn map(self, map: impl FnOnce(Outcome) -> Outcome + Send + Sync + 'static) -> Self {
+        Self::hook(move |outcome| self.settle(map(outcome)))
+    }
+
+    fn tell(&mut self, outcome: Outcome) {
+        match std::mem::replace(&mut self.target, Target::Nobody) {
+            Target::Nobody => {}
+            // The receiver may have gone: the client closed its connection. The outcome stands all the same.
+            Target::Ticket(tx) => drop(tx.send(outcome)),
+            Target::Branch(join) => join.arrive(outcome),
+            Target::Hook(Hook(hook)) => hook(outcome),
+        }
+    }
+}
+
+impl Drop for Settle {
+    fn drop(&mut self) {
+        if !matches!(self.target, Target::Nobody) {
+            self.tell(Outcome::retry("the chunk was dropped before anyone settled it"));
+        }
+    }
+}
+
+impl Join {
+    fn arrive(&self, outcome: Outcome) {
+        let done = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let so_far = std::mem::replace(&mut state.1, Outcome::DONE);
+            state.1 = so_far.worst(outcome);
+            state.0 -= 1;
+            if state.0 == 0 { state.2.take().map(|whole| (whole, state.1.clone())) } else { None }
+        };
+        if let Some((whole, outcome)) = done {
+            whole.settle(outcome);
+        }
+    }
+}
+
+impl Barrier {
+    /// A barrier made of what takes over one branch of the settlement and settles it when its own work is done.
+    pub fn new(join: impl FnOnce(Settle) + Send + 'static) -> Self {
+        Self(Box::new(join))
+    }
+}
+
+impl Future for Ticket {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        // The sender half settles on drop, so an error here means the process is coming down around us.
+        Pin::new(&mut self.0).poll(cx).map(|told| told.unwrap_or_else(|_| Outcome::retry("the agent is stopping")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RejectKind;
+
+    #[tokio::test]
+    async fn a_token_dropped_unsettled_is_a_retry() {
+        let (settle, ticket) = Settle::ticket();
+        drop(settle);
+        assert!(matches!(ticket.await, Outcome::Retry { .. }));
+    }
+
+    #[tokio::test]
+    async fn a_fork_settles_once_all_branches_did_and_with_the_worst() {
+        let (settle, ticket) = Settle::ticket();
+        let mut ways = settle.fork(3);
+        ways.pop().expect("three").settle(Outcome::DONE);
+        ways.pop().expect("two").settle(Outcome::reject(RejectKind::Invalid, "no"));
+        let mut ticket = std::pin::pin!(ticket);
+        assert!(futures_poll(&mut ticket).is_none(), "one branch is still out");
+        ways.pop().expect("one").settle(Outcome::DONE);
+        assert_eq!(ticket.await, Outcome::reject(RejectKind::Invalid, "no"));
+    }
+
+    #[tokio::test]
+    async fn a_barrier_holds_the_settlement_back() {
+        let (settle, ticket) = Settle::ticket();
+        let (hold, held) = std::sync::mpsc::channel();
+        let settle = settle.and(Barrier::new(move |branch| hold.send(branch).expect("the test listens")));
+        settle.settle(Outcome::DONE);
+        let mut ticket = std::pin::pin!(ticket);
+        assert!(futures_poll(&mut ticket).is_none());
+        held.recv().expect("the barrier took a branch").settle(Outcome::DONE);
+        assert_eq!(ticket.await, Outcome::DONE);
+    }
+
+    fn futures_poll(ticket: &mut Pin<&mut Ticket>) -> Option<Outcome> {
+        match ticket.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())) {
+            Poll::Ready(outcome) => Some(outcome),
+            Poll::Pending => None,
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The life of a running component: when it is in service, and when it shall stop.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+/// Tells a component that it shall stop taking in data, and hears from it that it is in service. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    stop: watch::Receiver<bool>,
+    ready: Option<Arc<watch::Sender<bool>>>,
+}
+
+/// The side that says stop; dropping it says so too.
+#[derive(Debug)]
+pub struct Stopper(watch::Sender<bool>);
+
+impl Stopper {
+    /// A pair.
+    pub fn new() -> (Self, Stop) {
+        let (tx, rx) = watch::channel(false);
+        (Self(tx), Stop { stop: rx, ready: None })
+    }
+
+    /// Says stop to every [`Stop`] of this pair.
+    pub fn stop(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+impl Stop {
+    /// The same for one component, and the channel on which it says that it is in service.
+    pub fn watched(&self) -> (Self, watch::Receiver<bool>) {
+        let (tx, rx) = watch::channel(false);
+        (Self { stop: self.stop.clone(), ready: Some(Arc::new(tx)) }, rx)
+    }
+
+    /// Says that the component is in service: its sockets are open, its state is loaded.
+    pub fn ready(&self) {
+        if let Some(ready) = &self.ready {
+            ready.send_replace(true);
+        }
+    }
+
+    /// Resolves once somebody says stop; at once if somebody has.
+    pub async fn stopped(&mut self) {
+        // An error means the stopper is gone, which is a stop too.
+        drop(self.stop.wait_for(|stop| *stop).await);
+    }
+
+    /// Whether somebody has said stop.
+    pub fn is_stopped(&self) -> bool {
+        *self.stop.borrow() || self.stop.has_changed().is_err()
+    }
+}

@@ -1,0 +1,112 @@
+//! Where receivers hand data over: admission, accounts, and the fork into pipelines.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use throughline_component::port::{Charge, Clock};
+use throughline_component::{Batch, Chunk, ComponentId, Context, Outcome, RejectKind, Sender, Settle, Ticket};
+use throughline_otlp::{Admitted, Limits, Signal, admit};
+
+use crate::Health;
+use crate::ledger::{Hop, add};
+use crate::pipeline::Pipeline;
+
+/// What stands behind a receiver's `Output`.
+pub(crate) struct Entry {
+    pub(crate) id: ComponentId,
+    pub(crate) pipelines: [(Arc<Hop>, Vec<Arc<Pipeline>>); 3],
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) panicked: AtomicBool,
+}
+
+impl Entry {
+    fn of(&self, signal: Signal) -> &(Arc<Hop>, Vec<Arc<Pipeline>>) {
+        &self.pipelines[signal as usize]
+    }
+
+    fn push(&self, signal: Signal, chunk: Chunk, pipelines: &[Arc<Pipeline>]) {
+        let batch = Batch::one(signal, chunk);
+        let result = catch_unwind(AssertUnwindSafe(|| match pipelines {
+            [only] => only.push(batch),
+            several => several.iter().zip(batch.fork(several.len())).for_each(|(pipeline, batch)| pipeline.push(batch)),
+        }));
+        match result {
+            Ok(()) if self.panicked.load(Ordering::Relaxed) => {
+                self.panicked.store(false, Ordering::Relaxed);
+                self.health.revived(self.id.as_str());
+            }
+            Ok(()) => {}
+            Err(panic) => {
+                // The chunk was dropped on the way, so its sender is told to try again.
+                let why = crate::step::message(&*panic);
+                tracing::error!(receiver = %self.id, %why, "a pipeline panicked");
+                self.health.died(self.id.as_str(), &format!("a pipeline behind it panicked: {why}"));
+                self.panicked.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl Sender for Entry {
+    fn takes(&self, signal: Signal) -> bool {
+        !self.of(signal).1.is_empty()
+    }
+
+    fn send(&self, signal: Signal, request: Bytes, context: Arc<Context>, charge: Charge) -> Ticket {
+        let (settle, ticket) = Settle::ticket();
+        let (hop, pipelines) = self.of(signal);
+        let admitted = match admit(signal, request, &Limits::default()) {
+            Ok(admitted) => admitted,
+            Err(malformed) => {
+                hop.reject_requests();
+                settle.settle(Outcome::reject(RejectKind::Invalid, malformed.to_string()));
+                return ticket;
+            }
+        };
+        let Admitted { bytes, items, rejected, why, .. } = admitted;
+        add(&hop.taken, u64::from(items) + u64::from(rejected));
+        hop.reject_items("invalid_utf8", u64::from(rejected));
+        if items == 0 {
+            settle.settle(Outcome::Done { rejected, why: why.map(Into::into) });
+            return ticket;
+        }
+        let number = self.health.took_off(self.clock.monotonic_nanos());
+        let held = i64::from(items);
+        hop.held.fetch_add(held, Ordering::Relaxed);
+        let (account, health) = (Arc::clone(hop), Arc::clone(&self.health));
+        let settle = Settle::hook(move |outcome| {
+            drop(charge);
+            health.landed(number);
+            account.held.fetch_sub(held, Ordering::Relaxed);
+            settle.settle(account_for(&account, items, outcome, rejected, why));
+        });
+        let chunk = Chunk { bytes, items, position: None, context, settle };
+        self.push(signal, chunk, pipelines);
+        ticket
+    }
+}
+
+/// Books the outcome of `items`, and adds what admission had cut out to what the sender is told.
+fn account_for(hop: &Hop, items: u32, outcome: Outcome, cut: u32, why: Option<String>) -> Outcome {
+    match outcome {
+        Outcome::Done { rejected, why: theirs } => {
+            add(&hop.out, u64::from(items));
+            let why = match (why, theirs) {
+                (Some(ours), Some(theirs)) => Some(format!("{ours}; {theirs}").into()),
+                (ours, theirs) => ours.map(Into::into).or(theirs),
+            };
+            Outcome::Done { rejected: rejected.saturating_add(cut), why }
+        }
+        Outcome::Retry { .. } => {
+            add(&hop.returned, u64::from(items));
+            outcome
+        }
+        Outcome::Reject { kind, .. } => {
+            hop.reject_items(kind.as_str(), u64::from(items));
+            outcome
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Whether the agent is well: no dead task, and nothing unacknowledged for too long.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+/// What the supervisor knows. A service of the graph; `health_check` reads it.
+#[derive(Debug, Default)]
+pub struct Health {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    started: bool,
+    stopping: bool,
+    dead: BTreeMap<String, String>,
+    in_flight: BTreeMap<u64, u64>,
+    next: u64,
+}
+
+impl Health {
+    /// All parts run.
+    pub fn started(&self) {
+        self.lock().started = true;
+    }
+
+    /// The drain has begun.
+    pub fn stopping(&self) {
+        self.lock().stopping = true;
+    }
+
+    /// A part died of `why`; it stays dead until it is [revived](Self::revived).
+    pub fn died(&self, part: &str, why: &str) {
+        self.lock().dead.insert(part.to_owned(), why.to_owned());
+    }
+
+    /// A part runs again.
+    pub fn revived(&self, part: &str) {
+        self.lock().dead.remove(part);
+    }
+
+    /// Why the agent is not ready, or `None` if it is. `now` is monotonic nanoseconds, `bound` how old the oldest
+    /// unacknowledged request may be.
+    pub fn trouble(&self, now: u64, bound: u64) -> Option<String> {
+        let state = self.lock();
+        if !state.started {
+            return Some("starting".into());
+        }
+        if state.stopping {
+            return Some("stopping".into());
+        }
+        if let Some((part, why)) = state.dead.first_key_value() {
+            return Some(format!("{part} is dead: {why}"));
+        }
+        let oldest = state.in_flight.first_key_value().map_or(0, |(_, since)| now.saturating_sub(*since));
+        (oldest > bound).then(|| format!("the oldest unacknowledged request is {} s old", oldest / 1_000_000_000))
+    }
+
+    /// How old the oldest unacknowledged request is, in nanoseconds.
+    pub fn oldest_unacknowledged(&self, now: u64) -> u64 {
+        self.lock().in_flight.first_key_value().map_or(0, |(_, since)| now.saturating_sub(*since))
+    }
+
+    /// How many requests are unacknowledged.
+    pub fn in_flight(&self) -> usize {
+        self.lock().in_flight.len()
+    }
+
+    /// A request is in flight from `now` on; the number is for [`Self::landed`].
+    pub(crate) fn took_off(&self, now: u64) -> u64 {
+        let mut state = self.lock();
+        let number = state.next;
+        state.next += 1;
+        state.in_flight.insert(number, now);
+        number
+    }
+
+    pub(crate) fn landed(&self, number: u64) {
+        self.lock().in_flight.remove(&number);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

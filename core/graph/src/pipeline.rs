@@ -1,0 +1,112 @@
+//! A pipeline at run time: stages, then targets. Pushing a batch through is one synchronous call.
+
+use std::sync::{Arc, OnceLock};
+
+use smallvec::SmallVec;
+use throughline_component::{Batch, Chunk};
+use throughline_otlp::Signal;
+
+use crate::sink::Sink;
+use crate::step::Step;
+use crate::walk::Walk;
+
+/// One running pipeline.
+pub(crate) struct Pipeline {
+    pub(crate) id: String,
+    pub(crate) signal: Signal,
+    pub(crate) stages: Vec<Stage>,
+    pub(crate) targets: Vec<Target>,
+}
+
+/// One stage.
+pub(crate) enum Stage {
+    Walk(Walk),
+    Step(Arc<Step>),
+}
+
+/// Where a pipeline ends.
+#[derive(Clone)]
+pub(crate) enum Target {
+    Sink(Arc<Sink>),
+    Connector(Arc<Connector>),
+}
+
+/// A connector and the pipelines its outlet leads into.
+pub(crate) struct Connector {
+    pub(crate) step: Arc<Step>,
+    pub(crate) into: OnceLock<Vec<Arc<Pipeline>>>,
+}
+
+type Batches = SmallVec<[Batch; 1]>;
+
+impl Pipeline {
+    /// Sends a batch through all stages.
+    pub(crate) fn push(&self, batch: Batch) {
+        self.push_from(0, batch);
+    }
+
+    /// Sends a batch through the stages from number `stage` on.
+    pub(crate) fn push_from(&self, stage: usize, batch: Batch) {
+        let mut batches: Batches = smallvec::smallvec![batch];
+        for stage in &self.stages[stage..] {
+            batches = match stage {
+                Stage::Walk(walk) => batches.into_iter().filter_map(|batch| walk_batch(walk, batch)).collect(),
+                Stage::Step(step) => batches.into_iter().flat_map(|batch| step.accept(batch)).collect(),
+            };
+        }
+        for batch in batches {
+            self.fan_out(batch);
+        }
+    }
+
+    fn fan_out(&self, batch: Batch) {
+        let Some((last, others)) = self.targets.split_last() else { return };
+        if others.is_empty() {
+            return last.offer(batch);
+        }
+        for (target, batch) in self.targets.iter().zip(batch.fork(self.targets.len())) {
+            target.offer(batch);
+        }
+    }
+
+    /// Makes every step give out what it keeps.
+    pub(crate) fn flush(&self) {
+        for (at, stage) in self.stages.iter().enumerate() {
+            if let Stage::Step(step) = stage {
+                step.flush().into_iter().for_each(|batch| self.push_from(at + 1, batch));
+            }
+        }
+    }
+}
+
+fn walk_batch(walk: &Walk, batch: Batch) -> Option<Batch> {
+    let signal = batch.signal;
+    let chunks: SmallVec<[Chunk; 1]> =
+        batch.chunks.into_iter().filter_map(|chunk| walk.run(signal, chunk)).collect();
+    (!chunks.is_empty()).then_some(Batch { signal, chunks })
+}
+
+impl Target {
+    fn offer(&self, batch: Batch) {
+        match self {
+            Self::Sink(sink) => sink.offer(batch),
+            Self::Connector(connector) => {
+                connector.step.accept(batch).into_iter().for_each(|batch| connector.forward(batch));
+            }
+        }
+    }
+}
+
+impl Connector {
+    /// Sends what the connector emitted into the pipelines that take its signal from it.
+    pub(crate) fn forward(&self, batch: Batch) {
+        let pipelines = self.into.get().map_or(&[][..], Vec::as_slice);
+        let takers: Vec<_> = pipelines.iter().filter(|pipeline| pipeline.signal == batch.signal).collect();
+        if takers.is_empty() {
+            return batch.settle(&throughline_component::Outcome::DONE);
+        }
+        for (pipeline, batch) in takers.iter().zip(batch.fork(takers.len())) {
+            pipeline.push(batch);
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The plan: what the configuration means, before anything runs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use throughline_component::{ComponentId, Kind, Touch};
+use throughline_otlp::Signal;
+
+/// What the configuration wires together.
+#[derive(Clone, Debug, Default)]
+pub struct Wiring {
+    /// The pipelines, in the configuration's order.
+    pub pipelines: Vec<Wire>,
+}
+
+/// One pipeline as the configuration has it.
+#[derive(Clone, Debug)]
+pub struct Wire {
+    /// `traces`, `logs/audit` …
+    pub id: String,
+    /// What flows through it.
+    pub signal: Signal,
+    /// Receivers and connectors it takes from.
+    pub receivers: Vec<ComponentId>,
+    /// Its processors, in order.
+    pub processors: Vec<ComponentId>,
+    /// Exporters and connectors it gives to.
+    pub exporters: Vec<ComponentId>,
+}
+
+/// What the planner must know of components beyond their ids.
+pub type Facts = BTreeMap<(Kind, ComponentId), Fact>;
+
+/// What the planner must know of one component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// Looks at single records.
+    Editor(Touch),
+    /// Sees whole batches; `holds` if it may keep them longer than a client waits.
+    Processor {
+        /// See [`throughline_component::Processor::holds`].
+        holds: bool,
+    },
+    /// Leads into other pipelines.
+    Connector,
+    /// Delivers; `storage` names the extension that keeps what waits for it.
+    Exporter {
+        /// `sending_queue.storage`.
+        storage: Option<ComponentId>,
+    },
+}
+
+/// How secrets are masked where the configuration says nothing.
+#[derive(Clone, Debug)]
+pub struct Masking {
+    /// The type of the step that masks; a pipeline that has one is left alone.
+    pub type_name: &'static str,
+    /// The id of the step to insert.
+    pub default: ComponentId,
+}
+
+/// The picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// One entry a pipeline, in the configuration's order.
+    pub pipelines: Vec<Pipeline>,
+}
+
+/// One planned pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pipeline {
+    /// The pipeline's id.
+    pub id: String,
+    /// What flows through it.
+    pub signal: Signal,
+    /// Where it takes from.
+    pub receivers: Vec<ComponentId>,
+    /// What happens on the way, in order.
+    pub stages: Vec<Stage>,
+    /// The storage whose stream stands before the fan-out, and the exporters that are fed from it.
+    pub stream: Option<(ComponentId, Vec<ComponentId>)>,
+    /// Where it gives to.
+    pub sinks: Vec<(Kind, ComponentId)>,
+}
+
+/// One stage of a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Editors fused into one walk over the bytes.
+    Walk {
+        /// The editors, in order.
+        editors: Vec<ComponentId>,
+        /// Which of them the planner put in, so that secrets are masked.
+        inserted: Option<ComponentId>,
+    },
+    /// A processor that sees whole batches.
+    Step(ComponentId),
+}
+
+impl Plan {
+    /// Plans the wiring. `masking` is `None` if the configuration turned it off.
+    ///
+    /// Every component of the wiring must have its fact; the caller has checked the configuration.
+    pub fn new(wiring: &Wiring, facts: &Facts, masking: Option<&Masking>) -> Self {
+        Self { pipelines: wiring.pipelines.iter().map(|wire| pipeline(wire, facts, masking)).collect() }
+    }
+
+    /// Whether the planner put a masking step in anywhere.
+    pub fn inserts_masking(&self) -> bool {
+        self.pipelines.iter().flat_map(|pipeline| &pipeline.stages).any(|stage| {
+            matches!(stage, Stage::Walk { inserted: Some(_), .. })
+        })
+    }
+}
+
+fn pipeline(wire: &Wire, facts: &Facts, masking: Option<&Masking>) -> Pipeline {
+    let sinks: Vec<(Kind, ComponentId)> = wire.exporters.iter().map(|id| (sink_kind(id, facts), id.clone())).collect();
+    let mut processors = wire.processors.clone();
+    let masked = |masking: &Masking| processors.iter().any(|id| id.type_name() == masking.type_name);
+    let exports = sinks.iter().any(|(kind, _)| *kind == Kind::Exporter);
+    let inserted = masking.filter(|masking| exports && !masked(masking)).map(|masking| {
+        // In front of the first thing that may put data on a disk: a holder's stream, or the exporters.
+        let holder = processors.iter().position(|id| holds(id, facts)).unwrap_or(processors.len());
+        processors.insert(holder, masking.default.clone());
+        masking.default.clone()
+    });
+    Pipeline {
+        id: wire.id.clone(),
+        signal: wire.signal,
+        receivers: wire.receivers.clone(),
+        stages: stages(&processors, facts, inserted.as_ref()),
+        stream: stream(&sinks, facts),
+        sinks,
+    }
+}
+
+fn sink_kind(id: &ComponentId, facts: &Facts) -> Kind {
+    if facts.contains_key(&(Kind::Connector, id.clone())) { Kind::Connector } else { Kind::Exporter }
+}
+
+fn holds(id: &ComponentId, facts: &Facts) -> bool {
+    facts.get(&(Kind::Processor, id.clone())) == Some(&Fact::Processor { holds: true })
+}
+
+fn stages(processors: &[ComponentId], facts: &Facts, inserted: Option<&ComponentId>) -> Vec<Stage> {
+    let mut stages: Vec<Stage> = Vec::new();
+    let mut walk: Vec<Touch> = Vec::new();
+    for id in processors {
+        let inserted = inserted.filter(|masking| *masking == id).cloned();
+        let Some(Fact::Editor(touch)) = facts.get(&(Kind::Processor, id.clone())) else {
+            stages.push(Stage::Step(id.clone()));
+            walk.clear();
+            continue;
+        };
+        match stages.last_mut() {
+            Some(Stage::Walk { editors, inserted: known }) if fuses(&walk, *touch) => {
+                editors.push(id.clone());
+                *known = known.take().or(inserted);
+            }
+            _ => {
+                stages.push(Stage::Walk { editors: vec![id.clone()], inserted });
+                walk.clear();
+            }
+        }
+        walk.push(*touch);
+    }
+    stages
+}
+
+/// Whether an editor may join a walk. A walk shows a resource to all its editors before it shows them the records
+/// below, so one that writes a level which an earlier one reads *from below* would be seen too early.
+fn fuses(walk: &[Touch], next: Touch) -> bool {
+    walk.iter().all(|earlier| !next.writes.intersects(earlier.reads_above))
+}
+
+fn stream(sinks: &[(Kind, ComponentId)], facts: &Facts) -> Option<(ComponentId, Vec<ComponentId>)> {
+    let mut stored: Option<(ComponentId, Vec<ComponentId>)> = None;
+    for (kind, id) in sinks {
+        if let Some(Fact::Exporter { storage: Some(storage) }) = facts.get(&(*kind, id.clone())) {
+            stored.get_or_insert_with(|| (storage.clone(), Vec::new())).1.push(id.clone());
+        }
+    }
+    stored
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for pipeline in &self.pipelines {
+            write!(f, "{pipeline}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.id)?;
+        writeln!(f, "  from    {}", join(&self.receivers))?;
+        writeln!(f, "  admit   structure, UTF-8, size")?;
+        for stage in &self.stages {
+            match stage {
+                Stage::Step(id) => writeln!(f, "  step    {id}")?,
+                Stage::Walk { editors, inserted } => {
+                    write!(f, "  walk    {}", editors.iter().map(ComponentId::as_str).collect::<Vec<_>>().join(" · "))?;
+                    match inserted {
+                        Some(id) => writeln!(f, "   ({id} inserted: nothing else masks secrets here)")?,
+                        None => writeln!(f)?,
+                    }
+                }
+            }
+        }
+        if let Some((storage, fed)) = &self.stream {
+            writeln!(f, "  stream  {storage}, synced; feeds {}", join(fed))?;
+        }
+        for (kind, id) in &self.sinks {
+            writeln!(f, "  to      {id}{}", if *kind == Kind::Connector { "  (connector)" } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+fn join(ids: &[ComponentId]) -> String {
+    ids.iter().map(ComponentId::as_str).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+use throughline_otlp::edit::Levels;
+
+use super::*;
+
+fn ids(list: &[&str]) -> Vec<ComponentId> {
+    list.iter().map(|id| ComponentId::new(id)).collect()
+}
+
+fn touch(visits: Levels, reads_above: Levels, writes: Levels) -> Fact {
+    Fact::Editor(Touch { visits, reads_above, writes })
+}
+
+fn facts() -> Facts {
+    let processor = |id: &str, fact: Fact| ((Kind::Processor, ComponentId::new(id)), fact);
+    Facts::from([
+        processor("secrets", touch(Levels::ALL, Levels::NONE, Levels::ALL)),
+        processor("secrets/default", touch(Levels::ALL, Levels::NONE, Levels::ALL)),
+        processor("change", touch(Levels::SPAN, Levels::RESOURCE, Levels::SPAN)),
+        processor("tag", touch(Levels::SPAN, Levels::NONE, Levels::SPAN)),
+        processor("batch", Fact::Processor { holds: false }),
+        processor("tail", Fact::Processor { holds: true }),
+        ((Kind::Connector, ComponentId::new("events")), Fact::Connector),
+        ((Kind::Exporter, ComponentId::new("otlp_grpc")), Fact::Exporter { storage: None }),
+        (
+            (Kind::Exporter, ComponentId::new("otlp_grpc/kept")),
+            Fact::Exporter { storage: Some(ComponentId::new("file_storage")) },
+        ),
+    ])
+}
+
+fn picture(processors: &[&str], exporters: &[&str], mask: bool) -> String {
+    let wire = Wire {
+        id: "traces".into(),
+        signal: Signal::Traces,
+        receivers: ids(&["otlp"]),
+        processors: ids(processors),
+        exporters: ids(exporters),
+    };
+    let masking = Masking { type_name: "secrets", default: ComponentId::new("secrets/default") };
+    Plan::new(&Wiring { pipelines: vec![wire] }, &facts(), mask.then_some(&masking)).to_string()
+}
+
+#[test]
+fn neighbouring_editors_share_a_walk() {
+    assert_eq!(
+        picture(&["tag", "secrets", "batch", "tag"], &["otlp_grpc"], true),
+        "traces\n  from    otlp\n  admit   structure, UTF-8, size\n  walk    tag · secrets\n  step    batch\n  walk    \
+         tag\n  to      otlp_grpc\n"
+    );
+}
+
+#[test]
+fn a_later_writer_of_what_an_earlier_one_reads_from_below_starts_a_new_walk() {
+    let picture = picture(&["change", "secrets"], &["otlp_grpc"], true);
+    assert!(picture.contains("  walk    change\n  walk    secrets\n"), "{picture}");
+}
+
+#[test]
+fn masking_is_put_in_front_of_the_first_disk_or_exporter_and_shown() {
+    let plain = picture(&["batch"], &["otlp_grpc"], true);
+    assert!(plain.contains("step    batch\n  walk    secrets/default   (secrets/default inserted"), "{plain}");
+    let held = picture(&["tail", "batch"], &["otlp_grpc"], true);
+    assert!(held.find("secrets/default") < held.find("step    tail"), "{held}");
+}
+
+#[test]
+fn masking_is_left_out_where_it_is_turned_off_or_nothing_is_exported() {
+    assert!(!picture(&["batch"], &["otlp_grpc"], false).contains("secrets"));
+    assert!(!picture(&["batch"], &["events"], true).contains("secrets"));
+}
+
+#[test]
+fn a_stream_stands_before_the_fan_out_and_names_whom_it_feeds() {
+    let picture = picture(&["secrets"], &["otlp_grpc", "otlp_grpc/kept", "events"], true);
+    assert!(picture.contains("  stream  file_storage, synced; feeds otlp_grpc/kept\n"), "{picture}");
+    assert!(picture.ends_with("  to      otlp_grpc\n  to      otlp_grpc/kept\n  to      events  (connector)\n"));
+}

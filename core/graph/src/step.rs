@@ -1,0 +1,113 @@
+//! A processor at work: called in line, ticked by a task of its own, rebuilt if it panics.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use throughline_component::port::Clock;
+use throughline_component::{Batch, DynProcessor, Outlet, Stop};
+use tokio::sync::Notify;
+
+use crate::Health;
+use crate::ledger::{Hop, add};
+
+/// One processor of one pipeline.
+pub(crate) struct Step {
+    pub(crate) name: String,
+    processor: Mutex<Option<Box<dyn DynProcessor>>>,
+    rebuild: Box<dyn Fn() -> Option<Box<dyn DynProcessor>> + Send + Sync>,
+    hop: Arc<Hop>,
+    health: Arc<Health>,
+    sooner: Notify,
+}
+
+impl Step {
+    pub(crate) fn new(
+        name: String,
+        processor: Box<dyn DynProcessor>,
+        rebuild: Box<dyn Fn() -> Option<Box<dyn DynProcessor>> + Send + Sync>,
+        hop: Arc<Hop>,
+        health: Arc<Health>,
+    ) -> Self {
+        Self { name, processor: Mutex::new(Some(processor)), rebuild, hop, health, sooner: Notify::new() }
+    }
+
+    /// Gives it a batch and takes what it emits.
+    pub(crate) fn accept(&self, batch: Batch) -> Vec<Batch> {
+        let items = batch.items();
+        add(&self.hop.taken, items);
+        let held = i64::try_from(items).unwrap_or(i64::MAX);
+        self.hop.held.fetch_add(held, std::sync::atomic::Ordering::Relaxed);
+        self.call(move |processor, out| processor.accept(batch, out))
+    }
+
+    /// Everything that it keeps must go.
+    pub(crate) fn flush(&self) -> Vec<Batch> {
+        self.call(|processor, out| processor.flush(out))
+    }
+
+    fn call(&self, work: impl FnOnce(&mut dyn DynProcessor, &mut Outlet)) -> Vec<Batch> {
+        let mut outlet = Outlet::default();
+        let mut slot = self.processor.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.is_none() {
+            *slot = (self.rebuild)();
+            if slot.is_some() {
+                self.health.revived(&self.name);
+            }
+        }
+        // Without a processor the batch is dropped here, and so answered with Retry.
+        let Some(processor) = slot.as_mut() else { return Vec::new() };
+        let before = processor.wakes_at();
+        let result = catch_unwind(AssertUnwindSafe(|| work(processor.as_mut(), &mut outlet)));
+        if let Err(panic) = result {
+            let why = message(&*panic);
+            tracing::error!(component = %self.name, %why, "a processor panicked; it is built anew");
+            self.health.died(&self.name, &why);
+            *slot = None;
+            self.hop.held.store(0, std::sync::atomic::Ordering::Relaxed);
+            return Vec::new();
+        }
+        let after = processor.wakes_at();
+        drop(slot);
+        if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
+            self.sooner.notify_one();
+        }
+        let emitted = outlet.take();
+        let items: u64 = emitted.iter().map(Batch::items).sum();
+        add(&self.hop.out, items);
+        self.hop.held.fetch_sub(i64::try_from(items).unwrap_or(i64::MAX), std::sync::atomic::Ordering::Relaxed);
+        emitted
+    }
+
+    /// Ticks it until told to stop; `forward` takes what it emits.
+    pub(crate) async fn tick(&self, clock: &dyn Clock, mut stop: Stop, forward: impl Fn(Batch) + Send) {
+        loop {
+            let wakes_at = {
+                let slot = self.processor.lock().unwrap_or_else(PoisonError::into_inner);
+                slot.as_ref().and_then(|processor| processor.wakes_at())
+            };
+            let wait = wakes_at.map(|at| Duration::from_nanos(at.saturating_sub(clock.monotonic_nanos())));
+            tokio::select! {
+                () = stop.stopped() => return,
+                () = self.sooner.notified() => {}
+                () = sleep(wait) => {
+                    let now = clock.monotonic_nanos();
+                    self.call(|processor, out| processor.tick(now, out)).into_iter().for_each(&forward);
+                }
+            }
+        }
+    }
+}
+
+async fn sleep(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What a panic said.
+pub(crate) fn message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".into())
+}

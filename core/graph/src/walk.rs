@@ -1,0 +1,72 @@
+//! One walk of fused editors over a chunk's bytes.
+
+use std::sync::Arc;
+
+use throughline_component::{Barrier, Chunk, DynEditor, Outcome, Pass, Settle};
+use throughline_otlp::Signal;
+use throughline_otlp::edit::{Keep, Levels, Record, rewrite};
+
+use crate::ledger::{Hop, add};
+
+/// Editors that share a walk.
+pub(crate) struct Walk {
+    pub(crate) editors: Vec<Arc<dyn DynEditor>>,
+    pub(crate) hop: Arc<Hop>,
+}
+
+impl Walk {
+    /// Edits a chunk. `None`: every item was dropped, and the chunk is settled.
+    pub(crate) fn run(&self, signal: Signal, chunk: Chunk) -> Option<Chunk> {
+        let items = u64::from(chunk.items);
+        add(&self.hop.taken, items);
+        let edited = self.edit(signal, &chunk);
+        let Some((rewritten, barriers)) = edited else {
+            add(&self.hop.out, items);
+            return Some(chunk);
+        };
+        let mut chunk = chunk;
+        if !barriers.is_empty() {
+            let settle = std::mem::replace(&mut chunk.settle, Settle::nobody());
+            chunk.settle = barriers.into_iter().fold(settle, Settle::and);
+        }
+        if rewritten.changed {
+            chunk.bytes = rewritten.bytes;
+            chunk.items -= rewritten.dropped_items;
+        }
+        add(&self.hop.out, u64::from(chunk.items));
+        self.hop.drop_items("editor", items - u64::from(chunk.items));
+        if chunk.items == 0 && items > 0 {
+            chunk.settle.settle(Outcome::DONE);
+            return None;
+        }
+        Some(chunk)
+    }
+
+    fn edit(&self, signal: Signal, chunk: &Chunk) -> Option<(throughline_otlp::edit::Rewritten, Vec<Barrier>)> {
+        let mut levels = Levels::NONE;
+        let mut passes: Vec<(Levels, Box<dyn Pass + '_>)> = Vec::with_capacity(self.editors.len());
+        for editor in &self.editors {
+            if let Some(pass) = editor.begin(signal, chunk) {
+                let visits = editor.levels().visits;
+                levels = levels | visits;
+                passes.push((visits, pass));
+            }
+        }
+        if passes.is_empty() {
+            return None;
+        }
+        let mut edit = |record: &mut Record<'_>| {
+            let level = record.level();
+            for (visits, pass) in &mut passes {
+                if visits.contains(level) && pass.edit(record) == Keep::No {
+                    return Keep::No;
+                }
+            }
+            Keep::Yes
+        };
+        let rewritten = rewrite(signal, &chunk.bytes, levels, &mut edit);
+        let barriers = passes.into_iter().filter_map(|(_, pass)| pass.finish()).collect();
+        Some((rewritten, barriers))
+    }
+}
+

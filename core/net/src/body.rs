@@ -1,0 +1,86 @@
+//! The one body type that goes out, as a reply or as a request.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::HeaderMap;
+use http_body::{Frame, SizeHint};
+
+use crate::Rope;
+
+/// A body that is there in full: one data frame, and trailers if the protocol has them.
+#[derive(Debug, Default)]
+pub struct Body {
+    data: Option<Rope>,
+    trailers: Option<HeaderMap>,
+}
+
+/// Why a request's body could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// It is (or became, once decompressed) larger than the limit.
+    #[error("the body is larger than {limit} bytes once decompressed")]
+    TooLarge {
+        /// The limit that it broke.
+        limit: usize,
+    },
+    /// The agent holds as many bytes as it may.
+    #[error("the agent holds as much data as its memory budget of {limit} bytes allows")]
+    OverBudget {
+        /// The budget.
+        limit: usize,
+    },
+    /// It does not decompress.
+    #[error("the body does not decompress as {encoding}: {why}")]
+    Corrupt {
+        /// The codec.
+        encoding: &'static str,
+        /// What the codec said.
+        why: String,
+    },
+    /// Nobody here knows the codec.
+    #[error("content encoding `{0}` is not supported; use gzip, zstd or none")]
+    UnknownEncoding(String),
+    /// The sender went away or broke the protocol.
+    #[error("the body ended early: {0}")]
+    Broken(String),
+    /// The sender took too long.
+    #[error("the body did not arrive within {0:?}")]
+    TooSlow(std::time::Duration),
+}
+
+impl Body {
+    /// A body of these bytes.
+    pub fn new(data: impl Into<Rope>) -> Self {
+        Self { data: Some(data.into()), trailers: None }
+    }
+
+    /// The same body with trailers behind it.
+    #[must_use]
+    pub fn with_trailers(mut self, trailers: HeaderMap) -> Self {
+        self.trailers = Some(trailers);
+        self
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Rope;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Rope>, Infallible>>> {
+        let data = self.data.take().filter(bytes::Buf::has_remaining).map(Frame::data);
+        Poll::Ready(data.or_else(|| self.trailers.take().map(Frame::trailers)).map(Ok))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.data.as_ref().is_none_or(|data| !bytes::Buf::has_remaining(data)) && self.trailers.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.data.as_ref().map_or(0, |data| bytes::Buf::remaining(data) as u64))
+    }
+}

@@ -1,0 +1,180 @@
+//! A client: connections, TLS, credentials, and answers of bounded size.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http_body_util::BodyExt;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use throughline_component::{Build, ConfigError};
+use throughline_config::Secret;
+
+use crate::{AuthSettings, Body, ClientTls, Credentials};
+
+/// The largest answer that is read: what OTLP says a response may have.
+const MAX_ANSWER: usize = 4 << 20;
+
+/// Settings that every client has, with the Collector's names.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientSettings {
+    /// TLS; what it means to leave it out depends on the exporter.
+    pub tls: Option<ClientTls>,
+    /// Our credentials.
+    pub auth: Option<AuthSettings>,
+    /// Headers added to every request. Their values never show.
+    pub headers: BTreeMap<String, Secret>,
+}
+
+/// What a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1, or HTTP/2 if TLS settles on it.
+    Http,
+    /// HTTP/2 from the first byte, as gRPC does.
+    Http2,
+}
+
+/// Sends requests to one kind of backend. Connections are kept and shared.
+pub struct Client {
+    inner: legacy::Client<HttpsConnector<HttpConnector>, Body>,
+    headers: HeaderMap,
+    credentials: Option<Arc<dyn Credentials>>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status line's code.
+    pub status: http::StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, at most 4 MiB of it.
+    pub body: Bytes,
+    /// The trailers, or the headers if the answer had none.
+    pub trailers: HeaderMap,
+}
+
+/// Nothing, or nothing usable, came back. Whether the request was processed is not known.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SendError(String);
+
+impl Client {
+    /// Builds a client. Connects on first use.
+    ///
+    /// # Errors
+    /// What is wrong with TLS, a header, or the named authenticator.
+    pub fn build(settings: &ClientSettings, protocol: Protocol, cx: &Build) -> Result<Self, ConfigError> {
+        let tls = settings.tls.clone().unwrap_or_default();
+        let server_name = tls.server_name().map_err(|error| error.under("tls"))?;
+        let mut http = HttpConnector::new();
+        http.set_nodelay(true);
+        http.enforce_http(false);
+        http.set_connect_timeout(Some(Duration::from_secs(10)));
+        http.set_keepalive(Some(Duration::from_secs(30)));
+        let builder = HttpsConnectorBuilder::new()
+            .with_tls_config(tls.config().map_err(|error| error.under("tls"))?)
+            .https_or_http();
+        let builder = match server_name {
+            Some(name) => builder.with_server_name_resolver(hyper_rustls::FixedServerNameResolver::new(name)),
+            None => builder,
+        };
+        let connector = match protocol {
+            Protocol::Http => builder.enable_all_versions().wrap_connector(http),
+            Protocol::Http2 => builder.enable_http2().wrap_connector(http),
+        };
+        let inner = legacy::Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(90))
+            .pool_max_idle_per_host(100)
+            .http2_only(protocol == Protocol::Http2)
+            .http2_initial_stream_window_size(1 << 20)
+            .http2_initial_connection_window_size(4 << 20)
+            .http2_max_frame_size(1 << 20)
+            .http2_keep_alive_interval(Duration::from_secs(30))
+            .http2_keep_alive_timeout(Duration::from_secs(20))
+            .build(connector);
+        let credentials = match &settings.auth {
+            None => None,
+            Some(auth) => Some(cx.services.named::<dyn Credentials>(&auth.authenticator).ok_or_else(|| {
+                let message = format!("no extension `{}` that gives credentials is in service", auth.authenticator);
+                ConfigError::new("auth::authenticator", message)
+            })?),
+        };
+        Ok(Self { inner, headers: headers(&settings.headers)?, credentials })
+    }
+
+    /// Posts `body` and reads the whole answer.
+    ///
+    /// # Errors
+    /// No connection, a broken one, or an answer that is too large.
+    pub async fn post(&self, uri: &Uri, own: &HeaderMap, body: Body) -> Result<Answer, SendError> {
+        let mut request = http::Request::new(body);
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = uri.clone();
+        let headers = request.headers_mut();
+        headers.extend(own.iter().chain(&self.headers).map(|(name, value)| (name.clone(), value.clone())));
+        if let Some(credentials) = &self.credentials {
+            credentials.apply(headers);
+        }
+        let answer = self.inner.request(request).await.map_err(|error| SendError(chain(&error)))?;
+        let (parts, mut body) = answer.into_parts();
+        let (mut read, mut trailers) = (Vec::new(), None);
+        let mut first = Bytes::new();
+        while let Some(frame) = body.frame().await {
+            match frame.map_err(|error| SendError(chain(&error)))?.into_data() {
+                Ok(data) if first.len() + read.len() + data.len() > MAX_ANSWER => {
+                    return Err(SendError(format!("the answer is larger than {MAX_ANSWER} bytes")));
+                }
+                Ok(data) if first.is_empty() && read.is_empty() => first = data,
+                Ok(data) => {
+                    read.extend_from_slice(&std::mem::take(&mut first));
+                    read.extend_from_slice(&data);
+                }
+                Err(frame) => trailers = frame.into_trailers().ok(),
+            }
+        }
+        let body = if read.is_empty() { first } else { read.into() };
+        let trailers = trailers.unwrap_or_else(|| parts.headers.clone());
+        Ok(Answer { status: parts.status, headers: parts.headers, body, trailers })
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Client")
+    }
+}
+
+fn headers(from: &BTreeMap<String, Secret>) -> Result<HeaderMap, ConfigError> {
+    from.iter()
+        .map(|(name, value)| {
+            let at = |message: &str| ConfigError::new(&format!("headers::{name}"), message);
+            let header = HeaderName::try_from(name).map_err(|_| at("not a header name"))?;
+            let mut value = HeaderValue::try_from(value.expose()).map_err(|_| at("not a header value"))?;
+            value.set_sensitive(true);
+            Ok((header, value))
+        })
+        .collect()
+}
+
+/// An error with its causes, since hyper's own words stop at "client error".
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

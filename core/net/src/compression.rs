@@ -1,0 +1,175 @@
+//! gzip and zstd, counted as they come out.
+
+use std::io::{Read, Write};
+
+use bytes::Bytes;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::{BodyError, Rope};
+
+/// A codec for bodies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// RFC 1952.
+    Gzip,
+    /// RFC 8878.
+    Zstd,
+    /// As it is.
+    #[default]
+    #[serde(alias = "")]
+    None,
+}
+
+/// `compression_params`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CompressionSettings {
+    /// The codec's level; unset: gzip 1, zstd 1, which cost least for what they save.
+    pub level: Option<i32>,
+}
+
+impl Compression {
+    /// The codec that a `content-encoding` or `grpc-encoding` header names; an empty one names none.
+    ///
+    /// # Errors
+    /// [`BodyError::UnknownEncoding`].
+    pub fn named(header: Option<&[u8]>) -> Result<Self, BodyError> {
+        match header.unwrap_or_default() {
+            b"" | b"identity" => Ok(Self::None),
+            b"gzip" | b"x-gzip" => Ok(Self::Gzip),
+            b"zstd" => Ok(Self::Zstd),
+            other => Err(BodyError::UnknownEncoding(String::from_utf8_lossy(other).into_owned())),
+        }
+    }
+
+    /// The header's value; `None` for no codec.
+    pub fn as_header(self) -> Option<&'static str> {
+        match self {
+            Self::Gzip => Some("gzip"),
+            Self::Zstd => Some("zstd"),
+            Self::None => None,
+        }
+    }
+
+    /// Decompresses `body`, at most `limit` bytes. `grow` is asked before each piece is kept, so that memory is
+    /// charged as it is taken.
+    ///
+    /// # Errors
+    /// Too large, corrupt, or refused by `grow`.
+    pub(crate) fn decompress(
+        self,
+        body: Bytes,
+        limit: usize,
+        mut grow: impl FnMut(usize) -> Result<(), BodyError>,
+    ) -> Result<Bytes, BodyError> {
+        match self {
+            Self::None => Ok(body),
+            // MultiGzDecoder: RFC 1952 allows several members, and some senders flush that way.
+            Self::Gzip => drain(flate2::bufread::MultiGzDecoder::new(&*body), "gzip", limit, &mut grow),
+            Self::Zstd => {
+                let corrupt = |why: std::io::Error| BodyError::Corrupt { encoding: "zstd", why: why.to_string() };
+                #[expect(clippy::disallowed_types, reason = "`drain` counts what comes out")]
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(&*body).map_err(corrupt)?;
+                // A frame may ask for a window of 2 GiB before it yields a byte; 8 MiB is what RFC 8878 wants supported.
+                decoder.window_log_max(23).map_err(corrupt)?;
+                drain(decoder, "zstd", limit, &mut grow)
+            }
+        }
+    }
+}
+
+fn drain(
+    mut from: impl Read,
+    encoding: &'static str,
+    limit: usize,
+    grow: &mut dyn FnMut(usize) -> Result<(), BodyError>,
+) -> Result<Bytes, BodyError> {
+    let mut out = Vec::new();
+    loop {
+        if out.len() == out.capacity() {
+            let more = out.capacity().clamp(16 * 1024, 1024 * 1024);
+            grow(more)?;
+            out.reserve_exact(more);
+        }
+        let filled = out.len();
+        out.resize(out.capacity(), 0);
+        let read = from.read(&mut out[filled..]);
+        let count = *read.as_ref().unwrap_or(&0);
+        out.truncate(filled + count);
+        match read {
+            Ok(0) => return Ok(out.into()),
+            Ok(_) if out.len() > limit => return Err(BodyError::TooLarge { limit }),
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(BodyError::Corrupt { encoding, why: error.to_string() }),
+        }
+    }
+}
+
+/// Compresses what goes out.
+///
+/// # Errors
+/// What the codec said; in-memory compression does not fail otherwise.
+pub fn compress(body: Rope, with: Compression, level: Option<i32>) -> std::io::Result<Rope> {
+    let body = match with {
+        Compression::None => return Ok(body),
+        Compression::Gzip | Compression::Zstd => body.into_bytes(),
+    };
+    let out = match with {
+        Compression::Zstd => zstd::bulk::compress(&body, level.unwrap_or(1))?,
+        _ => {
+            let level = u32::try_from(level.unwrap_or(1)).unwrap_or(1).min(9);
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(level));
+            encoder.write_all(&body)?;
+            encoder.finish()?
+        }
+    };
+    Ok(Bytes::from(out).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn squeeze(codec: Compression, body: &[u8]) -> Bytes {
+        compress(Bytes::copy_from_slice(body).into(), codec, None).expect("memory").into_bytes()
+    }
+
+    #[test]
+    fn what_is_compressed_comes_back() {
+        let body: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
+        for codec in [Compression::Gzip, Compression::Zstd, Compression::None] {
+            let back = codec.decompress(squeeze(codec, &body), 1 << 20, |_| Ok(())).expect("valid");
+            assert_eq!(back, body);
+        }
+    }
+
+    #[test]
+    fn a_bomb_is_refused_before_it_goes_off() {
+        for codec in [Compression::Gzip, Compression::Zstd] {
+            let bomb = squeeze(codec, &vec![0; 50 << 20]);
+            let mut taken = 0;
+            let result = codec.decompress(bomb, 1 << 20, |more| {
+                taken += more;
+                Ok(())
+            });
+            assert!(matches!(result, Err(BodyError::TooLarge { limit: 1_048_576 })));
+            assert!(taken <= 4 << 20, "{taken} bytes were taken for a limit of 1 MiB");
+        }
+    }
+
+    #[test]
+    fn truncated_and_foreign_bodies_are_corrupt_not_a_panic() {
+        for codec in [Compression::Gzip, Compression::Zstd] {
+            let whole = squeeze(codec, &[7; 5000]);
+            for end in 1..whole.len() {
+                let result = codec.decompress(whole.slice(..end), 1 << 20, |_| Ok(()));
+                assert!(matches!(result, Err(BodyError::Corrupt { .. })), "{codec:?} cut at {end}");
+            }
+            let result = codec.decompress(Bytes::from_static(b"not compressed"), 1 << 20, |_| Ok(()));
+            assert!(matches!(result, Err(BodyError::Corrupt { .. })));
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! A request as a handler sees it, and the reading of its body.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::request::Parts;
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
+use throughline_component::port::Charge;
+use throughline_component::{Auth, Metadata};
+
+use crate::{BodyError, Compression, Limits};
+
+/// One HTTP request (gRPC's too), authenticated if the server asks for it, its body not yet read.
+#[derive(Debug)]
+pub struct Request {
+    parts: Parts,
+    body: Incoming,
+    peer: SocketAddr,
+    auth: Option<Auth>,
+    limits: Limits,
+    include_metadata: bool,
+}
+
+impl Request {
+    pub(crate) fn new(
+        request: http::Request<Incoming>,
+        peer: SocketAddr,
+        auth: Option<Auth>,
+        limits: Limits,
+        include_metadata: bool,
+    ) -> Self {
+        let (parts, body) = request.into_parts();
+        Self { parts, body, peer, auth, limits, include_metadata }
+    }
+
+    /// The method.
+    pub fn method(&self) -> &http::Method {
+        &self.parts.method
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// A header's text; `None` if it is absent or not ASCII.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.parts.headers.get(name)?.to_str().ok()
+    }
+
+    /// The query string, without the question mark.
+    pub fn query(&self) -> &str {
+        self.parts.uri.query().unwrap_or_default()
+    }
+
+    /// The sender's address.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// What the authenticator found.
+    pub fn auth(&self) -> Option<Auth> {
+        self.auth.clone()
+    }
+
+    /// The limits of this server.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// The headers that travel with the data; empty unless the server's `include_metadata` is set.
+    pub fn metadata(&self) -> Metadata {
+        let mut metadata = Metadata::default();
+        if self.include_metadata {
+            for (name, value) in &self.parts.headers {
+                // Credentials are the authenticator's business and never travel.
+                if let Ok(value) = value.to_str()
+                    && *name != http::header::AUTHORIZATION
+                    && *name != http::header::COOKIE
+                {
+                    metadata.0.entry(name.as_str().to_owned()).or_default().push(value.to_owned());
+                }
+            }
+        }
+        metadata
+    }
+
+    /// Reads the whole body and undoes its `content-encoding`. Bytes are charged as they arrive.
+    ///
+    /// # Errors
+    /// See [`BodyError`].
+    pub async fn read(&mut self, charge: &mut Charge) -> Result<Bytes, BodyError> {
+        let encoding = self.parts.headers.get(http::header::CONTENT_ENCODING);
+        let codec = Compression::named(encoding.map(http::HeaderValue::as_bytes))?;
+        let limit = self.limits.max_body;
+        let raw = self.read_raw(charge, limit).await?;
+        codec.decompress(raw, limit, |more| grow(charge, more, limit))
+    }
+
+    /// Reads the whole body as it is, at most `limit` bytes.
+    pub(crate) async fn read_raw(&mut self, charge: &mut Charge, limit: usize) -> Result<Bytes, BodyError> {
+        let wait = self.limits.read_timeout;
+        if wait.is_zero() {
+            return self.collect(charge, limit).await;
+        }
+        tokio::time::timeout(wait, self.collect(charge, limit)).await.map_err(|_| BodyError::TooSlow(wait))?
+    }
+
+    async fn collect(&mut self, charge: &mut Charge, limit: usize) -> Result<Bytes, BodyError> {
+        // A declared length is checked before a byte is read, but believed only as an upper hint.
+        let declared = usize::try_from(self.body.size_hint().lower()).unwrap_or(usize::MAX);
+        if declared > limit {
+            return Err(BodyError::TooLarge { limit });
+        }
+        let mut first = Bytes::new();
+        let mut rest: Vec<u8> = Vec::new();
+        while let Some(frame) = self.body.frame().await {
+            let frame = frame.map_err(|error| BodyError::Broken(error.to_string()))?;
+            let Ok(data) = frame.into_data() else { continue };
+            if first.len() + rest.len() + data.len() > limit {
+                return Err(BodyError::TooLarge { limit });
+            }
+            grow(charge, data.len(), limit)?;
+            if rest.is_empty() && first.is_empty() {
+                first = data; // most bodies are one frame: no copy
+                continue;
+            }
+            if rest.is_empty() {
+                rest.reserve_exact(declared.max(first.len() + data.len()));
+                rest.extend_from_slice(&first);
+                first = Bytes::new();
+            }
+            rest.extend_from_slice(&data);
+        }
+        Ok(if rest.is_empty() { first } else { rest.into() })
+    }
+}
+
+pub(crate) fn grow(charge: &mut Charge, more: usize, limit: usize) -> Result<(), BodyError> {
+    if charge.grow(more) { Ok(()) } else { Err(BodyError::OverBudget { limit: charge.limit().unwrap_or(limit) }) }
+}

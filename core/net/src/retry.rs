@@ -1,0 +1,83 @@
+//! How long to wait before the next attempt.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use throughline_component::RetrySettings;
+
+/// The delays of one batch: growing, jittered, never below what the destination asked for.
+#[derive(Debug)]
+pub struct Backoff {
+    next: Duration,
+    waited: Duration,
+}
+
+impl Backoff {
+    /// The state before the first failure.
+    pub fn new(settings: &RetrySettings) -> Self {
+        Self { next: settings.initial_interval.get(), waited: Duration::ZERO }
+    }
+
+    /// The next delay, or `None` once `elapsed` is what `max_elapsed_time` allows. `unit` is a random number in `[0, 1)`.
+    pub fn next(
+        &mut self,
+        settings: &RetrySettings,
+        max_elapsed: Option<Duration>,
+        asked: Option<Duration>,
+        unit: f64,
+    ) -> Option<Duration> {
+        if max_elapsed.is_some_and(|max| self.waited >= max) {
+            return None;
+        }
+        let spread = settings.randomization_factor.clamp(0.0, 1.0);
+        let jittered = self.next.mul_f64(1.0 - spread + 2.0 * spread * unit);
+        self.next = self.next.mul_f64(settings.multiplier.max(1.0)).min(settings.max_interval.get());
+        let delay = jittered.max(asked.unwrap_or_default());
+        self.waited = self.waited.saturating_add(delay);
+        Some(delay)
+    }
+}
+
+/// What a `Retry-After` header asks for: seconds, or an HTTP date (RFC 9110 §10.2.3). `now` is Unix nanoseconds.
+pub fn retry_after(header: &str, now: u64) -> Option<Duration> {
+    let header = header.trim();
+    if let Ok(seconds) = header.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(header).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    Some(date.saturating_sub(Duration::from_nanos(now)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        assert_eq!(retry_after("120", 0), Some(Duration::from_secs(120)));
+        let now = 784_111_777 * 1_000_000_000;
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:47 GMT", now), Some(Duration::from_secs(10)));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:27 GMT", now), Some(Duration::ZERO), "the past is now");
+        assert_eq!(retry_after("soon", now), None);
+    }
+
+    #[test]
+    fn delays_grow_to_the_maximum_and_respect_what_was_asked_for() {
+        let settings = RetrySettings::default();
+        let mut backoff = Backoff::new(&settings);
+        let mut delays = (0..8).map(|_| backoff.next(&settings, None, None, 0.5).expect("no end").as_secs_f64());
+        let first: Vec<f64> = delays.by_ref().take(3).collect();
+        assert_eq!(first, [5.0, 7.5, 11.25]);
+        assert_eq!(delays.last(), Some(30.0));
+        let asked = backoff.next(&settings, None, Some(Duration::from_secs(90)), 0.5);
+        assert_eq!(asked, Some(Duration::from_secs(90)));
+    }
+
+    #[test]
+    fn a_bounded_retry_ends() {
+        let settings = RetrySettings::default();
+        let mut backoff = Backoff::new(&settings);
+        let max = Some(Duration::from_secs(12));
+        let count = std::iter::from_fn(|| backoff.next(&settings, max, None, 0.5)).count();
+        assert_eq!(count, 2, "5 s and 7.5 s are over 12 s");
+    }
+}

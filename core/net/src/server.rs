@@ -1,0 +1,108 @@
+//! Settings of a server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use throughline_component::{Build, ConfigError};
+use throughline_config as config;
+
+use crate::{Authenticator, ServerTls};
+
+/// 64 MiB: what OTLP 1.11 recommends as the limit after decompression.
+const MAX_BODY: config::ByteSize = config::ByteSize::mib(64);
+
+/// Settings that every server has, HTTP and gRPC alike, with the Collector's names.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("x-not-supported" = [
+    "cors", "compression_algorithms", "response_headers", "middlewares", "transport", "read_buffer_size",
+    "write_buffer_size", "keepalive", "idle_timeout", "write_timeout"
+]))]
+pub struct ServerSettings {
+    /// Address to listen on, `host:port`. Loopback unless you say otherwise.
+    pub endpoint: String,
+    /// Serves TLS; with `client_ca_file`, mutual TLS.
+    pub tls: Option<ServerTls>,
+    /// Who may send.
+    pub auth: Option<AuthSettings>,
+    /// The largest body, counted after decompression. 64 MiB, as OTLP recommends.
+    pub max_request_body_size: config::ByteSize,
+    /// The same in MiB, for gRPC servers.
+    pub max_recv_msg_size_mib: Option<u32>,
+    /// How many requests one HTTP/2 connection may have open at once.
+    pub max_concurrent_streams: u32,
+    /// How long a client may take to send a request's headers.
+    pub read_header_timeout: config::Duration,
+    /// How long a client may take to send a request's body.
+    pub read_timeout: config::Duration,
+    /// Whether request headers travel with the data, for sinks that ask for them.
+    pub include_metadata: bool,
+}
+
+/// `auth`.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuthSettings {
+    /// The id of the authenticator extension.
+    pub authenticator: String,
+}
+
+/// What a handler needs to read a body.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The largest body, in bytes after decompression.
+    pub max_body: usize,
+    /// How long a body may take to arrive.
+    pub read_timeout: Duration,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            endpoint: String::new(),
+            tls: None,
+            auth: None,
+            max_request_body_size: MAX_BODY,
+            max_recv_msg_size_mib: None,
+            max_concurrent_streams: 256,
+            read_header_timeout: config::Duration::from_secs(60),
+            read_timeout: config::Duration::from_secs(60),
+            include_metadata: false,
+        }
+    }
+}
+
+impl ServerSettings {
+    /// Sets the address of a server that has none in its settings.
+    pub fn endpoint_or(&mut self, default: &str) {
+        if self.endpoint.is_empty() {
+            default.clone_into(&mut self.endpoint);
+        }
+    }
+
+    /// The authenticator that `auth` names, if it names one.
+    ///
+    /// # Errors
+    /// No extension of that id checks credentials.
+    pub fn authenticator(&self, cx: &Build) -> Result<Option<Arc<dyn Authenticator>>, ConfigError> {
+        let Some(AuthSettings { authenticator: id }) = &self.auth else { return Ok(None) };
+        let found = cx.services.named::<dyn Authenticator>(id);
+        found.map(Some).ok_or_else(|| {
+            let message = format!("no extension `{id}` that checks credentials is in `service::extensions`");
+            ConfigError::new("auth::authenticator", message)
+        })
+    }
+
+    /// Defaults on another address.
+    pub fn on(endpoint: &str) -> Self {
+        Self { endpoint: endpoint.to_owned(), ..Self::default() }
+    }
+
+    /// The limits for bodies.
+    pub fn limits(&self) -> Limits {
+        let body = self.max_recv_msg_size_mib.map_or(self.max_request_body_size.bytes(), |mib| u64::from(mib) << 20);
+        Limits { max_body: usize::try_from(body).unwrap_or(usize::MAX), read_timeout: self.read_timeout.get() }
+    }
+}

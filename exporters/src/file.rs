@@ -1,0 +1,125 @@
+//! Appends requests to a file: OTLP/JSON, one request a line, or length-prefixed protobuf.
+//!
+//! Unlike the Collector's, it never truncates what is there. Done is said once the bytes are the kernel's; `fsync: true`
+//! waits for the disk.
+
+use std::fs::{File as Handle, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use throughline_component::{Batch, Build, ConfigError, Delivery, Exporter, Factory, Outcome};
+use throughline_otlp::json;
+
+pub(crate) const FACTORY: Factory = Factory::exporter::<File>("file");
+
+/// Appends requests to a file.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("x-not-supported" = ["rotation", "compression", "flush_interval", "group_by", "encoding"]))]
+pub(crate) struct Config {
+    /// The file. It is created if it is not there, and always appended to.
+    path: PathBuf,
+    /// How requests are written.
+    #[serde(default)]
+    format: Format,
+    /// Accepted for the Collector's sake; `false`, which would truncate, is refused.
+    #[serde(default = "yes")]
+    append: bool,
+    /// Creates the folder too.
+    #[serde(default)]
+    create_directory: bool,
+    /// Syncs to disk before a batch counts as delivered.
+    #[serde(default)]
+    fsync: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Format {
+    /// OTLP/JSON, one request a line.
+    #[default]
+    Json,
+    /// Four bytes of length, big endian, then the request.
+    Proto,
+}
+
+fn yes() -> bool {
+    true
+}
+
+pub(crate) struct File {
+    config: Arc<Config>,
+    handle: Arc<Mutex<Option<Handle>>>,
+}
+
+impl Exporter for File {
+    type Config = Config;
+    const DELIVERY: Delivery = Delivery::Direct;
+
+    fn build(config: Config, _: &Build) -> Result<Self, ConfigError> {
+        if !config.append {
+            return Err(ConfigError::new("append", "this exporter never truncates; remove `append: false`"));
+        }
+        if config.path.as_os_str().is_empty() {
+            return Err(ConfigError::new("path", "the file needs a path"));
+        }
+        Ok(Self { config: Arc::new(config), handle: Arc::default() })
+    }
+
+    async fn export(&self, batch: &Batch) -> Outcome {
+        let lines = lines(batch, self.config.format);
+        let (config, handle) = (Arc::clone(&self.config), Arc::clone(&self.handle));
+        let written = tokio::task::spawn_blocking(move || {
+            let mut slot = handle.lock().unwrap_or_else(PoisonError::into_inner);
+            append(&mut slot, &config, &lines)
+        });
+        match written.await {
+            Ok(Ok(())) => Outcome::DONE,
+            Ok(Err(error)) => Outcome::retry(format!("cannot append to {}: {error}", self.config.path.display())),
+            Err(_) => Outcome::retry("the writer was cut off"),
+        }
+    }
+}
+
+fn lines(batch: &Batch, format: Format) -> Vec<u8> {
+    let mut out = Vec::with_capacity(batch.len_bytes());
+    for chunk in &batch.chunks {
+        match format {
+            Format::Json => {
+                out.extend_from_slice(&json::encode(batch.signal, &chunk.bytes));
+                out.push(b'\n');
+            }
+            Format::Proto => {
+                let length = u32::try_from(chunk.bytes.len()).unwrap_or(u32::MAX);
+                out.extend_from_slice(&length.to_be_bytes());
+                out.extend_from_slice(&chunk.bytes);
+            }
+        }
+    }
+    out
+}
+
+/// Appends, whole or not at all: what a full disk cut short is taken back, so that the file always parses.
+fn append(slot: &mut Option<Handle>, config: &Config, lines: &[u8]) -> std::io::Result<()> {
+    let file = match slot {
+        Some(file) => file,
+        None => slot.insert(open(&config.path, config.create_directory)?),
+    };
+    let before = file.metadata()?.len();
+    let written = file.write_all(lines).and_then(|()| if config.fsync { file.sync_data() } else { Ok(()) });
+    if written.is_err() {
+        drop(file.set_len(before));
+        *slot = None; // a handle that failed once is not trusted again
+    }
+    written
+}
+
+fn open(path: &Path, create_directory: bool) -> std::io::Result<Handle> {
+    if create_directory && let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    OpenOptions::new().create(true).append(true).open(path)
+}

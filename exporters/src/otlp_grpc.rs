@@ -1,0 +1,193 @@
+//! OTLP over gRPC. What came in leaves as the same bytes; several requests go out as one without being glued together.
+//!
+//! Source: OTLP 1.11, "OTLP/gRPC response" (which codes may be retried).
+
+use bytes::Buf;
+use http::uri::{PathAndQuery, Scheme, Uri};
+use http::{HeaderMap, HeaderValue, header};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use throughline_component::{Batch, Build, ConfigError, Exporter, Factory, Outcome, RejectKind};
+use throughline_net::grpc::{Code, Status, framed};
+use throughline_net::{Answer, Body, Client, ClientSettings, Compression, CompressionSettings, Protocol, Rope, compress};
+use throughline_otlp::partial;
+
+pub(crate) const FACTORY: Factory = Factory::exporter::<OtlpGrpc>("otlp_grpc").aliases(&["otlp"]);
+
+/// Sends OTLP over gRPC.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[schemars(extend("additionalProperties" = false))]
+#[schemars(extend("x-not-supported" = [
+    "balancer_name", "keepalive", "read_buffer_size", "write_buffer_size", "wait_for_ready", "authority", "middlewares"
+]))]
+pub(crate) struct Config {
+    /// Where to send: `host:port`, with `http://` or `https://` in front to say in words whether to use TLS.
+    endpoint: String,
+    /// The settings of every client.
+    #[serde(flatten)]
+    client: ClientSettings,
+    /// How bodies are compressed. The Collector's default is `gzip`.
+    #[serde(default = "gzip")]
+    compression: Compression,
+    /// How hard.
+    #[serde(default)]
+    compression_params: CompressionSettings,
+}
+
+fn gzip() -> Compression {
+    Compression::Gzip
+}
+
+/// The exporter.
+pub(crate) struct OtlpGrpc {
+    client: Client,
+    uris: [Uri; 3],
+    headers: HeaderMap,
+    compression: Compression,
+    level: Option<i32>,
+}
+
+impl Exporter for OtlpGrpc {
+    type Config = Config;
+
+    fn build(config: Config, cx: &Build) -> Result<Self, ConfigError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("throughline/", env!("CARGO_PKG_VERSION"))));
+        if let Some(codec) = config.compression.as_header() {
+            headers.insert("grpc-encoding", HeaderValue::from_static(codec));
+        }
+        let insecure = config.client.tls.as_ref().is_some_and(|tls| tls.insecure);
+        Ok(Self {
+            client: Client::build(&config.client, Protocol::Http2, cx)?,
+            uris: uris(&config.endpoint, insecure)?,
+            headers,
+            compression: config.compression,
+            level: config.compression_params.level,
+        })
+    }
+
+    async fn export(&self, batch: &Batch) -> Outcome {
+        let message: Rope = batch.chunks.iter().map(|chunk| chunk.bytes.clone()).collect();
+        let message = match compress(message, self.compression, self.level) {
+            Ok(message) => message,
+            Err(error) => return Outcome::retry(format!("cannot compress: {error}")),
+        };
+        let body = Body::new(framed(message, self.compression != Compression::None));
+        match self.client.post(&self.uris[batch.signal as usize], &self.headers, body).await {
+            Err(error) => Outcome::retry(error.to_string()),
+            Ok(answer) => classify(&answer),
+        }
+    }
+}
+
+fn uris(endpoint: &str, insecure: bool) -> Result<[Uri; 3], ConfigError> {
+    let bad = |why: &str| ConfigError::new("endpoint", format!("`{endpoint}` {why}; expected host:port"));
+    let (scheme, authority) = match endpoint.split_once("://") {
+        Some(("http", rest)) => (Scheme::HTTP, rest),
+        Some(("https", rest)) => (Scheme::HTTPS, rest),
+        Some((other, _)) => return Err(bad(&format!("has the scheme `{other}`"))),
+        None if insecure => (Scheme::HTTP, endpoint),
+        None => (Scheme::HTTPS, endpoint),
+    };
+    let authority = authority.trim_end_matches('/');
+    if authority.is_empty() || authority.contains('/') {
+        return Err(bad("is not an address"));
+    }
+    let uri = |service: &'static str| {
+        let path = PathAndQuery::from_static(service);
+        let uri = Uri::builder().scheme(scheme.clone()).authority(authority).path_and_query(path).build();
+        uri.map_err(|_| bad("is not an address"))
+    };
+    Ok([
+        uri("/opentelemetry.proto.collector.trace.v1.TraceService/Export")?,
+        uri("/opentelemetry.proto.collector.metrics.v1.MetricsService/Export")?,
+        uri("/opentelemetry.proto.collector.logs.v1.LogsService/Export")?,
+    ])
+}
+
+fn classify(answer: &Answer) -> Outcome {
+    let Some(status) = Status::read(&answer.trailers) else {
+        // A proxy answered, or the connection broke: HTTP's own table, as the gRPC specification maps it.
+        return Outcome::retry(format!("HTTP {} without a gRPC status", answer.status.as_u16()));
+    };
+    let why = || format!("{:?}: {}", status.code, status.message);
+    match status.code {
+        Code::Ok => accepted(answer),
+        Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::FailedPrecondition
+        | Code::Internal
+        | Code::Unknown => Outcome::reject(RejectKind::Invalid, why()),
+        Code::Unimplemented => Outcome::reject(RejectKind::Unsupported, why()),
+        Code::PermissionDenied => Outcome::reject(RejectKind::Denied, why()),
+        Code::Unauthenticated => Outcome::reject(RejectKind::Unauthenticated, why()),
+        Code::ResourceExhausted if status.retry_after.is_none() => Outcome::reject(RejectKind::TooLarge, why()),
+        Code::Cancelled
+        | Code::DeadlineExceeded
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unavailable
+        | Code::DataLoss
+        | Code::ResourceExhausted => Outcome::Retry { after: status.retry_after, why: why().into() },
+    }
+}
+
+fn accepted(answer: &Answer) -> Outcome {
+    // Five bytes of prefix, then the response, almost always empty.
+    let mut body = answer.body.clone();
+    if body.len() <= 5 {
+        return Outcome::DONE;
+    }
+    body.advance(5);
+    let (rejected, why) = partial::decode(&body);
+    Outcome::Done { rejected, why: why.map(Into::into) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn answer(status: Option<Status>) -> Answer {
+        let trailers = status.map(|status| status.into_reply().headers().clone()).unwrap_or_default();
+        Answer { status: http::StatusCode::OK, headers: HeaderMap::new(), body: bytes::Bytes::new(), trailers }
+    }
+
+    #[test]
+    fn codes_are_retried_as_otlp_says_and_unknown_answers_too() {
+        use Code::{Aborted, Cancelled, DataLoss, DeadlineExceeded, OutOfRange, Unavailable};
+        for code in [Cancelled, DeadlineExceeded, Aborted, OutOfRange, Unavailable, DataLoss] {
+            assert!(matches!(classify(&answer(Some(Status::new(code, "")))), Outcome::Retry { .. }), "{code:?}");
+        }
+        for code in [Code::InvalidArgument, Code::Unimplemented, Code::PermissionDenied, Code::Internal] {
+            assert!(matches!(classify(&answer(Some(Status::new(code, "")))), Outcome::Reject { .. }), "{code:?}");
+        }
+        assert!(matches!(classify(&answer(None)), Outcome::Retry { .. }));
+    }
+
+    #[test]
+    fn resource_exhausted_is_retried_only_with_retry_info() {
+        let bare = Status::new(Code::ResourceExhausted, "full");
+        assert!(matches!(classify(&answer(Some(bare.clone()))), Outcome::Reject { .. }));
+        let delay = Some(Duration::from_secs(3));
+        let Outcome::Retry { after, .. } = classify(&answer(Some(bare.retry_after(delay)))) else {
+            panic!("RetryInfo makes it retryable")
+        };
+        assert_eq!(after, delay);
+    }
+
+    #[test]
+    fn an_endpoint_is_an_address_with_or_without_a_scheme() {
+        let uri = |endpoint, insecure| uris(endpoint, insecure).map(|[traces, ..]| traces.to_string());
+        let path = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+        assert_eq!(uri("otel:4317", false), Ok(format!("https://otel:4317{path}")));
+        assert_eq!(uri("otel:4317", true), Ok(format!("http://otel:4317{path}")));
+        assert_eq!(uri("http://otel:4317/", false), Ok(format!("http://otel:4317{path}")));
+        for bad in ["", "ftp://x", "otel:4317/v1/traces", "a b"] {
+            assert!(uri(bad, true).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! OTLP over HTTP with protobuf or JSON bodies.
+//!
+//! Source: OTLP 1.11, "OTLP/HTTP response" (which statuses may be retried).
+
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::sync::Arc;
+use throughline_component::port::Clock;
+use throughline_component::{Batch, Build, ConfigError, Exporter, Factory, Outcome, RejectKind};
+use throughline_net::{
+    Answer, Body, Client, ClientSettings, Compression, CompressionSettings, Protocol, Rope, compress, retry_after,
+};
+use throughline_otlp::{json, partial};
+
+pub(crate) const FACTORY: Factory = Factory::exporter::<OtlpHttp>("otlp_http").aliases(&["otlphttp"]);
+
+/// Sends OTLP over HTTP.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[schemars(extend("additionalProperties" = false))]
+#[schemars(extend("x-not-supported" = [
+    "proxy_url", "read_buffer_size", "write_buffer_size", "max_idle_conns", "max_idle_conns_per_host",
+    "max_conns_per_host", "idle_conn_timeout", "disable_keep_alives", "cookies", "middlewares"
+]))]
+pub(crate) struct Config {
+    /// Base address; `/v1/traces`, `/v1/metrics` and `/v1/logs` are added to it.
+    endpoint: Option<String>,
+    /// The whole address for traces, instead of `endpoint`.
+    traces_endpoint: Option<String>,
+    /// The whole address for metrics, instead of `endpoint`.
+    metrics_endpoint: Option<String>,
+    /// The whole address for logs, instead of `endpoint`.
+    logs_endpoint: Option<String>,
+    /// How messages are written.
+    #[serde(default)]
+    encoding: Encoding,
+    /// The settings of every client.
+    #[serde(flatten)]
+    client: ClientSettings,
+    /// How bodies are compressed. The Collector's default is `gzip`.
+    #[serde(default = "gzip")]
+    compression: Compression,
+    /// How hard.
+    #[serde(default)]
+    compression_params: CompressionSettings,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Encoding {
+    #[default]
+    Proto,
+    Json,
+}
+
+fn gzip() -> Compression {
+    Compression::Gzip
+}
+
+/// The exporter.
+pub(crate) struct OtlpHttp {
+    client: Client,
+    uris: [Option<Uri>; 3],
+    headers: HeaderMap,
+    encoding: Encoding,
+    compression: Compression,
+    level: Option<i32>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Exporter for OtlpHttp {
+    type Config = Config;
+
+    fn build(config: Config, cx: &Build) -> Result<Self, ConfigError> {
+        let mut headers = HeaderMap::new();
+        let kind = if config.encoding == Encoding::Json { "application/json" } else { "application/x-protobuf" };
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("throughline/", env!("CARGO_PKG_VERSION"))));
+        if let Some(codec) = config.compression.as_header() {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(codec));
+        }
+        Ok(Self {
+            uris: uris(&config)?,
+            client: Client::build(&config.client, Protocol::Http, cx)?,
+            headers,
+            encoding: config.encoding,
+            compression: config.compression,
+            level: config.compression_params.level,
+            clock: Arc::clone(&cx.clock),
+        })
+    }
+
+    async fn export(&self, batch: &Batch) -> Outcome {
+        let Some(uri) = &self.uris[batch.signal as usize] else {
+            return Outcome::reject(RejectKind::Unsupported, format!("no endpoint is configured for {}", batch.signal));
+        };
+        let mut message: Rope = batch.chunks.iter().map(|chunk| chunk.bytes.clone()).collect();
+        if self.encoding == Encoding::Json {
+            message = bytes::Bytes::from(json::encode(batch.signal, &message.into_bytes())).into();
+        }
+        let message = match compress(message, self.compression, self.level) {
+            Ok(message) => message,
+            Err(error) => return Outcome::retry(format!("cannot compress: {error}")),
+        };
+        match self.client.post(uri, &self.headers, Body::new(message)).await {
+            Err(error) => Outcome::retry(error.to_string()),
+            Ok(answer) => classify(&answer, self.encoding, self.clock.unix_nanos()),
+        }
+    }
+}
+
+fn uris(config: &Config) -> Result<[Option<Uri>; 3], ConfigError> {
+    let own = [&config.traces_endpoint, &config.metrics_endpoint, &config.logs_endpoint];
+    if config.endpoint.is_none() && own.iter().all(|own| own.is_none()) {
+        return Err(ConfigError::new("endpoint", "say where to send, for example `endpoint: http://otel:4318`"));
+    }
+    let uri = |key: &str, text: &str| {
+        let uri: Result<Uri, _> = text.parse();
+        uri.ok().filter(|uri| uri.scheme().is_some() && uri.authority().is_some()).ok_or_else(|| {
+            ConfigError::new(key, format!("`{text}` is not an address; expected http://host:port or https://host:port"))
+        })
+    };
+    let mut uris = [None, None, None];
+    for (slot, (own, signal)) in uris.iter_mut().zip(own.into_iter().zip(["traces", "metrics", "logs"])) {
+        *slot = match (own, &config.endpoint) {
+            (Some(own), _) => Some(uri(&format!("{signal}_endpoint"), own)?),
+            (None, Some(base)) => Some(uri("endpoint", &format!("{}/v1/{signal}", base.trim_end_matches('/')))?),
+            (None, None) => None,
+        };
+    }
+    Ok(uris)
+}
+
+fn classify(answer: &Answer, encoding: Encoding, now: u64) -> Outcome {
+    let why = || format!("HTTP {}", answer.status.as_u16());
+    match answer.status {
+        status if status.is_success() && encoding == Encoding::Proto => {
+            let (rejected, why) = partial::decode(&answer.body);
+            Outcome::Done { rejected, why: why.map(Into::into) }
+        }
+        status if status.is_success() => {
+            let (rejected, why) = partial::decode_json(&answer.body);
+            Outcome::Done { rejected, why: why.map(Into::into) }
+        }
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => {
+            let asked = answer.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+            Outcome::Retry { after: asked.and_then(|text| retry_after(text, now)), why: why().into() }
+        }
+        StatusCode::UNAUTHORIZED => Outcome::reject(RejectKind::Unauthenticated, why()),
+        StatusCode::FORBIDDEN => Outcome::reject(RejectKind::Denied, why()),
+        StatusCode::PAYLOAD_TOO_LARGE => Outcome::reject(RejectKind::TooLarge, why()),
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            Outcome::reject(RejectKind::Unsupported, why())
+        }
+        status if status.is_client_error() || status.is_server_error() => Outcome::reject(RejectKind::Invalid, why()),
+        _ => Outcome::retry(why()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn answer(code: u16, headers: &[(&'static str, &'static str)]) -> Answer {
+        let headers = headers.iter().map(|(name, value)| {
+            (http::HeaderName::from_static(name), HeaderValue::from_static(value))
+        });
+        Answer {
+            status: StatusCode::from_u16(code).expect("a status"),
+            headers: headers.collect(),
+            body: bytes::Bytes::new(),
+            trailers: HeaderMap::new(),
+        }
+    }
+
+    #[test]
+    fn only_429_502_503_and_504_are_retried() {
+        for code in [429, 502, 503, 504] {
+            assert!(matches!(classify(&answer(code, &[]), Encoding::Proto, 0), Outcome::Retry { .. }), "{code}");
+        }
+        for code in [400, 401, 403, 404, 413, 415, 500, 501] {
+            assert!(matches!(classify(&answer(code, &[]), Encoding::Proto, 0), Outcome::Reject { .. }), "{code}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_honoured() {
+        let Outcome::Retry { after, .. } = classify(&answer(503, &[("retry-after", "7")]), Encoding::Proto, 0) else {
+            panic!("503 is retryable")
+        };
+        assert_eq!(after, Some(Duration::from_secs(7)));
+    }
+}

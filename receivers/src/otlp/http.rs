@@ -1,0 +1,187 @@
+//! OTLP/HTTP: `POST /v1/{traces,metrics,logs}`, protobuf or JSON.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use throughline_component::{Outcome, Output, RejectKind};
+use throughline_net::grpc::{Code, Status};
+use throughline_net::{Body, BodyError, Handler, Reply, Request, Route, ServerSettings};
+use throughline_otlp::{Signal, json, partial};
+
+use super::Shared;
+
+/// `protocols.http`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(extend("additionalProperties" = false))]
+pub(super) struct Settings {
+    /// The settings of every server.
+    #[serde(flatten)]
+    pub(super) server: ServerSettings,
+    /// Path for traces.
+    traces_url_path: String,
+    /// Path for metrics.
+    metrics_url_path: String,
+    /// Path for logs.
+    logs_url_path: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            server: ServerSettings::default(),
+            traces_url_path: "/v1/traces".into(),
+            metrics_url_path: "/v1/metrics".into(),
+            logs_url_path: "/v1/logs".into(),
+        }
+    }
+}
+
+struct Export {
+    signal: Signal,
+    shared: Arc<Shared>,
+    out: Output,
+}
+
+/// The encodings of a body. A reply has its request's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    Protobuf,
+    Json,
+}
+
+/// The routes of the signals that some pipeline takes.
+pub(super) fn routes(settings: &Settings, shared: &Arc<Shared>, out: &Output) -> Vec<Route> {
+    let paths = [
+        (Signal::Traces, &settings.traces_url_path),
+        (Signal::Metrics, &settings.metrics_url_path),
+        (Signal::Logs, &settings.logs_url_path),
+    ];
+    paths
+        .into_iter()
+        .filter(|(signal, _)| out.takes(*signal))
+        .map(|(signal, path)| {
+            let path = if path.starts_with('/') { path.clone() } else { format!("/{path}") };
+            Route { path, handler: Arc::new(Export { signal, shared: Arc::clone(shared), out: out.clone() }) }
+        })
+        .collect()
+}
+
+impl Handler for Export {
+    fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Reply> + Send + '_>> {
+        Box::pin(self.export(request))
+    }
+}
+
+impl Export {
+    async fn export(&self, mut request: Request) -> Reply {
+        let Some(encoding) = Encoding::of(request.header("content-type").unwrap_or_default()) else {
+            let why = "content type must be application/x-protobuf or application/json";
+            let status = Status::new(Code::InvalidArgument, why);
+            return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, Encoding::Protobuf, &status);
+        };
+        if request.method() != http::Method::POST {
+            let status = Status::new(Code::Unimplemented, "only POST is served here");
+            let mut reply = refuse(StatusCode::METHOD_NOT_ALLOWED, encoding, &status);
+            reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+            return reply;
+        }
+        let mut charge = self.shared.charge();
+        let body = match request.read(&mut charge).await {
+            Ok(body) => body,
+            Err(error) => return refuse(status_of(&error), encoding, &Status::of_body(&error)),
+        };
+        let body = match encoding {
+            Encoding::Protobuf => body,
+            Encoding::Json => match json::decode(self.signal, &body) {
+                Ok(body) => Bytes::from(body),
+                Err(error) => {
+                    let status = Status::new(Code::InvalidArgument, error.to_string());
+                    return refuse(StatusCode::BAD_REQUEST, encoding, &status);
+                }
+            },
+        };
+        let outcome = self.shared.deliver(self.signal, body, &request, &self.out, charge).await;
+        reply(self.signal, encoding, outcome)
+    }
+}
+
+impl Encoding {
+    fn of(content_type: &str) -> Option<Self> {
+        let kind = content_type.split(';').next().unwrap_or_default().trim();
+        match kind.to_ascii_lowercase().as_str() {
+            "application/x-protobuf" => Some(Self::Protobuf),
+            "application/json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+
+    fn content_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Protobuf => "application/x-protobuf",
+            Self::Json => "application/json",
+        })
+    }
+}
+
+fn reply(signal: Signal, encoding: Encoding, outcome: Outcome) -> Reply {
+    match outcome {
+        Outcome::Done { rejected, why } => {
+            let body = match encoding {
+                Encoding::Protobuf => partial::encode(rejected, why.as_deref()),
+                Encoding::Json => partial::encode_json(signal, rejected, why.as_deref()).into_bytes(),
+            };
+            respond(StatusCode::OK, encoding, body)
+        }
+        Outcome::Retry { after, why } => {
+            let status = Status::new(Code::Unavailable, &*why).retry_after(after);
+            let mut reply = refuse(StatusCode::SERVICE_UNAVAILABLE, encoding, &status);
+            if let Some(after) = after {
+                // Whole seconds, rounded up: earlier would be too early.
+                let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+                reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            }
+            reply
+        }
+        Outcome::Reject { kind, why } => {
+            let (http, code) = match kind {
+                RejectKind::Invalid => (StatusCode::BAD_REQUEST, Code::InvalidArgument),
+                RejectKind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
+                RejectKind::Unauthenticated => (StatusCode::UNAUTHORIZED, Code::Unauthenticated),
+                RejectKind::Denied => (StatusCode::FORBIDDEN, Code::PermissionDenied),
+                RejectKind::Unsupported => (StatusCode::NOT_FOUND, Code::Unimplemented),
+            };
+            refuse(http, encoding, &Status::new(code, &*why))
+        }
+    }
+}
+
+fn status_of(error: &BodyError) -> StatusCode {
+    match error {
+        BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        BodyError::OverBudget { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        BodyError::UnknownEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        BodyError::Corrupt { .. } | BodyError::Broken(_) => StatusCode::BAD_REQUEST,
+        BodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+    }
+}
+
+/// An error, whose body is a `google.rpc.Status` in the request's encoding.
+fn refuse(code: StatusCode, encoding: Encoding, status: &Status) -> Reply {
+    let body = match encoding {
+        Encoding::Protobuf => status.encode(),
+        Encoding::Json => status.to_json().into_bytes(),
+    };
+    respond(code, encoding, body)
+}
+
+fn respond(code: StatusCode, encoding: Encoding, body: Vec<u8>) -> Reply {
+    let mut reply = http::Response::new(Body::new(Bytes::from(body)));
+    *reply.status_mut() = code;
+    reply.headers_mut().insert(header::CONTENT_TYPE, encoding.content_type());
+    reply
+}
