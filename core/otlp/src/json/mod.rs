@@ -1,0 +1,98 @@
+//! OTLP/JSON to protobuf bytes and back, driven by the schema tables.
+//!
+//! Source: OTLP 1.11, "JSON Protobuf Encoding": ids are hexadecimal, keys lowerCamelCase only, enums integers, 64-bit
+//! integers strings (numbers are understood too), other bytes base64; unknown keys are ignored.
+
+mod decode;
+mod encode;
+
+use crate::Signal;
+
+/// Why a JSON body is not a request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not OTLP/JSON at line {line}, column {column}: {message}")]
+pub struct JsonError {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1.
+    pub column: usize,
+    /// What is wrong, and what was expected.
+    pub message: String,
+}
+
+/// The protobuf bytes of a request in JSON. They are not tidy yet: a repeated key is written twice.
+///
+/// # Errors
+/// Bad JSON, or a value of the wrong type for its key, with its place.
+pub fn decode(signal: Signal, json: &[u8]) -> Result<Vec<u8>, JsonError> {
+    decode::request(signal.request(), json)
+}
+
+/// The JSON of tidy protobuf bytes, in one line. Unknown fields have no name and are left out.
+pub fn encode(signal: Signal, request: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(request.len() * 2);
+    encode::message(signal.request(), request, &mut out);
+    out
+}
+
+/// Whether `json` is the lowerCamelCase of the protobuf name.
+fn is_json_name(proto: &str, json: &str) -> bool {
+    camel(proto).eq(json.chars())
+}
+
+/// The characters of the lowerCamelCase name.
+fn camel(proto: &str) -> impl Iterator<Item = char> + '_ {
+    let mut upper = false;
+    proto.chars().filter_map(move |c| {
+        if c == '_' {
+            upper = true;
+            return None;
+        }
+        Some(if std::mem::take(&mut upper) { c.to_ascii_uppercase() } else { c })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_names_are_lower_camel_case() {
+        assert!(is_json_name("start_time_unix_nano", "startTimeUnixNano"));
+        assert!(is_json_name("name", "name"));
+        assert!(!is_json_name("start_time_unix_nano", "start_time_unix_nano"));
+        assert!(!is_json_name("name", "Name"));
+    }
+
+    fn error(json: &str) -> String {
+        decode(Signal::Traces, json.as_bytes()).expect_err("it is wrong").to_string()
+    }
+
+    #[test]
+    fn errors_name_the_place_and_what_was_expected() {
+        assert_eq!(error("[]"), "not OTLP/JSON at line 1, column 0: invalid type: sequence, expected an object (ExportTraceServiceRequest)");
+        let wrong = "{\"resourceSpans\":[\n{\"scopeSpans\":[{\"spans\":[{\"traceId\":\"xyz\"}]}]}]}";
+        assert_eq!(error(wrong), "not OTLP/JSON at line 2, column 41: trace_id: expected hexadecimal digits");
+        let wrong = "{\"resourceSpans\":[{\"scopeSpans\":[{\"spans\":[{\"kind\":\"SPAN_KIND_SERVER\"}]}]}]}";
+        assert!(error(wrong).contains("kind: expected an integer (enum names are not OTLP/JSON)"), "{}", error(wrong));
+    }
+
+    #[test]
+    fn unknown_keys_and_nulls_are_ignored_and_snake_case_is_unknown() {
+        let json = r#"{"resourceSpans":[{"scope_spans":[{}],"x":{"y":[1]},"schemaUrl":null}]}"#;
+        assert_eq!(decode(Signal::Traces, json.as_bytes()), Ok(vec![0x0a, 0]));
+    }
+
+    #[test]
+    fn integers_may_be_strings_or_numbers() {
+        let parse = |value: &str| {
+            let json = format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"timeUnixNano":{value}}}]}}]}}]}}"#);
+            decode(Signal::Logs, json.as_bytes())
+        };
+        assert_eq!(parse("\"17\""), parse("17"));
+        assert_eq!(parse("1.7e1"), parse("17"));
+        for bad in ["\"17x\"", "-1", "1.5", "true"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}
