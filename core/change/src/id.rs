@@ -1,0 +1,177 @@
+//! The names of repositories, commits and changes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+/// A repository: `host/owner/name`, lower case.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Repository(Arc<str>);
+
+impl Repository {
+    /// Reads `host/owner/name`, a clone address (`https://…`, `ssh://…`, `git@host:owner/name.git`), or nothing else.
+    /// Credentials in an address are left out. Owners may have several parts (GitLab groups).
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let (host, path) = match text.split_once("://") {
+            Some((_, rest)) => rest.split_once('/')?,
+            None => match text.split_once(':') {
+                Some((host, path)) if !host.contains('/') && host.contains('@') => (host, path),
+                _ => text.split_once('/')?,
+            },
+        };
+        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+        let host = host.split_once(':').map_or(host, |(host, _)| host);
+        let path = path.split(['?', '#']).next().unwrap_or_default().trim_matches('/');
+        let path = path.strip_suffix(".git").unwrap_or(path);
+        let sane = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_graphic() && b != b'@');
+        let named = host.contains('.') || host == "localhost";
+        let parts = path.split('/').count();
+        (named && sane(host) && parts >= 2 && path.split('/').all(sane))
+            .then(|| Self(format!("{host}/{path}").to_ascii_lowercase().into()))
+    }
+
+    /// `host/owner/name`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A full commit id: SHA-1 (40 hexadecimal digits) or SHA-256 (64). Prefixes name no commit: they may be ambiguous.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Sha {
+    bytes: [u8; 32],
+    length: u8,
+}
+
+impl Sha {
+    /// Reads 40 or 64 hexadecimal digits of any case. All zeros is git's word for "nothing" and no commit.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        let length = match text.len() {
+            40 => 20,
+            64 => 32,
+            _ => return None,
+        };
+        hex::decode_to_slice(text, &mut bytes[..length]).ok()?;
+        (bytes != [0; 32]).then_some(Self { bytes, length: length as u8 })
+    }
+}
+
+impl fmt::Display for Sha {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(&self.bytes[..usize::from(self.length)]))
+    }
+}
+
+impl fmt::Debug for Sha {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The name of a change: `repository#pull_request`, or `repository@commit` where there was no pull request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChangeId(Arc<str>);
+
+impl ChangeId {
+    /// A pull request's change.
+    pub fn of_pull_request(repository: &Repository, number: u64) -> Self {
+        Self(format!("{repository}#{number}").into())
+    }
+
+    /// The change of a commit that belongs to no pull request.
+    pub fn of_commit(repository: &Repository, commit: Sha) -> Self {
+        Self(format!("{repository}@{commit}").into())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The change in one place (PRP-01): `repository#pull_request@commit_sha:environment/stack-or-application`.
+    pub fn unit(&self, commit: Option<Sha>, environment: &str, target: &str) -> String {
+        let own = self.0.contains('@');
+        match commit {
+            Some(commit) if !own => format!("{self}@{commit}:{environment}/{target}"),
+            _ => format!("{self}:{environment}/{target}"),
+        }
+    }
+}
+
+impl fmt::Display for ChangeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The key of a change: the first 16 bytes of SHA-256 over its length-prefixed canonical id. It stands for the id in
+/// URLs, paths, labels and exemplars, and is the trace id of the change.
+pub fn change_key(id: &str) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    hash.update((id.len() as u64).to_be_bytes());
+    hash.update(id.as_bytes());
+    let digest: [u8; 32] = hash.finalize().into();
+    let mut key = [0; 16];
+    key.copy_from_slice(&digest[..16]);
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_one_repository_have_one_name() {
+        let name = Some("github.com/acme/infra-live".to_owned());
+        for text in [
+            "github.com/Acme/Infra-Live",
+            "https://github.com/acme/infra-live.git",
+            "https://user:token@github.com/acme/infra-live",
+            "git@github.com:acme/infra-live.git",
+            "ssh://git@github.com:22/acme/infra-live.git",
+        ] {
+            assert_eq!(Repository::parse(text).map(|r| r.as_str().to_owned()), name, "{text}");
+        }
+        for text in ["", "acme", "acme/infra-live", "https://github.com/acme", "a b.c/d/e"] {
+            assert_eq!(Repository::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn only_full_commit_ids_are_commits() {
+        let sha = "0123456789abcdef0123456789ABCDEF01234567";
+        assert_eq!(Sha::parse(sha).map(|s| s.to_string()), Some(sha.to_ascii_lowercase()));
+        assert!(Sha::parse(&"f".repeat(64)).is_some());
+        for text in ["", "0123456", &"0".repeat(40), &"0".repeat(64), &"g".repeat(40)] {
+            assert_eq!(Sha::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_the_hash_of_the_length_prefixed_id() {
+        // printf '\0\0\0\0\0\0\0\x16github.com/acme/live#7' | sha256sum
+        let id = "github.com/acme/live#7";
+        assert_eq!(id.len(), 0x16);
+        let mut hash = Sha256::new();
+        hash.update(b"\0\0\0\0\0\0\0\x16github.com/acme/live#7");
+        assert_eq!(change_key(id)[..], hash.finalize()[..16]);
+    }
+
+    #[test]
+    fn a_unit_has_the_five_parts_of_prp_01() {
+        let repository = Repository::parse("github.com/acme/live").expect("a name");
+        let sha = Sha::parse(&"a".repeat(40));
+        let id = ChangeId::of_pull_request(&repository, 7);
+        let unit = format!("github.com/acme/live#7@{}:production/network", "a".repeat(40));
+        assert_eq!(id.unit(sha, "production", "network"), unit);
+    }
+}

@@ -1,0 +1,136 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn repository(n: u8) -> Repository {
+    Repository::parse(&format!("github.com/acme/r{n}")).expect("a name")
+}
+
+fn sha(n: u8) -> Sha {
+    Sha::parse(&format!("{:040x}", u16::from(n) + 1)).expect("a commit")
+}
+
+fn bare(n: u8) -> Hint<'static> {
+    Hint { commit: Some(sha(n)), ..Hint::default() }
+}
+
+fn tied(resolution: Resolution) -> Tie {
+    match resolution {
+        Resolution::Tied(tie) => tie,
+        other => panic!("not tied: {other:?}"),
+    }
+}
+
+#[test]
+fn a_head_and_the_merge_commit_are_one_change() {
+    let mut identity = Identity::default();
+    identity.claim(&Claim::PullRequestCommit(repository(1), 7, sha(1)));
+    identity.claim(&Claim::PullRequestCommit(repository(1), 7, sha(2)));
+    let (head, merge) = (tied(identity.resolve(&bare(1))), tied(identity.resolve(&bare(2))));
+    assert_eq!(head.change_id.as_str(), "github.com/acme/r1#7");
+    assert_eq!(head, merge);
+}
+
+#[test]
+fn a_commit_that_two_pull_requests_claim_carries_both_and_they_stay_two() {
+    let mut identity = Identity::default();
+    for number in [9, 7] {
+        identity.claim(&Claim::PullRequestCommit(repository(1), number, sha(1)));
+    }
+    let tie = tied(identity.resolve(&bare(1)));
+    assert_eq!(tie.change_id.as_str(), "github.com/acme/r1#9", "the newest");
+    assert_eq!(tie.change_ids.len(), 2);
+    identity.claim(&Claim::PullRequestCommit(repository(1), 7, sha(2)));
+    assert_eq!(tied(identity.resolve(&bare(2))).change_id.as_str(), "github.com/acme/r1#7");
+}
+
+#[test]
+fn a_bare_commit_ties_only_if_one_repository_claims_it() {
+    let mut identity = Identity::default();
+    assert_eq!(identity.resolve(&bare(1)), Resolution::Unknown);
+    identity.claim(&Claim::Commit(repository(1), sha(1)));
+    assert!(matches!(identity.resolve(&bare(1)), Resolution::Tied(_)));
+    identity.claim(&Claim::PullRequestCommit(repository(2), 3, sha(1)));
+    assert_eq!(identity.resolve(&bare(1)), Resolution::Ambiguous, "a fork has it too");
+    let hint = Hint { repository: Some(&repository(2)), ..bare(1) };
+    assert_eq!(tied(identity.resolve(&hint)).change_id.as_str(), "github.com/acme/r2#3");
+}
+
+#[test]
+fn a_name_that_was_given_out_is_superseded_once() {
+    let mut identity = Identity::default();
+    identity.claim(&Claim::Commit(repository(1), sha(1)));
+    let old = tied(identity.resolve(&bare(1))).change_id;
+    let learned = identity.claim(&Claim::PullRequestCommit(repository(1), 7, sha(1)));
+    let new = ChangeId::of_pull_request(&repository(1), 7);
+    assert_eq!(learned.superseded, Some(Superseded { old, new }));
+    assert_eq!(identity.claim(&Claim::PullRequestCommit(repository(1), 7, sha(1))), Learned::default());
+}
+
+#[test]
+fn a_name_nobody_was_told_is_replaced_in_silence() {
+    let mut identity = Identity::default();
+    identity.claim(&Claim::Commit(repository(1), sha(1)));
+    assert_eq!(identity.claim(&Claim::PullRequestCommit(repository(1), 7, sha(1))).superseded, None);
+}
+
+#[test]
+fn bounds_hold_and_are_told() {
+    let bounds = Bounds { commits: 3, changes_per_commit: 2, repositories_per_commit: 2 };
+    let mut identity = Identity::new(bounds);
+    for n in 0..10 {
+        identity.claim(&Claim::Commit(repository(1), sha(n)));
+    }
+    assert_eq!((identity.len(), identity.forgotten()), (3, 7));
+    assert!(matches!(identity.resolve(&bare(9)), Resolution::Tied(_)), "the newest are kept");
+    for number in 1..=2 {
+        assert!(identity.claim(&Claim::PullRequestCommit(repository(1), number, sha(9))).new);
+    }
+    assert!(identity.claim(&Claim::PullRequestCommit(repository(1), 3, sha(9))).refused);
+    identity.claim(&Claim::Commit(repository(2), sha(9)));
+    assert!(identity.claim(&Claim::Commit(repository(3), sha(9))).refused);
+}
+
+fn claims() -> impl Strategy<Value = Vec<Claim>> {
+    let claim = (0..3_u8, prop::option::of(1..4_u64), 0..4_u8).prop_map(|(r, pull_request, c)| match pull_request {
+        Some(number) => Claim::PullRequestCommit(repository(r), number, sha(c)),
+        None => Claim::Commit(repository(r), sha(c)),
+    });
+    prop::collection::vec(claim, 1..24)
+}
+
+fn answers(claims: &[Claim]) -> (BTreeSet<Claim>, Vec<Resolution>) {
+    let mut identity = Identity::default();
+    claims.iter().for_each(|claim| drop(identity.claim(claim)));
+    let repositories: Vec<_> = (0..3).map(repository).collect();
+    let named = repositories.iter().flat_map(|r| (0..4).map(move |c| (Some(r), c)));
+    let hints: Vec<_> = (0..4).map(|c| (None, c)).chain(named).collect();
+    let resolved = hints.into_iter().map(|(repository, c)| identity.resolve(&Hint { repository, ..bare(c) })).collect();
+    (identity.claims(), resolved)
+}
+
+proptest! {
+    #[test]
+    fn any_order_and_any_repetition_give_the_same_answers(
+        (original, shuffled) in claims().prop_flat_map(|claims| {
+            let mut repeated = claims.clone();
+            repeated.extend_from_slice(&claims[..claims.len() / 2]);
+            (Just(claims), Just(repeated).prop_shuffle())
+        })
+    ) {
+        prop_assert_eq!(answers(&original), answers(&shuffled));
+    }
+
+    #[test]
+    fn a_snapshot_restores_every_answer(original in claims()) {
+        let (snapshot, expected) = answers(&original);
+        let lines: Vec<_> = snapshot.iter().map(Claim::write).collect();
+        let restored: Option<Vec<_>> = lines.iter().map(|line| Claim::read(line)).collect();
+        prop_assert_eq!(answers(&restored.expect("what was written can be read")).1, expected);
+    }
+
+    #[test]
+    fn a_journal_line_of_any_bytes_is_read_or_refused(line in prop::collection::vec(any::<u8>(), 0..200)) {
+        drop(Claim::read(&line));
+    }
+}

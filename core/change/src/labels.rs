@@ -1,0 +1,54 @@
+//! The fifteen entity labels, and the attributes they are read from.
+//!
+//! Source: requirements LBL-01 to LBL-15; semantic conventions v1.44 for the inputs, which are left in place.
+
+/// The entity labels, in the order of the requirement.
+pub const LABELS: [&str; 15] = [
+    "change_id",
+    "commit_sha",
+    "pull_request",
+    "repository",
+    "environment",
+    "stack_id",
+    "application",
+    "cluster",
+    "region",
+    "account",
+    "runner_pool",
+    "policy_pack",
+    "controller",
+    "risk_tier",
+    "owner_team",
+];
+
+/// The three labels that metrics carry in exemplars only: their values have no bound.
+pub const UNBOUNDED: [&str; 3] = ["change_id", "commit_sha", "pull_request"];
+
+/// Where a commit is named, best first.
+pub const COMMIT: &[&str] = &["commit_sha", "vcs.ref.head.revision", "git.commit.sha"];
+/// Where a pull request is named.
+pub const PULL_REQUEST: &[&str] = &["pull_request", "vcs.change.id"];
+/// Where a repository is named.
+pub const REPOSITORY: &[&str] = &["repository", "vcs.repository.url.full"];
+
+/// Bounded labels that are copied from other attributes, best first: `(label, inputs)`.
+pub const COPIED: &[(&str, &[&str])] = &[
+    ("environment", &["deployment.environment.name", "deployment.environment"]),
+    ("stack_id", &["stack", "tofu.stack", "terraform.workspace"]),
+    ("application", &["argocd.application", "k8s.deployment.name"]),
+    ("cluster", &["k8s.cluster.name"]),
+    ("region", &["cloud.region"]),
+    ("account", &["cloud.account.id"]),
+    ("runner_pool", &["cicd.worker.pool"]),
+    ("owner_team", &["owner"]),
+];
+
+/// One spelling for an environment (LBL-05, TRP-10): `prod` and `production` are one place.
+pub fn environment(text: &str) -> &str {
+    match text {
+        "prod" | "Production" | "PROD" | "live" => "production",
+        "stage" | "stg" | "Staging" => "staging",
+        "dev" | "Development" => "development",
+        other => other,
+    }
+}
