@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use throughline_component::port::{Budget, Clock, Random, SystemClock, SystemRandom};
-use throughline_component::{Build, Built, ComponentId, ConfigError, DynExtension, Internal, Kind, Services, States};
+use throughline_component::{Build, Built, ComponentId, ConfigError, DynExtension, Internal, Kind, Meter, Services, States};
 use throughline_config::{Component, Document, Error, Id, Process, Service, Settings};
 use throughline_graph::{Fact, Facts, Health, Ledger, Make, Masking, Plan, Setup, Wire, Wiring};
 use throughline_net::Listeners;
@@ -22,6 +22,7 @@ pub(crate) struct World {
     pub(crate) health: Arc<Health>,
     pub(crate) internal: Arc<Internal>,
     pub(crate) budget: Arc<Budget>,
+    pub(crate) meter: Arc<Meter>,
     states: Arc<States>,
 }
 
@@ -43,6 +44,7 @@ impl World {
             health: Arc::default(),
             internal: Arc::default(),
             budget: Budget::new(budget),
+            meter: Arc::default(),
             states: Arc::default(),
         }
     }
@@ -54,6 +56,7 @@ impl World {
         services.offer(Arc::clone(&self.health));
         services.offer(Arc::clone(&self.internal));
         services.offer(Arc::clone(&self.budget));
+        services.offer(Arc::clone(&self.meter));
         services.offer(Arc::clone(&self.states));
         services
     }

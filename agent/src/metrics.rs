@@ -31,6 +31,9 @@ pub(crate) fn metrics(world: &World) -> String {
     page.add("throughline_oldest_unacknowledged_seconds", "gauge", "", oldest);
     page.add("throughline_ledger_imbalanced_hops", "gauge", "", world.ledger.imbalances().len() as f64);
     page.add("throughline_internal_notices_lost", "counter", "", world.internal.lost() as f64);
+    for (name, labels, value) in world.meter.read() {
+        page.add(&name, "counter", &labels, value as f64);
+    }
     page.to_string()
 }
 

@@ -1,1 +1,10 @@
 //! Processors, one file each.
+
+mod batch;
+mod change;
+mod memory_limiter;
+
+use throughline_component::Factory;
+
+/// All processors, sorted by name.
+pub const ALL: &[Factory] = &[batch::FACTORY, change::FACTORY, memory_limiter::FACTORY];

@@ -63,6 +63,14 @@ impl Sha {
         hex::decode_to_slice(text, &mut bytes[..length]).ok()?;
         (bytes != [0; 32]).then_some(Self { bytes, length: length as u8 })
     }
+
+    /// The lower-case digits, written into `into`.
+    pub fn hex<'b>(&self, into: &'b mut [u8; 64]) -> &'b str {
+        let length = usize::from(self.length);
+        let digits = &mut into[..2 * length];
+        // The buffer is as long as it must be, and digits are ASCII.
+        hex::encode_to_slice(&self.bytes[..length], digits).map_or("", |()| std::str::from_utf8(digits).unwrap_or(""))
+    }
 }
 
 impl fmt::Display for Sha {

@@ -112,6 +112,8 @@ type Claimants = SmallVec<[Claimant; 1]>;
 struct Claimant {
     repository: u32,
     pull_requests: SmallVec<[u64; 2]>,
+    /// The change of the newest, or of the commit itself: what almost every answer is.
+    change_id: ChangeId,
     /// Whether the name `repository@commit` was given out, so that a new one must be announced.
     named: bool,
 }
@@ -142,7 +144,9 @@ impl Identity {
             }
             None => {
                 learned.new = true;
-                claimants.push(Claimant { repository: number, pull_requests: SmallVec::new(), named: false });
+                let change_id = ChangeId::of_commit(repository, sha);
+                let pull_requests = SmallVec::new();
+                claimants.push(Claimant { repository: number, pull_requests, change_id, named: false });
                 claimants.len() - 1
             }
         };
@@ -153,6 +157,9 @@ impl Identity {
             return Learned { refused: true, ..learned };
         }
         claimant.pull_requests.insert(place, pull_request);
+        if place + 1 == claimant.pull_requests.len() {
+            claimant.change_id = ChangeId::of_pull_request(repository, pull_request);
+        }
         learned.new = true;
         if std::mem::take(&mut claimant.named) {
             learned.superseded = Some(Superseded {
@@ -180,7 +187,7 @@ impl Identity {
         match hint.repository {
             None => match claimants.map(SmallVec::as_mut_slice) {
                 None | Some([]) => Resolution::Unknown,
-                Some([only]) => tie(&self.repositories[only.repository as usize], sha, only),
+                Some([only]) => tie(&self.repositories[only.repository as usize], only),
                 Some(_) => Resolution::Ambiguous,
             },
             Some(repository) => {
@@ -188,7 +195,7 @@ impl Identity {
                 let claimant =
                     claimants.and_then(|list| list.iter_mut().find(|claimant| Some(&claimant.repository) == number));
                 match claimant {
-                    Some(claimant) => tie(repository, sha, claimant),
+                    Some(claimant) => tie(repository, claimant),
                     // A repository and a commit name a change by themselves; the caller claims the commit, so that
                     // a pull request that turns up later is announced.
                     None => Resolution::Tied(Tie {
@@ -248,23 +255,15 @@ impl Identity {
     }
 }
 
-fn tie(repository: &Repository, sha: Sha, claimant: &mut Claimant) -> Resolution {
+fn tie(repository: &Repository, claimant: &mut Claimant) -> Resolution {
     let all = &claimant.pull_requests;
-    let Some(newest) = all.last() else {
-        claimant.named = true;
-        return Resolution::Tied(Tie {
-            change_id: ChangeId::of_commit(repository, sha),
-            change_ids: Vec::new(),
-            repository: repository.clone(),
-            pull_request: None,
-        });
-    };
+    claimant.named |= all.is_empty();
     let several = all.len() > 1;
     Resolution::Tied(Tie {
-        change_id: ChangeId::of_pull_request(repository, *newest),
+        change_id: claimant.change_id.clone(),
         change_ids: all.iter().filter(|_| several).map(|n| ChangeId::of_pull_request(repository, *n)).collect(),
         repository: repository.clone(),
-        pull_request: Some(*newest),
+        pull_request: all.last().copied(),
     })
 }
 

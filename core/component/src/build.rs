@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::ComponentId;
 use crate::port::{Clock, Random};
+use crate::{ComponentId, Counter, Meter, States};
 
 /// What a component may use. Services are found by type, so that this crate names none of them.
 #[derive(Clone)]
@@ -19,6 +19,27 @@ pub struct Build {
     pub random: Arc<dyn Random>,
     /// Listeners, budgets, storage, authenticators …
     pub services: Services,
+}
+
+impl Build {
+    /// A counter of this component, see [`Meter::counter`].
+    pub fn counter(&self, name: &str, label: Option<(&str, &str)>) -> Counter {
+        self.services.get::<Meter>().map(|meter| meter.counter(name, &self.id, label)).unwrap_or_default()
+    }
+
+    /// The state of this component, see [`States::get_or_try`].
+    ///
+    /// # Errors
+    /// What `make` answers.
+    pub fn state<T, E>(&self, make: impl FnOnce() -> Result<T, E>) -> Result<Arc<T>, E>
+    where
+        T: Send + Sync + 'static,
+    {
+        match self.services.get::<States>() {
+            Some(states) => states.get_or_try(&self.id, make),
+            None => make().map(Arc::new),
+        }
+    }
 }
 
 /// A typed map of services: at most one of a type, or one of a type under each component id.

@@ -125,6 +125,7 @@ pub trait Processor: Sized + Send + 'static {
 #[derive(Debug, Default)]
 pub struct Outlet {
     batches: Vec<Batch>,
+    settled: Vec<(u64, Outcome)>,
 }
 
 impl Outlet {
@@ -133,9 +134,15 @@ impl Outlet {
         self.batches.push(batch);
     }
 
-    /// Takes what was emitted, in order.
-    pub fn take(&mut self) -> Vec<Batch> {
-        std::mem::take(&mut self.batches)
+    /// Ends a batch here: refused, or folded into something else. The accounts are kept here, so that they balance.
+    pub fn settle(&mut self, batch: Batch, outcome: &Outcome) {
+        self.settled.push((batch.items(), outcome.clone()));
+        batch.settle(outcome);
+    }
+
+    /// Takes what was emitted, in order, and the items and outcomes of what ended here.
+    pub fn take(&mut self) -> (Vec<Batch>, Vec<(u64, Outcome)>) {
+        (std::mem::take(&mut self.batches), std::mem::take(&mut self.settled))
     }
 }
 

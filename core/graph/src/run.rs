@@ -244,7 +244,8 @@ impl<'a> Assembly<'a> {
         };
         let name = format!("{}:{id}", planned.id);
         let hop = self.setup.ledger.hop(Direction::Stage, &name, planned.signal);
-        Ok(Step::new(name, processor, Box::new(rebuild), hop, Arc::clone(&self.setup.health)))
+        let connects = kind == Kind::Connector;
+        Ok(Step::new(name, connects, processor, Box::new(rebuild), hop, Arc::clone(&self.setup.health)))
     }
 
     fn target(&mut self, kind: Kind, id: &ComponentId, planned: &Planned) -> Result<Target, Fatal> {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use throughline_component::port::Clock;
-use throughline_component::{Batch, DynProcessor, Outlet, Stop};
+use throughline_component::{Batch, DynProcessor, Outcome, Outlet, Stop};
 use tokio::sync::Notify;
 
 use crate::Health;
@@ -14,6 +14,8 @@ use crate::ledger::{Hop, add};
 /// One processor of one pipeline.
 pub(crate) struct Step {
     pub(crate) name: String,
+    /// Whether it is a connector.
+    connects: bool,
     processor: Mutex<Option<Box<dyn DynProcessor>>>,
     rebuild: Box<dyn Fn() -> Option<Box<dyn DynProcessor>> + Send + Sync>,
     hop: Arc<Hop>,
@@ -24,12 +26,13 @@ pub(crate) struct Step {
 impl Step {
     pub(crate) fn new(
         name: String,
+        connects: bool,
         processor: Box<dyn DynProcessor>,
         rebuild: Box<dyn Fn() -> Option<Box<dyn DynProcessor>> + Send + Sync>,
         hop: Arc<Hop>,
         health: Arc<Health>,
     ) -> Self {
-        Self { name, processor: Mutex::new(Some(processor)), rebuild, hop, health, sooner: Notify::new() }
+        Self { name, connects, processor: Mutex::new(Some(processor)), rebuild, hop, health, sooner: Notify::new() }
     }
 
     /// Gives it a batch and takes what it emits.
@@ -72,11 +75,30 @@ impl Step {
         if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
             self.sooner.notify_one();
         }
-        let emitted = outlet.take();
-        let items: u64 = emitted.iter().map(Batch::items).sum();
-        add(&self.hop.out, items);
-        self.hop.held.fetch_sub(i64::try_from(items).unwrap_or(i64::MAX), std::sync::atomic::Ordering::Relaxed);
+        let (emitted, settled) = outlet.take();
+        self.account(emitted.iter().map(Batch::items).sum(), &settled);
         emitted
+    }
+
+    /// Books what one call emitted and ended. What a connector takes goes into what it makes: merged on one side, created
+    /// on the other.
+    fn account(&self, emitted: u64, settled: &[(u64, Outcome)]) {
+        let ended: u64 = settled.iter().map(|(items, _)| items).sum();
+        for (items, outcome) in settled {
+            match outcome {
+                Outcome::Done { .. } => add(&self.hop.merged, *items),
+                Outcome::Retry { .. } => add(&self.hop.returned, *items),
+                Outcome::Reject { kind, .. } => self.hop.reject_items(kind.as_str(), *items),
+            }
+        }
+        add(&self.hop.out, emitted);
+        let left = if self.connects {
+            add(&self.hop.created, emitted);
+            ended
+        } else {
+            ended + emitted
+        };
+        self.hop.held.fetch_sub(i64::try_from(left).unwrap_or(i64::MAX), std::sync::atomic::Ordering::Relaxed);
     }
 
     /// Ticks it until told to stop; `forward` takes what it emits.

@@ -1,0 +1,87 @@
+//! Gives every signal its change: learns which commits belong to which pull request, and sets the entity labels.
+//!
+//! What is learnt and how it is resolved is `core/change`'s; see `docs/change-identity.md`.
+
+mod labels;
+mod pass;
+
+use std::sync::{Arc, Mutex};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use throughline_change::{Bounds, Identity};
+use throughline_component::port::Clock;
+use throughline_component::{
+    Build, Chunk, ComponentId, ConfigError, Counter, Editor, Factory, Internal, Pass, Touch,
+};
+use throughline_otlp::Signal;
+use throughline_otlp::edit::Levels;
+
+pub(crate) const FACTORY: Factory = Factory::editor::<Change>("change");
+
+/// Ties every signal to its change and sets the entity labels.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// How many commits are remembered; beyond it the one claimed longest ago is forgotten, and counted.
+    max_commits: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { max_commits: 200_000 }
+    }
+}
+
+/// The processor. Its state is shared by all pipelines that name it.
+pub(crate) struct Change {
+    id: ComponentId,
+    identity: Arc<Mutex<Identity>>,
+    clock: Arc<dyn Clock>,
+    internal: Option<Arc<Internal>>,
+    counters: Counters,
+}
+
+struct Counters {
+    tied: Counter,
+    untied: Counter,
+    ambiguous: Counter,
+    refused: Counter,
+    superseded: Counter,
+}
+
+impl Editor for Change {
+    type Config = Config;
+
+    fn build(config: Config, cx: &Build) -> Result<Self, ConfigError> {
+        if config.max_commits == 0 {
+            return Err(ConfigError::new("max_commits", "at least one commit must be remembered"));
+        }
+        let bounds = Bounds { commits: config.max_commits as usize, ..Bounds::default() };
+        let signals = |result: &str| cx.counter("throughline_change_signals", Some(("result", result)));
+        Ok(Self {
+            id: cx.id.clone(),
+            identity: cx.state(|| Ok::<_, ConfigError>(Mutex::new(Identity::new(bounds))))?,
+            clock: Arc::clone(&cx.clock),
+            internal: cx.services.get::<Internal>(),
+            counters: Counters {
+                tied: signals("tied"),
+                untied: signals("untied"),
+                ambiguous: signals("ambiguous"),
+                refused: cx.counter("throughline_change_alias_conflicts", None),
+                superseded: cx.counter("throughline_change_superseded", None),
+            },
+        })
+    }
+
+    fn levels(&self) -> Touch {
+        // The resource is read when it is visited, not from the records below it, so a walk can be shared with an
+        // editor that changes resources after us.
+        Touch { visits: Levels::RESOURCE | Levels::RECORDS, reads_above: Levels::NONE, writes: Levels::RESOURCE | Levels::RECORDS }
+    }
+
+    fn begin<'a>(&'a self, _: Signal, _: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
+        Some(Box::new(pass::Walk::new(self)))
+    }
+}
+

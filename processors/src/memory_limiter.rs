@@ -1,0 +1,105 @@
+//! Refuses data while the process holds too much memory, with a refusal that senders may retry.
+//!
+//! The agent's byte budget (`service::memory_budget`) already bounds what requests hold, as they arrive; this looks at
+//! the process as a whole, with the Collector's options.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use throughline_component::port::Clock;
+use throughline_component::{Batch, Build, ConfigError, Counter, Factory, Outcome, Outlet, Processor};
+use throughline_config as config;
+
+pub(crate) const FACTORY: Factory = Factory::processor::<Limiter>("memory_limiter");
+
+const MIB: u64 = 1 << 20;
+
+/// Refuses data while the process holds too much memory.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("x-not-supported" = ["min_gc_interval_when_soft_limited", "min_gc_interval_when_hard_limited"]))]
+pub(crate) struct Config {
+    /// How often memory is measured. The Collector advises `1s`; it must be set.
+    check_interval: config::Duration,
+    /// The most memory the process may hold.
+    limit_mib: u32,
+    /// How far below the limit refusing starts. Unset: a fifth of it.
+    spike_limit_mib: u32,
+    /// The limit as a share of the machine's (or cgroup's) memory, if `limit_mib` is not set.
+    limit_percentage: u32,
+    /// The spike as a share of the same.
+    spike_limit_percentage: u32,
+}
+
+pub(crate) struct Limiter {
+    soft_limit: u64,
+    interval: u64,
+    clock: Arc<dyn Clock>,
+    checked_at: Option<u64>,
+    refusing: bool,
+    refused: Counter,
+}
+
+impl Processor for Limiter {
+    type Config = Config;
+
+    fn build(config: Config, cx: &Build) -> Result<Self, ConfigError> {
+        let interval = config.check_interval.get();
+        if interval.is_zero() {
+            return Err(ConfigError::new("check_interval", "must be greater than zero; `1s` is a good value"));
+        }
+        let (limit, spike) = if config.limit_mib > 0 {
+            (u64::from(config.limit_mib) * MIB, u64::from(config.spike_limit_mib) * MIB)
+        } else if (1..=100).contains(&config.limit_percentage) {
+            let total = total_memory().ok_or_else(|| {
+                ConfigError::new("limit_percentage", "this machine does not tell its memory; use `limit_mib`")
+            })?;
+            let share = |percent: u32| total / 100 * u64::from(percent);
+            (share(config.limit_percentage), share(config.spike_limit_percentage))
+        } else {
+            return Err(ConfigError::new("limit_mib", "set `limit_mib`, or `limit_percentage` between 1 and 100"));
+        };
+        let spike = if spike == 0 { limit / 5 } else { spike };
+        if spike >= limit {
+            return Err(ConfigError::new("spike_limit_mib", "must be less than the limit"));
+        }
+        Ok(Self {
+            soft_limit: limit - spike,
+            interval: u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX),
+            clock: Arc::clone(&cx.clock),
+            checked_at: None,
+            refusing: false,
+            refused: cx.counter("otelcol_processor_memory_limiter_refused_items", None),
+        })
+    }
+
+    fn accept(&mut self, batch: Batch, out: &mut Outlet) {
+        let now = self.clock.monotonic_nanos();
+        if self.checked_at.is_none_or(|at| now.saturating_sub(at) >= self.interval) {
+            self.checked_at = Some(now);
+            self.refusing = resident().is_some_and(|bytes| bytes > self.soft_limit);
+        }
+        if self.refusing {
+            self.refused.add(batch.items());
+            out.settle(batch, &Outcome::retry("the agent's memory is above its soft limit"));
+        } else {
+            out.send(batch);
+        }
+    }
+}
+
+/// Resident memory of this process, in bytes (Linux).
+fn resident() -> Option<u64> {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
+    pages.split_whitespace().nth(1)?.parse::<u64>().ok().map(|pages| pages * 4096)
+}
+
+/// The memory there is: the cgroup's limit, if it is less than the machine's.
+fn total_memory() -> Option<u64> {
+    let cgroup = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
+    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = info.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let machine = line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024;
+    Some(cgroup.map_or(machine, |limit: u64| limit.min(machine)))
+}
