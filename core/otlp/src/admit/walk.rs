@@ -3,7 +3,7 @@
 //! Measured by the span, so it knows the common case: an attribute that is all ASCII is shorter than 128 bytes wherever it
 //! states a length, hence one test of all its bytes stands for its lengths being one byte and its text being UTF-8.
 
-use crate::schema::{Check, Message, RULES, Role};
+use crate::schema::{self, Check, Message, RULES, Role};
 use crate::wire::{self, Fields};
 
 /// The number of items if `bytes` are tidy; `None` if they are malformed, untidy, too deep or hold invalid UTF-8.
@@ -30,15 +30,16 @@ fn message(schema: &'static Message, bytes: &[u8], depth: u32) -> Option<u32> {
         }
         seen |= rule.sets;
         match (rule.check, tag & 7) {
-            (Check::Message(nested), 2) => {
-                let content = length_delimited(bytes, &mut at)?;
-                if nested.role == Role::KeyValue {
-                    if !plain_attribute(content) || depth < 2 {
-                        message(nested, content, depth.checked_sub(1)?)?;
-                    }
-                } else {
-                    items += message(nested, content, depth.checked_sub(1)?)?;
+            (Check::Message(nested), 2) if nested.role == Role::KeyValue => loop {
+                key_value(length_delimited(bytes, &mut at)?, depth.checked_sub(1)?)?;
+                // Attributes come in runs: look for the next one before looking anything up.
+                if tag >= 0x80 || bytes.get(at) != Some(&(tag as u8)) {
+                    break;
                 }
+                at += 1;
+            },
+            (Check::Message(nested), 2) => {
+                items += message(nested, length_delimited(bytes, &mut at)?, depth.checked_sub(1)?)?;
             }
             (Check::Utf8, 2) => {
                 if !is_text(length_delimited(bytes, &mut at)?) {
@@ -87,6 +88,42 @@ fn forward(bytes: &[u8], at: usize, by: usize) -> Option<usize> {
 #[cold]
 fn skip(bytes: &[u8], at: usize, depth: u32) -> Option<usize> {
     Some(Fields::within(bytes, at..bytes.len()).try_next(depth).ok()??.end)
+}
+
+/// A `KeyValue`: first as it nearly always is, then as it may be.
+#[inline]
+fn key_value(pair: &[u8], depth: u32) -> Option<()> {
+    if depth > 0 && plain_attribute(pair) {
+        return Some(());
+    }
+    if let Some((key, value)) = usual_pair(pair) {
+        return if is_text(key) { any_value(value, depth.checked_sub(1)?) } else { None };
+    }
+    message(&schema::KEY_VALUE, pair, depth).map(drop)
+}
+
+/// The parts of a pair that is `0a <n> key 12 <m> value` and no more.
+fn usual_pair(pair: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&[0x0a, length @ 0..0x80], rest) = pair.split_first_chunk::<2>()? else { return None };
+    let (key, rest) = rest.split_at_checked(usize::from(length))?;
+    let (&[0x12, length @ 0..0x80], value) = rest.split_first_chunk::<2>()? else { return None };
+    (value.len() == usize::from(length)).then_some((key, value))
+}
+
+/// An `AnyValue` with one member, else as it may be.
+fn any_value(value: &[u8], depth: u32) -> Option<()> {
+    match *value {
+        [0x0a, length @ 0..0x80, ref text @ ..] if text.len() == usize::from(length) => {
+            return is_text(text).then_some(());
+        }
+        [0x10 | 0x18, ref number @ ..] if wire::varint(number, 0)?.1 == number.len() => return Some(()),
+        [0x21, ref number @ ..] if number.len() == 8 => return Some(()),
+        [0x32, length @ 0..0x80, ref list @ ..] if list.len() == usize::from(length) => {
+            return message(&schema::KEY_VALUE_LIST, list, depth.checked_sub(1)?).map(drop);
+        }
+        _ => {}
+    }
+    message(&schema::ANY_VALUE, value, depth).map(drop)
 }
 
 /// Whether this `KeyValue` is just an ASCII key with an ASCII string: `0a <n> key 12 <m> 0a <k> text`.

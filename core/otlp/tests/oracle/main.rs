@@ -1,10 +1,14 @@
 //! This crate against the reference: `prost` and `prost-reflect`, on generated protobuf.
 
 mod admission;
+mod batches;
 mod edits;
 mod generate;
 mod groups;
+mod metric_views;
 mod reference;
+mod schema;
+mod views;
 
 use proptest::prelude::*;
 use throughline_otlp::Signal;
