@@ -6,8 +6,10 @@ mod edits;
 mod generate;
 mod groups;
 mod metric_views;
+mod paths;
 mod reference;
 mod schema;
+mod strings;
 mod views;
 
 use proptest::prelude::*;
