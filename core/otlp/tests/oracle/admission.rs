@@ -1,19 +1,12 @@
 //! Admission against the reference.
 
 use crate::generate::{self, Dice, LEGAL, Wildness};
-use crate::reference::{Decoded, canonical};
+use crate::reference::{self, Decoded};
 use crate::{entropy, signals};
 use bytes::Bytes;
 use proptest::prelude::*;
 use throughline_otlp::wire::{put_len, put_message};
 use throughline_otlp::{Limits, Signal, admit, batch};
-
-fn same(signal: Signal, left: &[u8], right: &[u8]) -> Result<(), TestCaseError> {
-    let decoded = |bytes| format!("{:?}", Decoded::decode(signal, bytes).expect("legal protobuf"));
-    prop_assert_eq!(decoded(left), decoded(right));
-    prop_assert_eq!(canonical(signal, left), canonical(signal, right), "unknown fields differ");
-    Ok(())
-}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
@@ -24,7 +17,7 @@ proptest! {
         let admitted = admit(signal, input.clone(), &Limits::default()).expect("it is legal");
         prop_assert_eq!(admitted.rejected, 0);
         prop_assert_eq!(admitted.items, batch::count(signal, &admitted.bytes));
-        same(signal, &input, &admitted.bytes)?;
+        reference::assert_same(signal, &input, &admitted.bytes);
         if !admitted.rewritten {
             prop_assert_eq!(admitted.bytes.as_ptr(), input.as_ptr());
         }
@@ -59,14 +52,7 @@ proptest! {
         if let Some(cut) = cut {
             input.truncate(cut.index(input.len() + 1));
         }
-        let ours = admit(signal, input.clone().into(), &Limits::default());
-        match (Decoded::decode(signal, &input), ours) {
-            (Ok(_), Ok(admitted)) => same(signal, &input, &admitted.bytes)?,
-            (Err(_), Err(malformed)) => prop_assert!(malformed.at <= input.len()),
-            // Where prost refuses a request for its text, we cut out what the text is in.
-            (Err(refused), Ok(_)) => prop_assert!(refused.to_string().contains("UTF-8"), "{refused}"),
-            (Ok(_), Err(malformed)) => prop_assert!(false, "{malformed}"),
-        }
+        reference::check_admission(signal, &input);
     }
 }
 

@@ -6,6 +6,7 @@ mod edits;
 mod generate;
 mod groups;
 mod metric_views;
+mod ops;
 mod paths;
 mod reference;
 mod schema;
