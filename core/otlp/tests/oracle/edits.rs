@@ -7,6 +7,7 @@ use throughline_otlp::{Limits, Signal, admit};
 
 use crate::generate::{self, Dice, LEGAL};
 use crate::ops::{self, Op, apply};
+use crate::reference::canonical;
 use crate::{entropy, signals};
 
 proptest! {
@@ -42,6 +43,21 @@ proptest! {
             if kept { Keep::Yes } else { Keep::No }
         });
         prop_assert_eq!(fused.bytes, one_by_one);
+    }
+
+    #[test]
+    fn unknown_fields_survive_an_edit_around_them(signal in signals(), entropy in entropy()) {
+        let input = Bytes::from(generate::request(&mut Dice(&entropy), signal, LEGAL));
+        let input = admit(signal, input, &Limits::default()).expect("it is legal").bytes;
+        let there = rewrite(signal, &input, Levels::RECORDS, &mut |record| {
+            record.insert_attribute("not there yet", "and gone again");
+            Keep::Yes
+        });
+        let and_back = rewrite(signal, &there.bytes, Levels::RECORDS, &mut |record| {
+            record.remove_attribute("not there yet");
+            Keep::Yes
+        });
+        prop_assert_eq!(canonical(signal, &and_back.bytes), canonical(signal, &input));
     }
 }
 

@@ -116,7 +116,7 @@ pub(crate) fn each_exemplar(decoded: &mut Decoded, level: Level, edit: &mut Edit
     }
 }
 
-/// Drops what `keep` does not want; groups that lose all their members go too. Metrics stay.
+/// Drops what `keep` does not want; groups that lose all their members go too.
 pub(crate) fn retain(decoded: &mut Decoded, level: Level, keep: &mut dyn FnMut(&[KeyValue]) -> bool) {
     macro_rules! retain {
         ($groups:expr, $scopes:ident, $records:ident, $record_level:expr, |$record:ident| $attributes:expr) => {
@@ -139,11 +139,10 @@ pub(crate) fn retain(decoded: &mut Decoded, level: Level, keep: &mut dyn FnMut(&
         Decoded::Logs(request) => {
             retain!(request.resource_logs, scope_logs, log_records, Level::Log, |log| &log.attributes);
         }
-        Decoded::Metrics(request) if level != Level::Metric => {
+        Decoded::Metrics(request) => {
             retain!(request.resource_metrics, scope_metrics, metrics, Level::Metric, |metric| &metric
                 .metadata);
         }
-        Decoded::Metrics(_) => {}
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod admission;
 mod batches;
+mod builders;
 mod edits;
 mod generate;
 mod groups;

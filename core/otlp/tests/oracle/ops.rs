@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use throughline_otlp::edit::{Keep, Level, Record, rewrite};
-use throughline_otlp::{Limits, Signal, admit};
+use throughline_otlp::{Limits, Signal, admit, view};
 
 use crate::generate::{self, Dice, LEGAL};
 use crate::groups::{self, any_value};
@@ -82,8 +82,9 @@ pub(crate) fn apply(op: &Op, record: &mut Record<'_>) -> Keep {
             any_value::with(value, |value| record.insert_exemplar_attribute(key, value));
         }
         Op::DropWithout(key) => {
-            let has = record.attributes().get(key).is_some();
-            return if has || record.level() == Level::Metric { Keep::Yes } else { Keep::No };
+            // A metric has no attributes of its own.
+            let list = record.as_metric().map_or_else(|| record.attributes(), view::Metric::metadata);
+            return if list.get(key).is_some() { Keep::Yes } else { Keep::No };
         }
     }
     Keep::Yes
