@@ -170,7 +170,7 @@ fn metrics_are_built_with_their_points_and_exemplars() {
         ..Default::default()
     };
     let Some(Data::Gauge(data)) = &gauge.data else { panic!("a gauge") };
-    assert_eq!(data.data_points, [number.clone()]);
+    assert_eq!(data.data_points, std::slice::from_ref(&number));
     let Some(Data::Sum(data)) = &sum.data else { panic!("a sum") };
     assert_eq!((data.aggregation_temporality, data.is_monotonic), (2, true));
     assert_eq!(data.data_points, [number.clone(), number]);
