@@ -15,6 +15,10 @@ use prost::Message as _;
 use throughline_otlp::edit::{Keep, Levels, rewrite};
 use throughline_otlp::{Limits, Signal, Value, admit, build};
 
+/// The agent's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const REQUESTS: usize = 32;
 const SPANS: usize = 512;
 const ROUNDS: usize = 60;

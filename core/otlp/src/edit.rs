@@ -5,6 +5,7 @@
 //! it came in. A record that is changed lives at the end of the output while it is being edited, so that whatever
 //! is read from it is what was written.
 
+mod fresh;
 mod level;
 mod lists;
 mod place;

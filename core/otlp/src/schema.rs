@@ -23,6 +23,8 @@ pub struct Message {
     pub fields: &'static [Field],
     /// The fields by number, compiled for the admission walk.
     pub(crate) rules: [Rule; RULES],
+    /// What a tag of one byte stands for: a shortcut through the rules.
+    pub(crate) steps: [Step; 128],
 }
 
 /// What part a message plays in an export request.
@@ -168,6 +170,39 @@ pub(crate) enum Check {
     Fixed64s,
 }
 
+/// What admission does at a tag of one byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The tag is not as simple as that.
+    Other,
+    Varint,
+    Fixed64,
+    Fixed32,
+    Bytes,
+    Text,
+    Message,
+}
+
+/// Compiles the shortcut.
+pub(crate) const fn shorten(rules: &[Rule; RULES]) -> [Step; 128] {
+    let mut steps = [Step::Other; 128];
+    let mut number = 1;
+    while number < 16 {
+        let (wire_type, step) = match rules[number].check {
+            Check::Varint => (0, Step::Varint),
+            Check::Fixed64 => (1, Step::Fixed64),
+            Check::Fixed32 => (5, Step::Fixed32),
+            Check::Bytes => (2, Step::Bytes),
+            Check::Utf8 => (2, Step::Text),
+            Check::Message(_) => (2, Step::Message),
+            Check::Unknown | Check::Varints | Check::Fixed64s => (0, Step::Other),
+        };
+        steps[number << 3 | wire_type] = step;
+        number += 1;
+    }
+    steps
+}
+
 /// Compiles the table that the admission walk looks fields up in.
 pub(crate) const fn compile(role: Role, fields: &'static [Field]) -> [Rule; RULES] {
     const ONEOF: u32 = 1 << 30;
@@ -233,11 +268,14 @@ macro_rules! messages {
                 kind: $kind,
                 cardinality: $crate::schema::Cardinality::$cardinality,
             }),*];
+            static RULES: [$crate::schema::Rule; $crate::schema::RULES] =
+                $crate::schema::compile($crate::schema::Role::$role, &FIELDS);
             $crate::schema::Message {
                 name: $name,
                 role: $crate::schema::Role::$role,
                 fields: &FIELDS,
-                rules: $crate::schema::compile($crate::schema::Role::$role, &FIELDS),
+                rules: RULES,
+                steps: $crate::schema::shorten(&RULES),
             }
         };
     )*};

@@ -3,7 +3,7 @@
 //! Measured by the span, so it knows the common case: an attribute that is all ASCII is shorter than 128 bytes wherever it
 //! states a length, hence one test of all its bytes stands for its lengths being one byte and its text being UTF-8.
 
-use crate::schema::{Check, Message, RULES, Role};
+use crate::schema::{self, Check, Message, Role, Step};
 use crate::wire::{self, Fields};
 
 /// The number of items if `bytes` are tidy; `None` if they are malformed, untidy, too deep or hold invalid UTF-8.
@@ -16,58 +16,97 @@ fn message(schema: &'static Message, bytes: &[u8], depth: u32) -> Option<u32> {
     let mut items = u32::from(schema.role.is_item());
     let mut seen = 0;
     let mut at = 0;
-    while at < bytes.len() {
-        let start = at;
-        let tag;
-        (tag, at) = wire::varint(bytes, at)?;
-        let number = wire::field_number(tag)? as usize;
-        let Some(rule) = schema.rules.get(number).filter(|_| number < RULES) else {
-            at = skip(bytes, start, depth)?;
+    while let Some(&tag) = bytes.get(at) {
+        let step = if tag < 0x80 { schema.steps[usize::from(tag)] } else { Step::Other };
+        if step == Step::Other {
+            at = any_field(schema, bytes, at, &mut seen, &mut items, depth)?;
             continue;
-        };
+        }
+        at += 1;
+        let rule = &schema.rules[usize::from(tag >> 3)];
         if seen & rule.forbids != 0 {
             return None;
         }
         seen |= rule.sets;
-        match (rule.check, tag & 7) {
-            (Check::Message(nested), 2) => {
-                let content = length_delimited(bytes, &mut at)?;
-                if nested.role == Role::KeyValue {
-                    if !plain_attribute(content) || depth < 2 {
-                        message(nested, content, depth.checked_sub(1)?)?;
-                    }
-                } else {
-                    items += message(nested, content, depth.checked_sub(1)?)?;
+        match step {
+            Step::Message => {
+                let Check::Message(nested) = rule.check else { return None };
+                let depth = depth.checked_sub(1)?;
+                if nested.role != Role::KeyValue {
+                    items += message(nested, length_delimited(bytes, &mut at)?, depth)?;
+                    continue;
+                }
+                key_value(length_delimited(bytes, &mut at)?, depth)?;
+                // Attributes come in runs: look for the next one before looking anything up.
+                while bytes.get(at) == Some(&tag) {
+                    at += 1;
+                    key_value(length_delimited(bytes, &mut at)?, depth)?;
                 }
             }
-            (Check::Utf8, 2) => {
+            Step::Text => {
                 if !is_text(length_delimited(bytes, &mut at)?) {
                     return None;
                 }
             }
-            (Check::Bytes, 2) => {
+            Step::Bytes => {
                 length_delimited(bytes, &mut at)?;
             }
-            (Check::Fixed64, 1) | (Check::Fixed64s, 1) => at = forward(bytes, at, 8)?,
-            (Check::Varint | Check::Varints, 0) => (_, at) = wire::varint(bytes, at)?,
-            (Check::Fixed32, 5) => at = forward(bytes, at, 4)?,
-            (Check::Fixed64s, 2) => {
-                if length_delimited(bytes, &mut at)?.len() % 8 != 0 {
-                    return None;
-                }
-            }
-            (Check::Varints, 2) => {
-                let packed = length_delimited(bytes, &mut at)?;
-                let mut next = 0;
-                while next < packed.len() {
-                    (_, next) = wire::varint(packed, next)?;
-                }
-            }
-            (Check::Unknown, _) => at = skip(bytes, start, depth)?,
-            _ => return None,
+            Step::Fixed64 => at = forward(bytes, at, 8)?,
+            Step::Fixed32 => at = forward(bytes, at, 4)?,
+            Step::Varint => (_, at) = wire::varint(bytes, at)?,
+            Step::Other => {}
         }
     }
     Some(items)
+}
+
+/// The end of a field that is not as usual: an unknown one, a long tag, packed numbers.
+fn any_field(
+    schema: &Message,
+    bytes: &[u8],
+    start: usize,
+    seen: &mut u32,
+    items: &mut u32,
+    depth: u32,
+) -> Option<usize> {
+    let (tag, mut at) = wire::varint(bytes, start)?;
+    let number = wire::field_number(tag)? as usize;
+    let Some(rule) = schema.rules.get(number) else { return skip(bytes, start, depth) };
+    if *seen & rule.forbids != 0 {
+        return None;
+    }
+    *seen |= rule.sets;
+    match (rule.check, tag & 7) {
+        (Check::Unknown, _) => return skip(bytes, start, depth),
+        (Check::Message(nested), 2) => {
+            *items += message(nested, length_delimited(bytes, &mut at)?, depth.checked_sub(1)?)?;
+        }
+        (Check::Utf8, 2) => {
+            if !is_text(length_delimited(bytes, &mut at)?) {
+                return None;
+            }
+        }
+        (Check::Bytes, 2) => {
+            length_delimited(bytes, &mut at)?;
+        }
+        (Check::Fixed64 | Check::Fixed64s, 1) => at = forward(bytes, at, 8)?,
+        (Check::Varint | Check::Varints, 0) => (_, at) = wire::varint(bytes, at)?,
+        (Check::Fixed32, 5) => at = forward(bytes, at, 4)?,
+        (Check::Fixed64s, 2) => {
+            if length_delimited(bytes, &mut at)?.len() % 8 != 0 {
+                return None;
+            }
+        }
+        (Check::Varints, 2) => {
+            let packed = length_delimited(bytes, &mut at)?;
+            let mut next = 0;
+            while next < packed.len() {
+                (_, next) = wire::varint(packed, next)?;
+            }
+        }
+        _ => return None,
+    }
+    Some(at)
 }
 
 #[inline]
@@ -89,6 +128,42 @@ fn skip(bytes: &[u8], at: usize, depth: u32) -> Option<usize> {
     Some(Fields::within(bytes, at..bytes.len()).try_next(depth).ok()??.end)
 }
 
+/// A `KeyValue`: first as it nearly always is, then as it may be.
+#[inline]
+fn key_value(pair: &[u8], depth: u32) -> Option<()> {
+    if depth > 0 && plain_attribute(pair) {
+        return Some(());
+    }
+    if let Some((key, value)) = usual_pair(pair) {
+        return if is_text(key) { any_value(value, depth.checked_sub(1)?) } else { None };
+    }
+    message(&schema::KEY_VALUE, pair, depth).map(drop)
+}
+
+/// The parts of a pair that is `0a <n> key 12 <m> value` and no more.
+fn usual_pair(pair: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&[0x0a, length @ 0..0x80], rest) = pair.split_first_chunk::<2>()? else { return None };
+    let (key, rest) = rest.split_at_checked(usize::from(length))?;
+    let (&[0x12, length @ 0..0x80], value) = rest.split_first_chunk::<2>()? else { return None };
+    (value.len() == usize::from(length)).then_some((key, value))
+}
+
+/// An `AnyValue` with one member, else as it may be.
+fn any_value(value: &[u8], depth: u32) -> Option<()> {
+    match *value {
+        [0x0a, length @ 0..0x80, ref text @ ..] if text.len() == usize::from(length) => {
+            return is_text(text).then_some(());
+        }
+        [0x10 | 0x18, ref number @ ..] if wire::varint(number, 0)?.1 == number.len() => return Some(()),
+        [0x21, ref number @ ..] if number.len() == 8 => return Some(()),
+        [0x32, length @ 0..0x80, ref list @ ..] if list.len() == usize::from(length) => {
+            return message(&schema::KEY_VALUE_LIST, list, depth.checked_sub(1)?).map(drop);
+        }
+        _ => {}
+    }
+    message(&schema::ANY_VALUE, value, depth).map(drop)
+}
+
 /// Whether this `KeyValue` is just an ASCII key with an ASCII string: `0a <n> key 12 <m> 0a <k> text`.
 #[inline]
 fn plain_attribute(pair: &[u8]) -> bool {
@@ -104,7 +179,7 @@ fn is_text(bytes: &[u8]) -> bool {
 }
 
 /// Like [`slice::is_ascii`], but inlined and made for a few dozen bytes.
-#[inline]
+#[inline(always)]
 fn is_ascii(bytes: &[u8]) -> bool {
     const HIGH: u64 = 0x8080_8080_8080_8080;
     let mut chunks = bytes.chunks_exact(8);

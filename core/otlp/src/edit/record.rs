@@ -157,8 +157,7 @@ impl Record<'_> {
                 lists::insert(splicer, source, region, number, key, &value)
             });
         };
-        let bytes = self.bytes();
-        if lists::pairs(bytes, 0..bytes.len(), number, key).next().is_some() {
+        if lists::has(self.bytes(), number, key.as_bytes()) {
             return false;
         }
         self.begin_copy(true);

@@ -2,7 +2,9 @@
 
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::{Exemplar, Metric};
+use opentelemetry_proto::tonic::metrics::v1::{
+    Exemplar, ExponentialHistogram, Gauge, Histogram, Metric, Sum, Summary,
+};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use throughline_otlp::edit::Level;
 
@@ -10,30 +12,34 @@ use crate::reference::Decoded;
 
 type Edit<'f> = dyn FnMut(&mut Vec<KeyValue>) + 'f;
 
-/// Runs `$body` for every resource group and scope group of a request of any signal.
-macro_rules! for_groups {
-    ($decoded:expr, |$group:ident| $at_group:expr, |$scope:ident| $at_scope:expr) => {
-        match $decoded {
-            Decoded::Traces(request) => for_groups!(@ request.resource_spans, scope_spans, $group, $at_group, $scope, $at_scope),
-            Decoded::Metrics(request) => for_groups!(@ request.resource_metrics, scope_metrics, $group, $at_group, $scope, $at_scope),
-            Decoded::Logs(request) => for_groups!(@ request.resource_logs, scope_logs, $group, $at_group, $scope, $at_scope),
-        }
-    };
-    (@ $groups:expr, $scopes:ident, $group:ident, $at_group:expr, $scope:ident, $at_scope:expr) => {
-        for $group in &mut $groups {
-            $at_group;
-            for $scope in &mut $group.$scopes {
-                $at_scope;
-            }
-        }
-    };
-}
-
 /// Edits all attribute lists of a level.
 pub(crate) fn each_list(decoded: &mut Decoded, level: Level, edit: &mut Edit<'_>) {
     match level {
-        Level::Resource => for_groups!(decoded, |group| resource(&mut group.resource, edit), |_scope| ()),
-        Level::Scope => for_groups!(decoded, |_group| (), |group| scope(&mut group.scope, edit)),
+        Level::Resource => match decoded {
+            Decoded::Traces(request) => {
+                request.resource_spans.iter_mut().for_each(|g| resource(&mut g.resource, edit))
+            }
+            Decoded::Metrics(request) => {
+                request.resource_metrics.iter_mut().for_each(|g| resource(&mut g.resource, edit))
+            }
+            Decoded::Logs(request) => {
+                request.resource_logs.iter_mut().for_each(|g| resource(&mut g.resource, edit))
+            }
+        },
+        Level::Scope => match decoded {
+            Decoded::Traces(request) => {
+                let scopes = request.resource_spans.iter_mut().flat_map(|group| &mut group.scope_spans);
+                scopes.for_each(|group| scope(&mut group.scope, edit));
+            }
+            Decoded::Metrics(request) => {
+                let scopes = request.resource_metrics.iter_mut().flat_map(|group| &mut group.scope_metrics);
+                scopes.for_each(|group| scope(&mut group.scope, edit));
+            }
+            Decoded::Logs(request) => {
+                let scopes = request.resource_logs.iter_mut().flat_map(|group| &mut group.scope_logs);
+                scopes.for_each(|group| scope(&mut group.scope, edit));
+            }
+        },
         _ => match (decoded, level) {
             (Decoded::Traces(request), Level::Span) => {
                 let scopes = request.resource_spans.iter_mut().flat_map(|group| &mut group.scope_spans);
@@ -110,7 +116,7 @@ pub(crate) fn each_exemplar(decoded: &mut Decoded, level: Level, edit: &mut Edit
     }
 }
 
-/// Drops what `keep` does not want; groups that lose all their members go too. Metrics stay.
+/// Drops what `keep` does not want; groups that lose all their members go too.
 pub(crate) fn retain(decoded: &mut Decoded, level: Level, keep: &mut dyn FnMut(&[KeyValue]) -> bool) {
     macro_rules! retain {
         ($groups:expr, $scopes:ident, $records:ident, $record_level:expr, |$record:ident| $attributes:expr) => {
@@ -133,11 +139,10 @@ pub(crate) fn retain(decoded: &mut Decoded, level: Level, keep: &mut dyn FnMut(&
         Decoded::Logs(request) => {
             retain!(request.resource_logs, scope_logs, log_records, Level::Log, |log| &log.attributes);
         }
-        Decoded::Metrics(request) if level != Level::Metric => {
+        Decoded::Metrics(request) => {
             retain!(request.resource_metrics, scope_metrics, metrics, Level::Metric, |metric| &metric
                 .metadata);
         }
-        Decoded::Metrics(_) => {}
     }
 }
 
@@ -146,6 +151,86 @@ fn members<T>(list: &mut Vec<T>, keep: impl FnMut(&mut T) -> bool) -> bool {
     let before = list.len();
     list.retain_mut(keep);
     before == list.len() || !list.is_empty()
+}
+
+/// Every item with all that stands around it, as text.
+pub(crate) fn items(decoded: &Decoded) -> Vec<String> {
+    let mut all = Vec::new();
+    match decoded {
+        Decoded::Traces(request) => {
+            for group in &request.resource_spans {
+                for scope in &group.scope_spans {
+                    let around = format!(
+                        "{:?}{}{:?}{}",
+                        group.resource, group.schema_url, scope.scope, scope.schema_url
+                    );
+                    all.extend(scope.spans.iter().map(|span| format!("{around}{span:?}")));
+                }
+            }
+        }
+        Decoded::Logs(request) => {
+            for group in &request.resource_logs {
+                for scope in &group.scope_logs {
+                    let around = format!(
+                        "{:?}{}{:?}{}",
+                        group.resource, group.schema_url, scope.scope, scope.schema_url
+                    );
+                    all.extend(scope.log_records.iter().map(|log| format!("{around}{log:?}")));
+                }
+            }
+        }
+        Decoded::Metrics(request) => {
+            for group in &request.resource_metrics {
+                for scope in &group.scope_metrics {
+                    let around = format!(
+                        "{:?}{}{:?}{}",
+                        group.resource, group.schema_url, scope.scope, scope.schema_url
+                    );
+                    all.extend(
+                        scope
+                            .metrics
+                            .iter()
+                            .flat_map(single_points)
+                            .map(|metric| format!("{around}{metric:?}")),
+                    );
+                }
+            }
+        }
+    }
+    all
+}
+
+/// The metric once for each of its points, with that point alone.
+fn single_points(metric: &Metric) -> Vec<Metric> {
+    let with = |data| Metric { data: Some(data), ..metric.clone() };
+    match metric.data.clone() {
+        None => Vec::new(),
+        Some(Data::Gauge(data)) => {
+            let one = |point| with(Data::Gauge(Gauge { data_points: vec![point] }));
+            data.data_points.into_iter().map(one).collect()
+        }
+        Some(Data::Sum(data)) => {
+            let one = |point| with(Data::Sum(Sum { data_points: vec![point], ..data.clone() }));
+            data.data_points.clone().into_iter().map(one).collect()
+        }
+        Some(Data::Histogram(data)) => {
+            let one = |point| with(Data::Histogram(Histogram { data_points: vec![point], ..data.clone() }));
+            data.data_points.clone().into_iter().map(one).collect()
+        }
+        Some(Data::ExponentialHistogram(data)) => {
+            let one = |point| {
+                with(Data::ExponentialHistogram(ExponentialHistogram {
+                    data_points: vec![point],
+                    ..data.clone()
+                }))
+            };
+            data.data_points.clone().into_iter().map(one).collect()
+        }
+        Some(Data::Summary(data)) => {
+            let one = |point| with(Data::Summary(Summary { data_points: vec![point] }));
+            data.data_points.into_iter().map(one).collect()
+        }
+    }
 }
 
 /// Values that both sides can write, made from a few bytes.
@@ -162,7 +247,7 @@ pub(crate) mod any_value {
         act(match seed.first().copied().unwrap_or_default() % 8 {
             0 | 1 => Value::Str(&text),
             2 => Value::Int(-(seed.len() as i64)),
-            3 => Value::Bool(seed.len() % 2 == 0),
+            3 => Value::Bool(seed.len().is_multiple_of(2)),
             4 => Value::Double(seed.len() as f64),
             5 => Value::Bytes(seed),
             6 => Value::Array(&inner),
@@ -184,7 +269,7 @@ pub(crate) mod any_value {
         match seed.first().copied().unwrap_or_default() % 8 {
             0 | 1 => any(Kind::StringValue(text)),
             2 => any(Kind::IntValue(-(seed.len() as i64))),
-            3 => any(Kind::BoolValue(seed.len() % 2 == 0)),
+            3 => any(Kind::BoolValue(seed.len().is_multiple_of(2))),
             4 => any(Kind::DoubleValue(seed.len() as f64)),
             5 => any(Kind::BytesValue(seed.to_vec())),
             6 => inner(),

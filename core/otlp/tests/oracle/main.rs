@@ -1,10 +1,18 @@
 //! This crate against the reference: `prost` and `prost-reflect`, on generated protobuf.
 
 mod admission;
+mod batches;
+mod builders;
 mod edits;
 mod generate;
 mod groups;
+mod metric_views;
+mod ops;
+mod paths;
 mod reference;
+mod schema;
+mod strings;
+mod views;
 
 use proptest::prelude::*;
 use throughline_otlp::Signal;

@@ -2,12 +2,13 @@
 
 use std::sync::LazyLock;
 
+use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
-use throughline_otlp::Signal;
+use throughline_otlp::{Limits, Signal, admit};
 
 /// A request as prost decodes it.
 #[derive(Clone, Debug)]
@@ -44,4 +45,27 @@ pub(crate) fn descriptor(signal: Signal) -> MessageDescriptor {
 /// The request in one canonical order, unknown fields included.
 pub(crate) fn canonical(signal: Signal, bytes: &[u8]) -> Vec<u8> {
     DynamicMessage::decode(descriptor(signal), bytes).expect("legal protobuf").encode_to_vec()
+}
+
+/// Both mean the same, unknown fields included.
+pub(crate) fn assert_same(signal: Signal, left: &[u8], right: &[u8]) {
+    let decoded = |bytes| format!("{:?}", Decoded::decode(signal, bytes).expect("legal protobuf"));
+    assert_eq!(decoded(left), decoded(right));
+    assert_eq!(canonical(signal, left), canonical(signal, right), "unknown fields differ");
+}
+
+/// Any bytes are admitted exactly if prost decodes them, text and depth apart.
+pub(crate) fn check_admission(signal: Signal, input: &[u8]) {
+    let ours = admit(signal, Bytes::copy_from_slice(input), &Limits::default());
+    match (Decoded::decode(signal, input), ours) {
+        (Ok(_), Ok(admitted)) => assert_same(signal, input, &admitted.bytes),
+        (Err(_), Err(malformed)) => assert!(malformed.at <= input.len()),
+        // Where prost refuses a request for its text, we cut out what the text is in.
+        (Err(refused), Ok(admitted)) => {
+            assert!(refused.to_string().contains("UTF-8"), "{refused}");
+            Decoded::decode(signal, &admitted.bytes).expect("no damage is left");
+        }
+        // Prost allows 100 levels.
+        (Ok(_), Err(malformed)) => assert!(malformed.what.contains("too deep"), "{malformed}"),
+    }
 }
