@@ -45,7 +45,7 @@ impl Severity {
     }
 
     /// OTLP's severity number: INFO, WARN, ERROR, FATAL.
-    pub fn number(self) -> u64 {
+    pub fn number(self) -> i32 {
         match self {
             Self::Info => 9,
             Self::Warning => 13,

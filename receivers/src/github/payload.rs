@@ -1,0 +1,53 @@
+//! Reading a delivery, of which any field may be missing or of another type.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// A delivery's body.
+pub(super) struct Payload(Value);
+
+impl Payload {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(body).map(Self)
+    }
+
+    /// The text at a JSON pointer, unless it is empty.
+    pub(super) fn text(&self, pointer: &str) -> Option<&str> {
+        self.0.pointer(pointer)?.as_str().filter(|text| !text.is_empty())
+    }
+
+    pub(super) fn number(&self, pointer: &str) -> Option<u64> {
+        self.0.pointer(pointer)?.as_u64()
+    }
+
+    pub(super) fn flag(&self, pointer: &str) -> bool {
+        self.0.pointer(pointer).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    pub(super) fn list(&self, pointer: &str) -> Vec<Self> {
+        let list = self.0.pointer(pointer).and_then(Value::as_array);
+        list.map(|list| list.iter().cloned().map(Self).collect()).unwrap_or_default()
+    }
+
+    /// A time in nanoseconds since 1970.
+    pub(super) fn time(&self, pointer: &str) -> Option<u64> {
+        let time: Timestamp = self.text(pointer)?.parse().ok()?;
+        u64::try_from(time.as_nanosecond()).ok()
+    }
+
+    /// The first of several times that is there, or zero, which OTLP reads as unknown.
+    pub(super) fn first_time(&self, pointers: &[&str]) -> u64 {
+        pointers.iter().find_map(|pointer| self.time(pointer)).unwrap_or(0)
+    }
+
+    /// `host/owner/name`.
+    pub(super) fn repository(&self) -> Option<String> {
+        let address = self.text("/repository/html_url")?;
+        throughline_change::Repository::parse(address).map(|repository| repository.to_string())
+    }
+
+    /// The repository's name, lower case, `_` as `-`.
+    pub(super) fn service_name(&self) -> String {
+        self.text("/repository/name").unwrap_or("unknown_service").to_lowercase().replace('_', "-")
+    }
+}
