@@ -20,11 +20,12 @@ pub struct MetricBuilder<'a> {
     name: &'a str,
     description: &'a str,
     unit: &'a str,
+    metadata: &'a [Attribute<'a>],
 }
 
 impl<'a> MetricBuilder<'a> {
     pub(super) fn new(out: &'a mut Vec<u8>, name: &'a str) -> Self {
-        Self { out, name, description: "", unit: "" }
+        Self { out, name, description: "", unit: "", metadata: &[] }
     }
 
     /// Sets the description.
@@ -38,6 +39,13 @@ impl<'a> MetricBuilder<'a> {
     #[must_use]
     pub fn unit(mut self, unit: &'a str) -> Self {
         self.unit = unit;
+        self
+    }
+
+    /// Sets what there is to know about the metric itself.
+    #[must_use]
+    pub fn metadata(mut self, metadata: &'a [Attribute<'a>]) -> Self {
+        self.metadata = metadata;
         self
     }
 
@@ -69,12 +77,13 @@ impl<'a> MetricBuilder<'a> {
             put_text(out, 2, self.description);
             put_text(out, 3, self.unit);
             wire::put_message(out, number, data);
+            put_attributes(out, 12, self.metadata);
         });
     }
 }
 
 /// A point of a gauge or a sum, to write.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct NumberPoint<'a> {
     /// Since when, in nanoseconds since 1970; 0 if unknown.
     pub start_time_unix_nano: u64,
@@ -101,7 +110,7 @@ impl NumberPoint<'_> {
 }
 
 /// A point of a histogram, to write.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct HistogramPoint<'a> {
     /// Since when, in nanoseconds since 1970; 0 if unknown.
     pub start_time_unix_nano: u64,
@@ -137,7 +146,7 @@ impl HistogramPoint<'_> {
 }
 
 /// A sample that a point was made from, to write.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Exemplar<'a> {
     /// When, in nanoseconds since 1970.
     pub time_unix_nano: u64,

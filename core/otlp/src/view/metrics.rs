@@ -98,6 +98,12 @@ pub enum Number {
     Int(i64),
 }
 
+impl Default for Number {
+    fn default() -> Self {
+        Self::Int(0)
+    }
+}
+
 fn number(bytes: &[u8], as_double: u32, as_int: u32) -> Option<Number> {
     Fields::new(bytes).find_map(|field| match field.payload {
         Payload::Fixed64(bits) if field.number == as_double => Some(Number::Double(f64::from_bits(bits))),

@@ -1,0 +1,173 @@
+//! From OpenTelemetry names to Prometheus names.
+//!
+//! Source: reference `collector-conventions.md` §2, "OTLP→Prometheus".
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// How names are made; the Collector's `translation_strategy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub(crate) enum Strategy {
+    /// Other characters become `_`; units and `_total` are added.
+    UnderscoreEscapingWithSuffixes,
+    /// Other characters become `_`; nothing is added.
+    UnderscoreEscapingWithoutSuffixes,
+}
+
+/// The name of a metric's family.
+pub(super) fn metric(name: &str, unit: &str, monotonic: bool, namespace: &str, strategy: Strategy) -> String {
+    let mut out = String::with_capacity(name.len() + 16);
+    if !namespace.is_empty() {
+        push(&mut out, namespace);
+        out.push('_');
+    }
+    push(&mut out, name);
+    if out.starts_with(|c: char| c.is_ascii_digit()) {
+        out.insert(0, '_');
+    }
+    if strategy == Strategy::UnderscoreEscapingWithSuffixes {
+        for word in words(unit, monotonic) {
+            let there = out.split('_').any(|part| part == word) || out.ends_with(&format!("_{word}"));
+            if !there {
+                out.push('_');
+                out.push_str(&word);
+            }
+        }
+        if monotonic && !out.ends_with("_total") {
+            out.push_str("_total");
+        }
+    }
+    out
+}
+
+/// The name of a label.
+pub(super) fn label(key: &str) -> String {
+    let mut out = String::with_capacity(key.len());
+    push(&mut out, key);
+    let out = out.replace(':', "_");
+    if out.starts_with(|c: char| c.is_ascii_digit()) { format!("key_{out}") } else { out }
+}
+
+/// Appends `text` with runs of other characters as one `_`.
+fn push(out: &mut String, text: &str) {
+    let mut escaped = false;
+    for c in text.chars() {
+        let legal = c.is_ascii_alphanumeric() || c == '_' || c == ':';
+        if legal {
+            out.push(c);
+        } else if !escaped && !out.ends_with('_') {
+            out.push('_');
+        }
+        escaped = !legal;
+    }
+}
+
+/// The words of a UCUM unit; parts in braces say nothing.
+fn words(unit: &str, monotonic: bool) -> Vec<String> {
+    if unit.contains('{') {
+        return Vec::new();
+    }
+    let mut parts = unit.splitn(2, '/').map(str::trim);
+    let (main, per) = (parts.next().unwrap_or_default(), parts.next());
+    let mut words = Vec::new();
+    match main {
+        "" => {}
+        "1" if monotonic || per.is_some() => {}
+        "1" => words.push("ratio".to_owned()),
+        main => words.push(word(main)),
+    }
+    if let Some(per) = per.filter(|per| !per.is_empty()) {
+        words.push("per".to_owned());
+        words.push(singular(per));
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+fn word(unit: &str) -> String {
+    let known = match unit {
+        "d" => "days",
+        "h" => "hours",
+        "min" => "minutes",
+        "s" => "seconds",
+        "ms" => "milliseconds",
+        "us" => "microseconds",
+        "ns" => "nanoseconds",
+        "By" => "bytes",
+        "KiBy" => "kibibytes",
+        "MiBy" => "mebibytes",
+        "GiBy" => "gibibytes",
+        "TiBy" => "tibibytes",
+        "KBy" => "kilobytes",
+        "MBy" => "megabytes",
+        "GBy" => "gigabytes",
+        "TBy" => "terabytes",
+        "m" => "meters",
+        "V" => "volts",
+        "A" => "amperes",
+        "J" => "joules",
+        "W" => "watts",
+        "g" => "grams",
+        "Cel" => "celsius",
+        "Hz" => "hertz",
+        "%" => "percent",
+        other => other,
+    };
+    let mut out = String::new();
+    push(&mut out, known);
+    out.trim_matches('_').to_owned()
+}
+
+fn singular(unit: &str) -> String {
+    match unit {
+        "s" => "second",
+        "m" => "minute",
+        "h" => "hour",
+        "d" => "day",
+        "w" => "week",
+        "mo" => "month",
+        "y" => "year",
+        other => return word(other),
+    }
+    .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn suffixed(name: &str, unit: &str, monotonic: bool) -> String {
+        metric(name, unit, monotonic, "", Strategy::UnderscoreEscapingWithSuffixes)
+    }
+
+    #[test]
+    fn names_are_translated_as_the_collector_does() {
+        for (name, unit, monotonic, expected) in [
+            ("http.server.duration", "ms", false, "http_server_duration_milliseconds"),
+            ("jobs", "1", true, "jobs_total"),
+            ("jobs_total", "1", true, "jobs_total"),
+            ("disk.io", "By", true, "disk_io_bytes_total"),
+            ("disk_bytes", "By", false, "disk_bytes"),
+            ("utilization", "1", false, "utilization_ratio"),
+            ("speed", "By/s", false, "speed_bytes_per_second"),
+            ("queue", "{request}", false, "queue"),
+            ("a..b--c", "", false, "a_b_c"),
+            ("2xx", "", true, "_2xx_total"),
+            ("größe", "", false, "gr_e"),
+        ] {
+            assert_eq!(suffixed(name, unit, monotonic), expected, "{name} {unit}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_goes_in_front_and_suffixes_can_be_left_out() {
+        let strategy = Strategy::UnderscoreEscapingWithoutSuffixes;
+        assert_eq!(metric("a.b", "s", true, "ns", strategy), "ns_a_b");
+    }
+
+    #[test]
+    fn labels_are_made_legal() {
+        assert_eq!(label("k8s.pod/name:x"), "k8s_pod_name_x");
+        assert_eq!(label("1st"), "key_1st");
+    }
+}

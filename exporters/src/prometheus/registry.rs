@@ -1,0 +1,131 @@
+//! The newest value of every series.
+
+use std::collections::BTreeMap;
+
+/// Label names and values, sorted by name, escaped for neither format yet.
+pub(super) type Labels = Vec<(String, String)>;
+
+/// All series by family.
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    pub(super) families: BTreeMap<String, Family>,
+    /// How many series there are in all families.
+    pub(super) series: usize,
+}
+
+/// Series of one name. The first metric of a name decides its type and help; others of another type are refused.
+#[derive(Debug)]
+pub(super) struct Family {
+    pub(super) kind: Kind,
+    pub(super) help: String,
+    pub(super) series: BTreeMap<Labels, Series>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+    Summary,
+    /// A gauge whose value is how long ago its points say that they began.
+    Age,
+    /// The constant 1 whose labels describe a resource.
+    Info,
+}
+
+#[derive(Debug)]
+pub(super) struct Series {
+    pub(super) value: Sample,
+    /// When the sample was taken, Unix nanoseconds; zero if the source does not say.
+    pub(super) time: u64,
+    pub(super) exemplars: Vec<Exemplar>,
+    /// When the series last got a value, monotonic nanoseconds.
+    pub(super) updated: u64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Sample {
+    Number(f64),
+    /// Since when, in Unix nanoseconds.
+    Since(u64),
+    Histogram {
+        /// Upper bounds and *cumulative* counts; the last bound is infinite.
+        buckets: Vec<(f64, u64)>,
+        sum: Option<f64>,
+        count: u64,
+    },
+    Summary {
+        quantiles: Vec<(f64, f64)>,
+        sum: f64,
+        count: u64,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Exemplar {
+    pub(super) labels: Labels,
+    pub(super) value: f64,
+    pub(super) time: u64,
+}
+
+/// Why a series did not take a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    Type,
+    Full,
+}
+
+impl Registry {
+    /// Puts a value in its series, unless a newer one is there.
+    pub(super) fn put(
+        &mut self,
+        name: &str,
+        kind: Kind,
+        help: &str,
+        labels: Labels,
+        series: Series,
+        max_series: usize,
+    ) -> Result<(), Refused> {
+        let family = match self.families.get_mut(name) {
+            Some(family) => family,
+            None => {
+                let family = Family { kind, help: help.to_owned(), series: BTreeMap::new() };
+                self.families.entry(name.to_owned()).or_insert(family)
+            }
+        };
+        if family.kind != kind {
+            return Err(Refused::Type);
+        }
+        match family.series.get_mut(&labels) {
+            Some(known) if known.time > series.time => known.updated = series.updated,
+            Some(known) => *known = series,
+            None if self.series >= max_series => return Err(Refused::Full),
+            None => {
+                family.series.insert(labels, series);
+                self.series += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a series out: its source says that there is no value any more.
+    pub(super) fn remove(&mut self, name: &str, labels: &Labels) {
+        if let Some(family) = self.families.get_mut(name)
+            && family.series.remove(labels).is_some()
+        {
+            self.series -= 1;
+        }
+    }
+
+    /// Takes out the series that got no value since `before` (monotonic nanoseconds), and families left empty.
+    pub(super) fn expire(&mut self, before: u64) {
+        let mut gone = 0;
+        self.families.retain(|_, family| {
+            let count = family.series.len();
+            family.series.retain(|_, series| series.updated >= before);
+            gone += count - family.series.len();
+            !family.series.is_empty()
+        });
+        self.series -= gone;
+    }
+}

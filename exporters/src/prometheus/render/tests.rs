@@ -1,0 +1,97 @@
+use throughline_otlp::Value;
+use throughline_otlp::build::{self, Exemplar as BuildExemplar, HistogramPoint, NumberPoint, Temporality};
+use throughline_otlp::view::Number;
+
+use super::super::fold::{Refusal, fold};
+use super::*;
+
+fn page(request: &[u8], open_metrics: bool) -> (String, Vec<(Refusal, u64)>) {
+    let (mut registry, mut refusals) = (Registry::default(), Vec::new());
+    let page = Page { enable_open_metrics: true, ..Page::default() };
+    fold(request, &mut registry, &page, 100, 1, &mut refusals);
+    (render(&registry, &page, open_metrics, 10_000_000_000), refusals)
+}
+
+fn request(scope: &str, write: impl FnOnce(&mut build::Scope<'_, build::Metrics>)) -> bytes::Bytes {
+    let resource = [("service.name", Value::Str("ci")), ("region", Value::Str("eu"))];
+    build::metrics(|request| request.resource(&resource, |r| r.scope(scope, "1", write)))
+}
+
+fn jobs() -> [NumberPoint<'static>; 1] {
+    const EXEMPLAR: [BuildExemplar<'static>; 1] = [BuildExemplar {
+        time_unix_nano: 5_000_000_000,
+        value: Number::Int(1),
+        trace_id: &[0xab; 16],
+        span_id: &[],
+        filtered_attributes: &[("change_id", Value::Str("github.com/acme/live#7"))],
+    }];
+    [NumberPoint { value: Number::Int(3), attributes: &[("k.v", Value::Str("a\"b\n"))], exemplars: &EXEMPLAR, ..NumberPoint::default() }]
+}
+
+#[test]
+fn a_counter_in_both_formats() {
+    let bytes = request("lib", |scope| scope.metric("jobs").sum(Temporality::Cumulative, true, &jobs()));
+    let labels = r#"{job="ci",k_v="a\"b\n",otel_scope_name="lib",otel_scope_version="1"}"#;
+    let info = "target_info{job=\"ci\",region=\"eu\"} 1\n";
+    let (text, _) = page(&bytes, false);
+    assert_eq!(
+        text,
+        format!("# TYPE jobs_total counter\njobs_total{labels} 3\n# HELP target_info Target metadata\n# TYPE target_info gauge\n{info}")
+    );
+    let (open, _) = page(&bytes, true);
+    let exemplar = format!("# {{trace_id=\"{}\",change_id=\"github.com/acme/live#7\"}} 1 5.000", "ab".repeat(16));
+    assert_eq!(
+        open,
+        format!("# TYPE jobs counter\njobs_total{labels} 3 {exemplar}\n# HELP target Target metadata\n# TYPE target info\n{info}# EOF\n")
+    );
+}
+
+#[test]
+fn trp_06_our_own_metrics_keep_their_names_and_are_unknown_in_open_metrics() {
+    let bytes = request("throughline.change_metrics", |scope| {
+        scope.metric("sync_failure_count").unit("1").sum(Temporality::Cumulative, true, &jobs());
+    });
+    assert!(page(&bytes, false).0.starts_with("# TYPE sync_failure_count counter\nsync_failure_count{"));
+    assert!(page(&bytes, true).0.starts_with("# TYPE sync_failure_count unknown\nsync_failure_count{"));
+}
+
+#[test]
+fn a_histogram_is_cumulative_and_its_exemplars_lie_in_their_buckets() {
+    let exemplars =
+        [BuildExemplar { value: Number::Double(7.0), time_unix_nano: 1_000_000_000, ..BuildExemplar::default() }];
+    let point = HistogramPoint {
+        explicit_bounds: &[1.0, 10.0],
+        bucket_counts: &[1, 2, 3],
+        sum: Some(40.5),
+        exemplars: &exemplars,
+        ..HistogramPoint::default()
+    };
+    let bytes = request("", |scope| scope.metric("wait").unit("s").histogram(Temporality::Cumulative, &[point]));
+    let (text, _) = page(&bytes, true);
+    let expected = "# TYPE wait_seconds histogram\nwait_seconds_bucket{job=\"ci\",le=\"1\"} 1\n\
+        wait_seconds_bucket{job=\"ci\",le=\"10\"} 3 # {} 7 1.000\nwait_seconds_bucket{job=\"ci\",le=\"+Inf\"} 6\n\
+        wait_seconds_sum{job=\"ci\"} 40.5\nwait_seconds_count{job=\"ci\"} 6\n";
+    assert!(text.contains(expected), "{text}");
+}
+
+#[test]
+fn delta_points_and_type_conflicts_are_refused_and_counted() {
+    let bytes = request("", |scope| {
+        scope.metric("a").sum(Temporality::Delta, true, &jobs());
+        scope.metric("b_total").gauge(&jobs());
+        scope.metric("b").sum(Temporality::Cumulative, true, &jobs());
+    });
+    let (text, refusals) = page(&bytes, false);
+    assert_eq!(refusals, [(Refusal::Delta, 1), (Refusal::Type, 1)]);
+    assert!(text.contains("# TYPE b_total gauge"), "the first decides");
+}
+
+#[test]
+fn an_age_grows_to_the_moment_of_the_scrape() {
+    let bytes = request("throughline.change_metrics", |scope| {
+        let since = NumberPoint { start_time_unix_nano: 4_000_000_000, ..NumberPoint::default() };
+        scope.metric("approval_age_seconds").metadata(&[("throughline.age", Value::Bool(true))]).gauge(&[since]);
+    });
+    assert!(page(&bytes, false).0.contains("approval_age_seconds{job=\"ci\",otel_scope_name"), "{}", page(&bytes, false).0);
+    assert!(page(&bytes, false).0.contains("} 6\n"), "ten seconds less four");
+}
