@@ -22,7 +22,11 @@ pub(crate) async fn start(settings: &MetricsTelemetry, world: &Arc<World>) -> Re
         handler: Arc::new(Page { world: Arc::clone(world), kind, text }),
     };
     let routes = vec![
-        route("/metrics", "text/plain; version=0.0.4; charset=utf-8", metrics::metrics as fn(&World) -> String),
+        route(
+            "/metrics",
+            "text/plain; version=0.0.4; charset=utf-8",
+            metrics::metrics as fn(&World) -> String,
+        ),
         route("/ledger", "application/json", metrics::ledger),
     ];
     let owner = ComponentId::new("telemetry");

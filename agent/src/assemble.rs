@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use throughline_component::port::{Budget, Clock, Random, SystemClock, SystemRandom};
-use throughline_component::{Build, Built, ComponentId, ConfigError, DynExtension, Internal, Kind, Meter, Services, States};
+use throughline_component::{
+    Build, Built, ComponentId, ConfigError, DynExtension, Health, Internal, Kind, Meter, Services, States,
+};
 use throughline_config::{Component, Document, Error, Id, Process, Service, Settings};
-use throughline_graph::{Fact, Facts, Health, Ledger, Make, Masking, Plan, Setup, Wire, Wiring};
+use throughline_graph::{Fact, Facts, Ledger, Make, Masking, Plan, Setup, Wire, Wiring};
 use throughline_net::Listeners;
 use throughline_otlp::Signal;
 
@@ -62,7 +64,12 @@ impl World {
     }
 
     fn build(&self, id: ComponentId, services: &Services) -> Build {
-        Build { id, clock: Arc::clone(&self.clock), random: Arc::clone(&self.random), services: services.clone() }
+        Build {
+            id,
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+            services: services.clone(),
+        }
     }
 }
 
@@ -110,7 +117,7 @@ pub(crate) fn assemble(settings: Settings, world: &World) -> Result<Assembled, S
     let mut facts = Facts::new();
     for (key, component) in components.iter().filter(|(key, _)| used.contains(&key.1)) {
         match build(component, &world.build(key.1.clone(), &services)) {
-            Ok(built) => drop(fact(&built).map(|fact| facts.insert(key.clone(), fact))),
+            Ok(built) => drop(fact(key.0, &built).map(|fact| facts.insert(key.clone(), fact))),
             Err(error) => errors.push(component.locate(&error)),
         }
     }
@@ -140,8 +147,9 @@ pub(crate) fn assemble(settings: Settings, world: &World) -> Result<Assembled, S
 }
 
 fn build(component: &Component, cx: &Build) -> Result<Built, ConfigError> {
-    let factory = factory(component.kind, component.type_name)
-        .ok_or_else(|| ConfigError::new("", format!("there is no {} `{}`", component.kind, component.type_name)))?;
+    let factory = factory(component.kind, component.type_name).ok_or_else(|| {
+        ConfigError::new("", format!("there is no {} `{}`", component.kind, component.type_name))
+    })?;
     let value = component.typed().map_err(|error| ConfigError::new("", error.to_string()))?;
     factory.build(value, cx)
 }
@@ -152,13 +160,16 @@ fn default(kind: Kind, id: &ComponentId, cx: &Build) -> Result<Built, ConfigErro
     factory.build(serde_json::Value::Null, cx)
 }
 
-fn fact(built: &Built) -> Option<Fact> {
+fn fact(kind: Kind, built: &Built) -> Option<Fact> {
     match built {
+        Built::Processor(_) if kind == Kind::Connector => Some(Fact::Connector),
         Built::Editor(editor) => Some(Fact::Editor(editor.levels())),
         Built::Processor(processor) => Some(Fact::Processor { holds: processor.holds() }),
         Built::Exporter(_, delivery) => {
             let queue = delivery.as_ref().and_then(|delivery| delivery.sending_queue.as_ref());
-            Some(Fact::Exporter { storage: queue.and_then(|queue| queue.storage.as_deref()).map(ComponentId::new) })
+            Some(Fact::Exporter {
+                storage: queue.and_then(|queue| queue.storage.as_deref()).map(ComponentId::new),
+            })
         }
         Built::Receiver(_) | Built::Extension(..) => None,
     }
@@ -177,7 +188,7 @@ fn masking(
     let id = ComponentId::new(&format!("{MASKING}/default"));
     let built = default(Kind::Processor, &id, &world.build(id.clone(), services));
     let built = built.map_err(|error| format!("the default masking cannot be built: {error}"))?;
-    facts.extend(fact(&built).map(|fact| ((Kind::Processor, id.clone()), fact)));
+    facts.extend(fact(Kind::Processor, &built).map(|fact| ((Kind::Processor, id.clone()), fact)));
     Ok(Some(Masking { type_name: MASKING, default: id }))
 }
 
@@ -188,7 +199,8 @@ fn used(settings: &Settings) -> std::collections::BTreeSet<ComponentId> {
 }
 
 fn wiring(settings: &Settings) -> Wiring {
-    let ids = |list: &[throughline_config::Located<Id>]| list.iter().map(|id| component_id(&id.value)).collect();
+    let ids =
+        |list: &[throughline_config::Located<Id>]| list.iter().map(|id| component_id(&id.value)).collect();
     let pipelines = settings.pipelines.iter().map(|pipeline| Wire {
         id: pipeline.id.to_string(),
         signal: signal(pipeline.signal),
@@ -217,12 +229,22 @@ fn notes(service: &Service, plan: &Plan) -> Vec<String> {
     if !service.mask_secrets {
         notes.push("secrets are NOT masked (service::mask_secrets is false)".to_owned());
     } else if plan.inserts_masking() {
-        notes.push("the default masking was put into pipelines without a `secrets` step; see `validate --graph`".into());
+        notes.push(
+            "the default masking was put into pipelines without a `secrets` step; see `validate --graph`"
+                .into(),
+        );
     }
-    let kept: Vec<&str> =
-        plan.pipelines.iter().filter(|pipeline| pipeline.stream.is_none()).map(|pipeline| &*pipeline.id).collect();
+    let kept: Vec<&str> = plan
+        .pipelines
+        .iter()
+        .filter(|pipeline| pipeline.stream.is_none())
+        .map(|pipeline| &*pipeline.id)
+        .collect();
     if !kept.is_empty() {
-        notes.push(format!("nothing is kept on disk in {}: senders wait for every destination", kept.join(", ")));
+        notes.push(format!(
+            "nothing is kept on disk in {}: senders wait for every destination",
+            kept.join(", ")
+        ));
     }
     notes
 }

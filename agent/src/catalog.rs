@@ -9,7 +9,15 @@ pub(crate) const MASKING: &str = "secrets";
 
 /// All factories of this binary.
 pub(crate) fn factories() -> impl Iterator<Item = &'static Factory> {
-    [throughline_receivers::ALL, throughline_processors::ALL, throughline_exporters::ALL].into_iter().flatten()
+    [
+        throughline_receivers::ALL,
+        throughline_processors::ALL,
+        throughline_connectors::ALL,
+        throughline_exporters::ALL,
+        throughline_extensions::ALL,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The factory of a type; aliases have been resolved by the configuration.

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-
 use throughline_graph::{Direction, Row};
 
 use crate::assemble::World;
@@ -71,7 +70,9 @@ fn exporter(page: &mut Page, row: &Row) {
 }
 
 fn reasons(page: &mut Page, row: &Row, labels: &str) {
-    for (name, counts) in [("throughline_dropped_items", &row.dropped), ("throughline_rejected_items", &row.rejected)] {
+    for (name, counts) in
+        [("throughline_dropped_items", &row.dropped), ("throughline_rejected_items", &row.rejected)]
+    {
         for (reason, count) in counts {
             let labels = format!("{labels},signal=\"{}\",reason=\"{reason}\"", row.signal);
             page.add(name, "counter", &labels, *count as f64);
@@ -81,7 +82,13 @@ fn reasons(page: &mut Page, row: &Row, labels: &str) {
 
 /// The page at `/ledger`: every hop's account, and those that do not balance.
 pub(crate) fn ledger(world: &World) -> String {
-    let rows: Vec<_> = world.ledger.rows().iter().filter(|row| row.taken + row.created + row.malformed > 0).map(json).collect();
+    let rows: Vec<_> = world
+        .ledger
+        .rows()
+        .iter()
+        .filter(|row| row.taken + row.created + row.malformed > 0)
+        .map(json)
+        .collect();
     let imbalances = world.ledger.imbalances().into_iter();
     let imbalances: Vec<_> =
         imbalances.map(|hop| serde_json::json!({ "hop": hop.name, "items": hop.difference })).collect();

@@ -21,8 +21,15 @@ pub(crate) fn validate(inputs: &Inputs, graph: bool) -> ExitCode {
     match checked {
         Err(errors) => complain(&errors),
         Ok((assembled, warnings)) => {
-            warnings.iter().chain(&assembled.notes).for_each(|warning| say_aside(&format!("note: {warning}")));
-            say(&if graph { assembled.setup.plan.to_string() } else { "the configuration is right\n".to_owned() })
+            warnings
+                .iter()
+                .chain(&assembled.notes)
+                .for_each(|warning| say_aside(&format!("note: {warning}")));
+            say(&if graph {
+                assembled.setup.plan.to_string()
+            } else {
+                "the configuration is right\n".to_owned()
+            })
         }
     }
 }

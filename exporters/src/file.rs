@@ -78,7 +78,9 @@ impl Exporter for File {
         });
         match written.await {
             Ok(Ok(())) => Outcome::DONE,
-            Ok(Err(error)) => Outcome::retry(format!("cannot append to {}: {error}", self.config.path.display())),
+            Ok(Err(error)) => {
+                Outcome::retry(format!("cannot append to {}: {error}", self.config.path.display()))
+            }
             Err(_) => Outcome::retry("the writer was cut off"),
         }
     }

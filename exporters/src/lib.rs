@@ -9,4 +9,5 @@ mod prometheus;
 use throughline_component::Factory;
 
 /// All exporters, sorted by name.
-pub const ALL: &[Factory] = &[debug::FACTORY, file::FACTORY, otlp_grpc::FACTORY, otlp_http::FACTORY, prometheus::FACTORY];
+pub const ALL: &[Factory] =
+    &[debug::FACTORY, file::FACTORY, otlp_grpc::FACTORY, otlp_http::FACTORY, prometheus::FACTORY];

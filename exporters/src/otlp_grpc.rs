@@ -9,7 +9,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use throughline_component::{Batch, Build, ConfigError, Exporter, Factory, Outcome, RejectKind};
 use throughline_net::grpc::{Code, Status, framed};
-use throughline_net::{Answer, Body, Client, ClientSettings, Compression, CompressionSettings, Protocol, Rope, compress};
+use throughline_net::{
+    Answer, Body, Client, ClientSettings, Compression, CompressionSettings, Protocol, Rope, compress,
+};
 use throughline_otlp::partial;
 
 pub(crate) const FACTORY: Factory = Factory::exporter::<OtlpGrpc>("otlp_grpc").aliases(&["otlp"]);
@@ -54,7 +56,10 @@ impl Exporter for OtlpGrpc {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("throughline/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(
+            header::USER_AGENT,
+            HeaderValue::from_static(concat!("throughline/", env!("CARGO_PKG_VERSION"))),
+        );
         if let Some(codec) = config.compression.as_header() {
             headers.insert("grpc-encoding", HeaderValue::from_static(codec));
         }
@@ -124,7 +129,9 @@ fn classify(answer: &Answer) -> Outcome {
         Code::Unimplemented => Outcome::reject(RejectKind::Unsupported, why()),
         Code::PermissionDenied => Outcome::reject(RejectKind::Denied, why()),
         Code::Unauthenticated => Outcome::reject(RejectKind::Unauthenticated, why()),
-        Code::ResourceExhausted if status.retry_after.is_none() => Outcome::reject(RejectKind::TooLarge, why()),
+        Code::ResourceExhausted if status.retry_after.is_none() => {
+            Outcome::reject(RejectKind::TooLarge, why())
+        }
         Code::Cancelled
         | Code::DeadlineExceeded
         | Code::Aborted
@@ -153,17 +160,28 @@ mod tests {
 
     fn answer(status: Option<Status>) -> Answer {
         let trailers = status.map(|status| status.into_reply().headers().clone()).unwrap_or_default();
-        Answer { status: http::StatusCode::OK, headers: HeaderMap::new(), body: bytes::Bytes::new(), trailers }
+        Answer {
+            status: http::StatusCode::OK,
+            headers: HeaderMap::new(),
+            body: bytes::Bytes::new(),
+            trailers,
+        }
     }
 
     #[test]
     fn codes_are_retried_as_otlp_says_and_unknown_answers_too() {
         use Code::{Aborted, Cancelled, DataLoss, DeadlineExceeded, OutOfRange, Unavailable};
         for code in [Cancelled, DeadlineExceeded, Aborted, OutOfRange, Unavailable, DataLoss] {
-            assert!(matches!(classify(&answer(Some(Status::new(code, "")))), Outcome::Retry { .. }), "{code:?}");
+            assert!(
+                matches!(classify(&answer(Some(Status::new(code, "")))), Outcome::Retry { .. }),
+                "{code:?}"
+            );
         }
         for code in [Code::InvalidArgument, Code::Unimplemented, Code::PermissionDenied, Code::Internal] {
-            assert!(matches!(classify(&answer(Some(Status::new(code, "")))), Outcome::Reject { .. }), "{code:?}");
+            assert!(
+                matches!(classify(&answer(Some(Status::new(code, "")))), Outcome::Reject { .. }),
+                "{code:?}"
+            );
         }
         assert!(matches!(classify(&answer(None)), Outcome::Retry { .. }));
     }

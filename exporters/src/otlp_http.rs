@@ -9,7 +9,8 @@ use std::sync::Arc;
 use throughline_component::port::Clock;
 use throughline_component::{Batch, Build, ConfigError, Exporter, Factory, Outcome, RejectKind};
 use throughline_net::{
-    Answer, Body, Client, ClientSettings, Compression, CompressionSettings, Protocol, Rope, compress, retry_after,
+    Answer, Body, Client, ClientSettings, Compression, CompressionSettings, Protocol, Rope, compress,
+    retry_after,
 };
 use throughline_otlp::{json, partial};
 
@@ -73,9 +74,13 @@ impl Exporter for OtlpHttp {
 
     fn build(config: Config, cx: &Build) -> Result<Self, ConfigError> {
         let mut headers = HeaderMap::new();
-        let kind = if config.encoding == Encoding::Json { "application/json" } else { "application/x-protobuf" };
+        let kind =
+            if config.encoding == Encoding::Json { "application/json" } else { "application/x-protobuf" };
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("throughline/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(
+            header::USER_AGENT,
+            HeaderValue::from_static(concat!("throughline/", env!("CARGO_PKG_VERSION"))),
+        );
         if let Some(codec) = config.compression.as_header() {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(codec));
         }
@@ -92,7 +97,10 @@ impl Exporter for OtlpHttp {
 
     async fn export(&self, batch: &Batch) -> Outcome {
         let Some(uri) = &self.uris[batch.signal as usize] else {
-            return Outcome::reject(RejectKind::Unsupported, format!("no endpoint is configured for {}", batch.signal));
+            return Outcome::reject(
+                RejectKind::Unsupported,
+                format!("no endpoint is configured for {}", batch.signal),
+            );
         };
         let mut message: Rope = batch.chunks.iter().map(|chunk| chunk.bytes.clone()).collect();
         if self.encoding == Encoding::Json {
@@ -112,19 +120,27 @@ impl Exporter for OtlpHttp {
 fn uris(config: &Config) -> Result<[Option<Uri>; 3], ConfigError> {
     let own = [&config.traces_endpoint, &config.metrics_endpoint, &config.logs_endpoint];
     if config.endpoint.is_none() && own.iter().all(|own| own.is_none()) {
-        return Err(ConfigError::new("endpoint", "say where to send, for example `endpoint: http://otel:4318`"));
+        return Err(ConfigError::new(
+            "endpoint",
+            "say where to send, for example `endpoint: http://otel:4318`",
+        ));
     }
     let uri = |key: &str, text: &str| {
         let uri: Result<Uri, _> = text.parse();
         uri.ok().filter(|uri| uri.scheme().is_some() && uri.authority().is_some()).ok_or_else(|| {
-            ConfigError::new(key, format!("`{text}` is not an address; expected http://host:port or https://host:port"))
+            ConfigError::new(
+                key,
+                format!("`{text}` is not an address; expected http://host:port or https://host:port"),
+            )
         })
     };
     let mut uris = [None, None, None];
     for (slot, (own, signal)) in uris.iter_mut().zip(own.into_iter().zip(["traces", "metrics", "logs"])) {
         *slot = match (own, &config.endpoint) {
             (Some(own), _) => Some(uri(&format!("{signal}_endpoint"), own)?),
-            (None, Some(base)) => Some(uri("endpoint", &format!("{}/v1/{signal}", base.trim_end_matches('/')))?),
+            (None, Some(base)) => {
+                Some(uri("endpoint", &format!("{}/v1/{signal}", base.trim_end_matches('/')))?)
+            }
             (None, None) => None,
         };
     }
@@ -155,7 +171,9 @@ fn classify(answer: &Answer, encoding: Encoding, now: u64) -> Outcome {
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::UNSUPPORTED_MEDIA_TYPE => {
             Outcome::reject(RejectKind::Unsupported, why())
         }
-        status if status.is_client_error() || status.is_server_error() => Outcome::reject(RejectKind::Invalid, why()),
+        status if status.is_client_error() || status.is_server_error() => {
+            Outcome::reject(RejectKind::Invalid, why())
+        }
         _ => Outcome::retry(why()),
     }
 }
@@ -166,9 +184,9 @@ mod tests {
     use std::time::Duration;
 
     fn answer(code: u16, headers: &[(&'static str, &'static str)]) -> Answer {
-        let headers = headers.iter().map(|(name, value)| {
-            (http::HeaderName::from_static(name), HeaderValue::from_static(value))
-        });
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)));
         Answer {
             status: StatusCode::from_u16(code).expect("a status"),
             headers: headers.collect(),
@@ -180,16 +198,24 @@ mod tests {
     #[test]
     fn only_429_502_503_and_504_are_retried() {
         for code in [429, 502, 503, 504] {
-            assert!(matches!(classify(&answer(code, &[]), Encoding::Proto, 0), Outcome::Retry { .. }), "{code}");
+            assert!(
+                matches!(classify(&answer(code, &[]), Encoding::Proto, 0), Outcome::Retry { .. }),
+                "{code}"
+            );
         }
         for code in [400, 401, 403, 404, 413, 415, 500, 501] {
-            assert!(matches!(classify(&answer(code, &[]), Encoding::Proto, 0), Outcome::Reject { .. }), "{code}");
+            assert!(
+                matches!(classify(&answer(code, &[]), Encoding::Proto, 0), Outcome::Reject { .. }),
+                "{code}"
+            );
         }
     }
 
     #[test]
     fn retry_after_is_honoured() {
-        let Outcome::Retry { after, .. } = classify(&answer(503, &[("retry-after", "7")]), Encoding::Proto, 0) else {
+        let Outcome::Retry { after, .. } =
+            classify(&answer(503, &[("retry-after", "7")]), Encoding::Proto, 0)
+        else {
             panic!("503 is retryable")
         };
         assert_eq!(after, Some(Duration::from_secs(7)));

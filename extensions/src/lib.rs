@@ -1,1 +1,10 @@
 //! Extensions, one file each.
+
+mod basicauth;
+mod bearertokenauth;
+mod health_check;
+
+use throughline_component::Factory;
+
+/// All extensions, sorted by name.
+pub const ALL: &[Factory] = &[basicauth::FACTORY, bearertokenauth::FACTORY, health_check::FACTORY];

@@ -75,11 +75,15 @@ impl Processor for Merge {
             if max > 0 && self.waiting.get(&key).is_some_and(|waiting| waiting.items + items > max) {
                 self.send(&key, out);
             }
-            let waiting =
-                self.waiting.entry(key.clone()).or_insert_with(|| Waiting { chunks: SmallVec::new(), items: 0, since: now });
+            let waiting = self.waiting.entry(key.clone()).or_insert_with(|| Waiting {
+                chunks: SmallVec::new(),
+                items: 0,
+                since: now,
+            });
             waiting.chunks.push(chunk);
             waiting.items += items;
-            if waiting.items >= u64::from(self.config.send_batch_size) || self.config.timeout.get().is_zero() {
+            if waiting.items >= u64::from(self.config.send_batch_size) || self.config.timeout.get().is_zero()
+            {
                 self.send(&key, out);
             }
         }

@@ -47,7 +47,10 @@ impl Processor for Limiter {
     fn build(config: Config, cx: &Build) -> Result<Self, ConfigError> {
         let interval = config.check_interval.get();
         if interval.is_zero() {
-            return Err(ConfigError::new("check_interval", "must be greater than zero; `1s` is a good value"));
+            return Err(ConfigError::new(
+                "check_interval",
+                "must be greater than zero; `1s` is a good value",
+            ));
         }
         let (limit, spike) = if config.limit_mib > 0 {
             (u64::from(config.limit_mib) * MIB, u64::from(config.spike_limit_mib) * MIB)
@@ -58,7 +61,10 @@ impl Processor for Limiter {
             let share = |percent: u32| total / 100 * u64::from(percent);
             (share(config.limit_percentage), share(config.spike_limit_percentage))
         } else {
-            return Err(ConfigError::new("limit_mib", "set `limit_mib`, or `limit_percentage` between 1 and 100"));
+            return Err(ConfigError::new(
+                "limit_mib",
+                "set `limit_mib`, or `limit_percentage` between 1 and 100",
+            ));
         };
         let spike = if spike == 0 { limit / 5 } else { spike };
         if spike >= limit {
@@ -97,7 +103,8 @@ fn resident() -> Option<u64> {
 
 /// The memory there is: the cgroup's limit, if it is less than the machine's.
 fn total_memory() -> Option<u64> {
-    let cgroup = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
+    let cgroup =
+        std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
     let info = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = info.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let machine = line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024;

@@ -48,7 +48,12 @@ impl Field {
 }
 
 /// A logs request with these events. `source` is the instrumentation scope, `resource` who speaks.
-pub(crate) fn request(events: &[DomainEvent], source: &str, resource: &[(&str, Value<'_>)], now: u64) -> Bytes {
+pub(crate) fn request(
+    events: &[DomainEvent],
+    source: &str,
+    resource: &[(&str, Value<'_>)],
+    now: u64,
+) -> Bytes {
     build::logs(|request| {
         request.resource(resource, |resource| {
             resource.scope(source, env!("CARGO_PKG_VERSION"), |scope| {

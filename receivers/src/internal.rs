@@ -5,7 +5,9 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use throughline_component::port::Charge;
-use throughline_component::{Build, ConfigError, Context, Factory, Fatal, Internal, Notice, Outcome, Output, Receiver, Stop};
+use throughline_component::{
+    Build, ConfigError, Context, Factory, Fatal, Internal, Notice, Outcome, Output, Receiver, Stop,
+};
 use throughline_otlp::{Signal, Value, build};
 
 pub(crate) const FACTORY: Factory = Factory::receiver::<Notices>("internal");

@@ -69,7 +69,8 @@ impl Sha {
         let length = usize::from(self.length);
         let digits = &mut into[..2 * length];
         // The buffer is as long as it must be, and digits are ASCII.
-        hex::encode_to_slice(&self.bytes[..length], digits).map_or("", |()| std::str::from_utf8(digits).unwrap_or(""))
+        hex::encode_to_slice(&self.bytes[..length], digits)
+            .map_or("", |()| std::str::from_utf8(digits).unwrap_or(""))
     }
 }
 

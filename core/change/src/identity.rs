@@ -192,8 +192,8 @@ impl Identity {
             },
             Some(repository) => {
                 let number = numbers.get(repository);
-                let claimant =
-                    claimants.and_then(|list| list.iter_mut().find(|claimant| Some(&claimant.repository) == number));
+                let claimant = claimants
+                    .and_then(|list| list.iter_mut().find(|claimant| Some(&claimant.repository) == number));
                 match claimant {
                     Some(claimant) => tie(repository, claimant),
                     // A repository and a commit name a change by themselves; the caller claims the commit, so that
@@ -261,7 +261,11 @@ fn tie(repository: &Repository, claimant: &mut Claimant) -> Resolution {
     let several = all.len() > 1;
     Resolution::Tied(Tie {
         change_id: claimant.change_id.clone(),
-        change_ids: all.iter().filter(|_| several).map(|n| ChangeId::of_pull_request(repository, *n)).collect(),
+        change_ids: all
+            .iter()
+            .filter(|_| several)
+            .map(|n| ChangeId::of_pull_request(repository, *n))
+            .collect(),
         repository: repository.clone(),
         pull_request: all.last().copied(),
     })
@@ -285,7 +289,8 @@ impl Claim {
             Self::PullRequestCommit(repository, number, sha) => (repository, Some(*number), sha),
             Self::Commit(repository, sha) => (repository, None, sha),
         };
-        let written = Written { repository: repository.to_string(), pull_request, commit: commit.to_string() };
+        let written =
+            Written { repository: repository.to_string(), pull_request, commit: commit.to_string() };
         serde_json::to_vec(&written).unwrap_or_default() // strings and numbers always serialise
     }
 

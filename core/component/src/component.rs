@@ -140,6 +140,11 @@ impl Outlet {
         batch.settle(outcome);
     }
 
+    /// Says that `items` went into something else that is emitted: their settlement went with it.
+    pub fn fold(&mut self, items: u64) {
+        self.settled.push((items, Outcome::DONE));
+    }
+
     /// Takes what was emitted, in order, and the items and outcomes of what ended here.
     pub fn take(&mut self) -> (Vec<Batch>, Vec<(u64, Outcome)>) {
         (std::mem::take(&mut self.batches), std::mem::take(&mut self.settled))

@@ -9,8 +9,8 @@ use throughline_otlp::Signal;
 
 use crate::component::DynExtension;
 use crate::{
-    Build, ConfigError, Delivery, DeliverySettings, DynEditor, DynExporter, DynProcessor, DynReceiver, Editor, Exporter,
-    Extension, Kind, Processor, Receiver, Services,
+    Build, ConfigError, Delivery, DeliverySettings, DynEditor, DynExporter, DynProcessor, DynReceiver,
+    Editor, Exporter, Extension, Kind, Processor, Receiver, Services,
 };
 
 /// What a factory makes.
@@ -161,7 +161,8 @@ fn queued_schema<C: JsonSchema>() -> Schema {
     let mut added = own_schema::<DeliverySettings>();
     for section in ["properties", "$defs"] {
         let Some(Value::Object(from)) = added.remove(section) else { continue };
-        let into = schema.ensure_object().entry(section).or_insert_with(|| Value::Object(serde_json::Map::new()));
+        let into =
+            schema.ensure_object().entry(section).or_insert_with(|| Value::Object(serde_json::Map::new()));
         if let Value::Object(into) = into {
             into.extend(from);
         }

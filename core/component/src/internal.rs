@@ -50,7 +50,8 @@ impl Internal {
     /// Takes all that wait, once there is one.
     pub async fn take(&self) -> Vec<Notice> {
         loop {
-            let taken: Vec<_> = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
+            let taken: Vec<_> =
+                self.waiting.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
             if !taken.is_empty() {
                 return taken;
             }

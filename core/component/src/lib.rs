@@ -11,6 +11,7 @@ mod component;
 mod context;
 mod delivery;
 mod factory;
+mod health;
 mod id;
 mod internal;
 mod meter;
@@ -24,12 +25,13 @@ mod stop;
 pub use build::{Build, Services};
 pub use chunk::{Batch, Chunk, Position};
 pub use component::{
-    DynEditor, DynExporter, DynExtension, DynProcessor, DynReceiver, Editor, Exporter, Extension, Fatal, Outlet, Pass,
-    Processor, Receiver, Touch,
+    DynEditor, DynExporter, DynExtension, DynProcessor, DynReceiver, Editor, Exporter, Extension, Fatal,
+    Outlet, Pass, Processor, Receiver, Touch,
 };
 pub use context::{Auth, Context, Metadata};
 pub use delivery::{Delivery, DeliverySettings, QueueSettings, RetrySettings};
 pub use factory::{Built, Factory};
+pub use health::Health;
 pub use id::ComponentId;
 pub use internal::{Internal, Notice};
 pub use meter::{Counter, Meter};

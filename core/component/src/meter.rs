@@ -47,6 +47,9 @@ impl Meter {
     /// All counters: name, labels in the text format, count.
     pub fn read(&self) -> Vec<(String, String, u64)> {
         let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        counters.iter().map(|((name, labels), counter)| (name.clone(), labels.clone(), counter.get())).collect()
+        counters
+            .iter()
+            .map(|((name, labels), counter)| (name.clone(), labels.clone(), counter.get()))
+            .collect()
     }
 }

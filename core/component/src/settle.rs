@@ -145,7 +145,9 @@ impl Future for Ticket {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         // The sender half settles on drop, so an error here means the process is coming down around us.
-        Pin::new(&mut self.0).poll(cx).map(|told| told.unwrap_or_else(|_| Outcome::retry("the agent is stopping")))
+        Pin::new(&mut self.0)
+            .poll(cx)
+            .map(|told| told.unwrap_or_else(|_| Outcome::retry("the agent is stopping")))
     }
 }
 

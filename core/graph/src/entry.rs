@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use throughline_component::port::{Charge, Clock};
-use throughline_component::{Batch, Chunk, ComponentId, Context, Outcome, RejectKind, Sender, Settle, Ticket};
+use throughline_component::{
+    Batch, Chunk, ComponentId, Context, Health, Outcome, RejectKind, Sender, Settle, Ticket,
+};
 use throughline_otlp::{Admitted, Limits, Signal, admit};
 
-use crate::Health;
 use crate::ledger::{Hop, add};
 use crate::pipeline::Pipeline;
 
@@ -31,7 +32,10 @@ impl Entry {
         let batch = Batch::one(signal, chunk);
         let result = catch_unwind(AssertUnwindSafe(|| match pipelines {
             [only] => only.push(batch),
-            several => several.iter().zip(batch.fork(several.len())).for_each(|(pipeline, batch)| pipeline.push(batch)),
+            several => several
+                .iter()
+                .zip(batch.fork(several.len()))
+                .for_each(|(pipeline, batch)| pipeline.push(batch)),
         }));
         match result {
             Ok(()) if self.panicked.load(Ordering::Relaxed) => {

@@ -88,7 +88,10 @@ impl Ledger {
     pub fn imbalances(&self) -> Vec<Imbalance> {
         let rows = self.rows();
         let differences = rows.into_iter().map(|row| (row.difference(), row.name));
-        differences.filter(|(d, _)| *d != 0).map(|(difference, name)| Imbalance { name, difference }).collect()
+        differences
+            .filter(|(d, _)| *d != 0)
+            .map(|(difference, name)| Imbalance { name, difference })
+            .collect()
     }
 }
 
@@ -109,7 +112,9 @@ impl Hop {
     }
 
     fn row(&self, direction: Direction, name: &str, signal: Signal) -> Row {
-        let copy = |of: &Mutex<BTreeMap<&'static str, u64>>| of.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let copy = |of: &Mutex<BTreeMap<&'static str, u64>>| {
+            of.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        };
         Row {
             direction,
             name: name.to_owned(),

@@ -6,7 +6,6 @@
 //! The graph knows no component: factories are handed to it.
 
 mod entry;
-mod health;
 mod ledger;
 mod pipeline;
 mod plan;
@@ -15,7 +14,6 @@ mod sink;
 mod step;
 mod walk;
 
-pub use health::Health;
 pub use ledger::{Direction, Hop, Imbalance, Ledger, Row};
 pub use plan::{Fact, Facts, Masking, Pipeline as PlannedPipeline, Plan, Stage, Wire, Wiring};
 pub use run::{Graph, Make, Setup};

@@ -50,7 +50,9 @@ impl Pipeline {
         let mut batches: Batches = smallvec::smallvec![batch];
         for stage in &self.stages[stage..] {
             batches = match stage {
-                Stage::Walk(walk) => batches.into_iter().filter_map(|batch| walk_batch(walk, batch)).collect(),
+                Stage::Walk(walk) => {
+                    batches.into_iter().filter_map(|batch| walk_batch(walk, batch)).collect()
+                }
                 Stage::Step(step) => batches.into_iter().flat_map(|batch| step.accept(batch)).collect(),
             };
         }

@@ -107,14 +107,16 @@ impl Plan {
 
     /// Whether the planner put a masking step in anywhere.
     pub fn inserts_masking(&self) -> bool {
-        self.pipelines.iter().flat_map(|pipeline| &pipeline.stages).any(|stage| {
-            matches!(stage, Stage::Walk { inserted: Some(_), .. })
-        })
+        self.pipelines
+            .iter()
+            .flat_map(|pipeline| &pipeline.stages)
+            .any(|stage| matches!(stage, Stage::Walk { inserted: Some(_), .. }))
     }
 }
 
 fn pipeline(wire: &Wire, facts: &Facts, masking: Option<&Masking>) -> Pipeline {
-    let sinks: Vec<(Kind, ComponentId)> = wire.exporters.iter().map(|id| (sink_kind(id, facts), id.clone())).collect();
+    let sinks: Vec<(Kind, ComponentId)> =
+        wire.exporters.iter().map(|id| (sink_kind(id, facts), id.clone())).collect();
     let mut processors = wire.processors.clone();
     let masked = |masking: &Masking| processors.iter().any(|id| id.type_name() == masking.type_name);
     let exports = sinks.iter().any(|(kind, _)| *kind == Kind::Exporter);
@@ -201,7 +203,11 @@ impl fmt::Display for Pipeline {
             match stage {
                 Stage::Step(id) => writeln!(f, "  step    {id}")?,
                 Stage::Walk { editors, inserted } => {
-                    write!(f, "  walk    {}", editors.iter().map(ComponentId::as_str).collect::<Vec<_>>().join(" · "))?;
+                    write!(
+                        f,
+                        "  walk    {}",
+                        editors.iter().map(ComponentId::as_str).collect::<Vec<_>>().join(" · ")
+                    )?;
                     match inserted {
                         Some(id) => writeln!(f, "   ({id} inserted: nothing else masks secrets here)")?,
                         None => writeln!(f)?,

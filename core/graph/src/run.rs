@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use throughline_component::port::{Clock, Random};
 use throughline_component::{
-    Built, ComponentId, ConfigError, DynExtension, DynReceiver, Fatal, Kind, Output, Stop, Stopper,
+    Built, ComponentId, ConfigError, DynExtension, DynReceiver, Fatal, Health, Kind, Output, Stop, Stopper,
 };
 use throughline_otlp::Signal;
 use tokio::sync::watch;
@@ -19,7 +19,7 @@ use crate::plan::{Pipeline as Planned, Plan, Stage as PlannedStage};
 use crate::sink::Sink;
 use crate::step::Step;
 use crate::walk::Walk;
-use crate::{Direction, Health, Ledger};
+use crate::{Direction, Ledger};
 
 /// Makes a component anew, through its factory, from its settings.
 pub type Make = Arc<dyn Fn(Kind, &ComponentId) -> Result<Built, ConfigError> + Send + Sync>;
@@ -161,7 +161,8 @@ fn tickers(
     for pipeline in pipelines {
         for (at, stage) in pipeline.stages.iter().enumerate() {
             let Stage::Step(step) = stage else { continue };
-            let (pipeline, step, clock, stop) = (Arc::clone(pipeline), Arc::clone(step), Arc::clone(clock), stop.clone());
+            let (pipeline, step, clock, stop) =
+                (Arc::clone(pipeline), Arc::clone(step), Arc::clone(clock), stop.clone());
             tasks.push(tokio::spawn(async move {
                 step.tick(&*clock, stop, |batch| pipeline.push_from(at + 1, batch)).await;
             }));
@@ -195,10 +196,12 @@ impl<'a> Assembly<'a> {
 
     fn pipelines(&mut self) -> Result<Vec<Arc<Pipeline>>, Fatal> {
         let plan = &self.setup.plan;
-        let pipelines: Result<Vec<_>, _> = plan.pipelines.iter().map(|planned| self.pipeline(planned)).collect();
+        let pipelines: Result<Vec<_>, _> =
+            plan.pipelines.iter().map(|planned| self.pipeline(planned)).collect();
         let pipelines = pipelines?;
         for (id, connector) in &self.connectors {
-            let into = plan.pipelines.iter().zip(&pipelines).filter(|(planned, _)| planned.receivers.contains(id));
+            let into =
+                plan.pipelines.iter().zip(&pipelines).filter(|(planned, _)| planned.receivers.contains(id));
             drop(connector.into.set(into.map(|(_, pipeline)| Arc::clone(pipeline)).collect()));
         }
         Ok(pipelines)
@@ -212,7 +215,8 @@ impl<'a> Assembly<'a> {
                 PlannedStage::Step(id) => Stage::Step(Arc::new(self.step(Kind::Processor, id, planned)?)),
             });
         }
-        let targets: Result<Vec<_>, _> = planned.sinks.iter().map(|(kind, id)| self.target(*kind, id, planned)).collect();
+        let targets: Result<Vec<_>, _> =
+            planned.sinks.iter().map(|(kind, id)| self.target(*kind, id, planned)).collect();
         Ok(Arc::new(Pipeline { id: planned.id.clone(), signal: planned.signal, stages, targets: targets? }))
     }
 
@@ -295,7 +299,8 @@ impl<'a> Assembly<'a> {
                 let fed = |signal: Signal| {
                     let hop = self.setup.ledger.hop(Direction::Receiver, id.as_str(), signal);
                     let taking = planned.iter().zip(pipelines);
-                    let taking = taking.filter(|(plan, _)| plan.signal == signal && plan.receivers.contains(id));
+                    let taking =
+                        taking.filter(|(plan, _)| plan.signal == signal && plan.receivers.contains(id));
                     (hop, taking.map(|(_, pipeline)| Arc::clone(pipeline)).collect())
                 };
                 let entry = Entry {
@@ -397,7 +402,9 @@ fn why(ended: Result<Result<(), Fatal>, tokio::task::JoinError>) -> Option<Strin
     match ended {
         Ok(Ok(())) => None,
         Ok(Err(fatal)) => Some(fatal.to_string()),
-        Err(error) if error.is_panic() => Some(format!("it panicked: {}", crate::step::message(&*error.into_panic()))),
+        Err(error) if error.is_panic() => {
+            Some(format!("it panicked: {}", crate::step::message(&*error.into_panic())))
+        }
         Err(_) => Some("it was cancelled".into()),
     }
 }

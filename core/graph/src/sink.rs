@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use throughline_component::port::Random;
 use throughline_component::{
-    Batch, ComponentId, DeliverySettings, DynExporter, Outcome, QueueSettings, RetrySettings, Stop,
+    Batch, ComponentId, DeliverySettings, DynExporter, Health, Outcome, QueueSettings, RetrySettings, Stop,
 };
 use throughline_net::Backoff;
 
-use crate::Health;
 use crate::ledger::{Hop, add};
 
 /// What the Collector tries for, and what a sender may be kept waiting for, in memory.

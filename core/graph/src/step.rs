@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use throughline_component::port::Clock;
-use throughline_component::{Batch, DynProcessor, Outcome, Outlet, Stop};
+use throughline_component::{Batch, DynProcessor, Health, Outcome, Outlet, Stop};
 use tokio::sync::Notify;
 
-use crate::Health;
 use crate::ledger::{Hop, add};
 
 /// One processor of one pipeline.
@@ -32,7 +31,15 @@ impl Step {
         hop: Arc<Hop>,
         health: Arc<Health>,
     ) -> Self {
-        Self { name, connects, processor: Mutex::new(Some(processor)), rebuild, hop, health, sooner: Notify::new() }
+        Self {
+            name,
+            connects,
+            processor: Mutex::new(Some(processor)),
+            rebuild,
+            hop,
+            health,
+            sooner: Notify::new(),
+        }
     }
 
     /// Gives it a batch and takes what it emits.
@@ -98,7 +105,9 @@ impl Step {
         } else {
             ended + emitted
         };
-        self.hop.held.fetch_sub(i64::try_from(left).unwrap_or(i64::MAX), std::sync::atomic::Ordering::Relaxed);
+        self.hop
+            .held
+            .fetch_sub(i64::try_from(left).unwrap_or(i64::MAX), std::sync::atomic::Ordering::Relaxed);
     }
 
     /// Ticks it until told to stop; `forward` takes what it emits.
@@ -131,5 +140,6 @@ async fn sleep(wait: Option<Duration>) {
 /// What a panic said.
 pub(crate) fn message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".into())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".into())
 }

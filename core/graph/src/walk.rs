@@ -42,7 +42,11 @@ impl Walk {
         Some(chunk)
     }
 
-    fn edit(&self, signal: Signal, chunk: &Chunk) -> Option<(throughline_otlp::edit::Rewritten, Vec<Barrier>)> {
+    fn edit(
+        &self,
+        signal: Signal,
+        chunk: &Chunk,
+    ) -> Option<(throughline_otlp::edit::Rewritten, Vec<Barrier>)> {
         let mut levels = Levels::NONE;
         let mut passes: Vec<(Levels, Box<dyn Pass + '_>)> = Vec::with_capacity(self.editors.len());
         for editor in &self.editors {
@@ -69,4 +73,3 @@ impl Walk {
         Some((rewritten, barriers))
     }
 }
-

@@ -105,10 +105,13 @@ impl Client {
             .build(connector);
         let credentials = match &settings.auth {
             None => None,
-            Some(auth) => Some(cx.services.named::<dyn Credentials>(&auth.authenticator).ok_or_else(|| {
-                let message = format!("no extension `{}` that gives credentials is in service", auth.authenticator);
-                ConfigError::new("auth::authenticator", message)
-            })?),
+            Some(auth) => {
+                Some(cx.services.named::<dyn Credentials>(&auth.authenticator).ok_or_else(|| {
+                    let message =
+                        format!("no extension `{}` that gives credentials is in service", auth.authenticator);
+                    ConfigError::new("auth::authenticator", message)
+                })?)
+            }
         };
         Ok(Self { inner, headers: headers(&settings.headers)?, credentials })
     }

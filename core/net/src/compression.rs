@@ -69,7 +69,8 @@ impl Compression {
             // MultiGzDecoder: RFC 1952 allows several members, and some senders flush that way.
             Self::Gzip => drain(flate2::bufread::MultiGzDecoder::new(&*body), "gzip", limit, &mut grow),
             Self::Zstd => {
-                let corrupt = |why: std::io::Error| BodyError::Corrupt { encoding: "zstd", why: why.to_string() };
+                let corrupt =
+                    |why: std::io::Error| BodyError::Corrupt { encoding: "zstd", why: why.to_string() };
                 #[expect(clippy::disallowed_types, reason = "`drain` counts what comes out")]
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(&*body).map_err(corrupt)?;
                 // A frame may ask for a window of 2 GiB before it yields a byte; 8 MiB is what RFC 8878 wants supported.

@@ -95,7 +95,9 @@ impl Listeners {
         let key = key(settings, owner, &routes);
         let token = next_token();
         let tls = match &settings.tls {
-            Some(tls) => Some(tls.config().map_err(|error| Fatal(format!("{}: {error}", settings.endpoint)))?),
+            Some(tls) => {
+                Some(tls.config().map_err(|error| Fatal(format!("{}: {error}", settings.endpoint)))?)
+            }
             None => None,
         };
         let mut table = Table {
@@ -174,12 +176,17 @@ impl Listener {
         let foreign = slot.routes.values().any(|(other, ..)| other != owner);
         if foreign && new.settings != slot.settings {
             let endpoint = &new.settings.endpoint;
-            return Err(Fatal(format!("{owner} shares {endpoint} with another receiver, but their server settings differ")));
+            return Err(Fatal(format!(
+                "{owner} shares {endpoint} with another receiver, but their server settings differ"
+            )));
         }
         let mut table = Table { routes: slot.routes.clone(), ..new };
         for Route { path, handler } in routes {
             if let Some((other, ..)) = table.routes.get(&path).filter(|(other, ..)| other != owner) {
-                return Err(Fatal(format!("{owner} and {other} both want {path} on {}", table.settings.endpoint)));
+                return Err(Fatal(format!(
+                    "{owner} and {other} both want {path} on {}",
+                    table.settings.endpoint
+                )));
             }
             table.routes.insert(path, (owner.clone(), token, handler));
         }
@@ -261,8 +268,13 @@ async fn connection(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>
     }
 }
 
-async fn serve<S>(stream: S, peer: SocketAddr, listener: Arc<Listener>, settings: &ServerSettings, mut stop: Stop)
-where
+async fn serve<S>(
+    stream: S,
+    peer: SocketAddr,
+    listener: Arc<Listener>,
+    settings: &ServerSettings,
+    mut stop: Stop,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = auto::Builder::new(TokioExecutor::new());

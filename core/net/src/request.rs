@@ -139,5 +139,9 @@ impl Request {
 }
 
 pub(crate) fn grow(charge: &mut Charge, more: usize, limit: usize) -> Result<(), BodyError> {
-    if charge.grow(more) { Ok(()) } else { Err(BodyError::OverBudget { limit: charge.limit().unwrap_or(limit) }) }
+    if charge.grow(more) {
+        Ok(())
+    } else {
+        Err(BodyError::OverBudget { limit: charge.limit().unwrap_or(limit) })
+    }
 }

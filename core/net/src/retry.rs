@@ -56,7 +56,11 @@ mod tests {
         assert_eq!(retry_after("120", 0), Some(Duration::from_secs(120)));
         let now = 784_111_777 * 1_000_000_000;
         assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:47 GMT", now), Some(Duration::from_secs(10)));
-        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:27 GMT", now), Some(Duration::ZERO), "the past is now");
+        assert_eq!(
+            retry_after("Sun, 06 Nov 1994 08:49:27 GMT", now),
+            Some(Duration::ZERO),
+            "the past is now"
+        );
         assert_eq!(retry_after("soon", now), None);
     }
 
@@ -64,7 +68,8 @@ mod tests {
     fn delays_grow_to_the_maximum_and_respect_what_was_asked_for() {
         let settings = RetrySettings::default();
         let mut backoff = Backoff::new(&settings);
-        let mut delays = (0..8).map(|_| backoff.next(&settings, None, None, 0.5).expect("no end").as_secs_f64());
+        let mut delays =
+            (0..8).map(|_| backoff.next(&settings, None, None, 0.5).expect("no end").as_secs_f64());
         let first: Vec<f64> = delays.by_ref().take(3).collect();
         assert_eq!(first, [5.0, 7.5, 11.25]);
         assert_eq!(delays.last(), Some(30.0));

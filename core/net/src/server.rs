@@ -102,7 +102,11 @@ impl ServerSettings {
 
     /// The limits for bodies.
     pub fn limits(&self) -> Limits {
-        let body = self.max_recv_msg_size_mib.map_or(self.max_request_body_size.bytes(), |mib| u64::from(mib) << 20);
-        Limits { max_body: usize::try_from(body).unwrap_or(usize::MAX), read_timeout: self.read_timeout.get() }
+        let body =
+            self.max_recv_msg_size_mib.map_or(self.max_request_body_size.bytes(), |mib| u64::from(mib) << 20);
+        Limits {
+            max_body: usize::try_from(body).unwrap_or(usize::MAX),
+            read_timeout: self.read_timeout.get(),
+        }
     }
 }

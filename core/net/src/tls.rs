@@ -97,7 +97,10 @@ impl ServerTls {
         let builder = match &self.client_ca_file {
             None => builder.with_no_client_auth(),
             Some(file) => {
-                let roots = Arc::new(roots(&pem("client_ca", Some(file), None)?.unwrap_or_default(), "client_ca_file")?);
+                let roots = Arc::new(roots(
+                    &pem("client_ca", Some(file), None)?.unwrap_or_default(),
+                    "client_ca_file",
+                )?);
                 let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(roots, provider())
                     .build()
                     .map_err(|error| ConfigError::new("client_ca_file", error.to_string()))?;
@@ -154,9 +157,14 @@ impl ClientTls {
 fn pem(what: &str, file: Option<&PathBuf>, inline: Option<&str>) -> Result<Option<Vec<u8>>> {
     let key = format!("{what}_file");
     match (file, inline) {
-        (Some(_), Some(_)) => Err(ConfigError::new(&key, format!("give `{what}_file` or `{what}_pem`, not both"))),
+        (Some(_), Some(_)) => {
+            Err(ConfigError::new(&key, format!("give `{what}_file` or `{what}_pem`, not both")))
+        }
         (None, inline) => Ok(inline.map(|text| text.as_bytes().to_vec())),
-        #[expect(clippy::disallowed_methods, reason = "certificates are configuration, read once while it is checked")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "certificates are configuration, read once while it is checked"
+        )]
         (Some(path), None) => std::fs::read(path)
             .map(Some)
             .map_err(|error| ConfigError::new(&key, format!("cannot read {}: {error}", path.display()))),

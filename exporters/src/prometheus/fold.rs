@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use throughline_otlp::Signal;
 use throughline_otlp::view::{
-    AnyValue, Attributes, Data, Exemplar as ExemplarView, ExponentialHistogramDataPoint, HistogramDataPoint, Metric,
-    Number, Record, Request, Resource, Scope, View,
+    AnyValue, Attributes, Data, Exemplar as ExemplarView, ExponentialHistogramDataPoint, HistogramDataPoint,
+    Metric, Number, Record, Request, Resource, Scope, View,
 };
 
 use super::registry::{Exemplar, Kind, Labels, Refused, Registry, Sample, Series};
@@ -27,7 +27,8 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    pub(super) const ALL: [Self; 5] = [Self::Delta, Self::Type, Self::Series, Self::Empty, Self::Inconsistent];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Delta, Self::Type, Self::Series, Self::Empty, Self::Inconsistent];
 
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -123,7 +124,15 @@ impl Fold<'_> {
                     } else {
                         point.value().map(float).map(Sample::Number)
                     };
-                    self.put(&head, &base, point.attributes(), point.flags(), point.time_unix_nano(), value, Vec::new());
+                    self.put(
+                        &head,
+                        &base,
+                        point.attributes(),
+                        point.flags(),
+                        point.time_unix_nano(),
+                        value,
+                        Vec::new(),
+                    );
                 }
             }
             Data::Sum(sum) if sum.aggregation_temporality() == DELTA => {
@@ -133,7 +142,15 @@ impl Fold<'_> {
                 for point in sum.data_points() {
                     let value = point.value().map(float).map(Sample::Number);
                     let exemplars = point.exemplars().map(exemplar).collect();
-                    self.put(&head, &base, point.attributes(), point.flags(), point.time_unix_nano(), value, exemplars);
+                    self.put(
+                        &head,
+                        &base,
+                        point.attributes(),
+                        point.flags(),
+                        point.time_unix_nano(),
+                        value,
+                        exemplars,
+                    );
                 }
             }
             Data::Histogram(histogram) if histogram.aggregation_temporality() == DELTA => {
@@ -157,7 +174,15 @@ impl Fold<'_> {
                 for point in histogram.data_points() {
                     let exemplars = point.exemplars().map(exemplar).collect();
                     let (flags, time) = (point.flags(), point.time_unix_nano());
-                    self.put(&head, &base, point.attributes(), flags, time, Some(exponential(point)), exemplars);
+                    self.put(
+                        &head,
+                        &base,
+                        point.attributes(),
+                        flags,
+                        time,
+                        Some(exponential(point)),
+                        exemplars,
+                    );
                 }
             }
             Data::Summary(summary) => {
@@ -218,7 +243,8 @@ impl Fold<'_> {
         let labels = labels(identity.into_iter().chain(rest), Attributes::default());
         let series = Series { value: Sample::Number(1.0), time: 0, exemplars: Vec::new(), updated: self.now };
         // A page that is full is said of the points; this series is only their description.
-        let _ = self.registry.put("target_info", Kind::Info, "Target metadata", labels, series, self.max_series);
+        let _ =
+            self.registry.put("target_info", Kind::Info, "Target metadata", labels, series, self.max_series);
     }
 
     fn refuse(&mut self, refusal: Refusal, points: u64) {
@@ -242,7 +268,11 @@ fn identity(resource: Resource<'_>) -> Labels {
     }
     let job = if namespace.is_empty() { name.to_owned() } else { format!("{namespace}/{name}") };
     let labels = [("job", job), ("instance", instance.to_owned())];
-    labels.into_iter().filter(|(_, value)| !value.is_empty()).map(|(key, value)| (key.to_owned(), value)).collect()
+    labels
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
 }
 
 /// Sorted labels. Keys that become the same name have their values joined, as the specification asks.
@@ -252,7 +282,10 @@ fn labels(base: impl Iterator<Item = (String, String)>, attributes: Attributes<'
     for (key, value) in base.chain(own) {
         all.entry(key).or_default().push(value);
     }
-    all.into_iter().map(|(key, values)| (key, values.join(";"))).filter(|(_, value)| !value.is_empty()).collect()
+    all.into_iter()
+        .map(|(key, values)| (key, values.join(";")))
+        .filter(|(_, value)| !value.is_empty())
+        .collect()
 }
 
 fn text(value: AnyValue<'_>) -> String {
@@ -283,9 +316,10 @@ const EXEMPLAR_ROOM: usize = 128;
 
 fn exemplar(view: ExemplarView<'_>) -> Exemplar {
     let ids = [("trace_id", view.trace_id()), ("span_id", view.span_id())];
-    let ids = ids.into_iter().filter(|(_, id)| !id.is_empty()).map(|(key, id)| {
-        (key.to_owned(), id.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
-    });
+    let ids = ids
+        .into_iter()
+        .filter(|(_, id)| !id.is_empty())
+        .map(|(key, id)| (key.to_owned(), id.iter().map(|byte| format!("{byte:02x}")).collect::<String>()));
     let own = view.filtered_attributes().iter().map(|(key, value)| (names::label(key), text(value)));
     let mut room = EXEMPLAR_ROOM;
     let mut labels = Labels::new();
@@ -324,7 +358,8 @@ fn exponential(point: ExponentialHistogramDataPoint<'_>) -> Sample {
     buckets.reverse();
     buckets.push((point.zero_threshold(), point.zero_count()));
     let above = i64::from(positive.offset());
-    buckets.extend(positive.bucket_counts().enumerate().map(|(i, count)| (bound(above + i as i64 + 1), count)));
+    buckets
+        .extend(positive.bucket_counts().enumerate().map(|(i, count)| (bound(above + i as i64 + 1), count)));
     buckets.retain(|(bound, _)| bound.is_finite());
     buckets.push((f64::INFINITY, 0));
     Sample::Histogram { buckets: cumulative(buckets.into_iter()), sum: point.sum(), count: point.count() }

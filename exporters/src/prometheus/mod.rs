@@ -129,7 +129,10 @@ impl Exporter for Prometheus {
 
     fn build(config: Config, cx: &Build) -> Result<Self, ConfigError> {
         if config.server.endpoint.is_empty() {
-            return Err(ConfigError::new("endpoint", "say where to listen, for example `endpoint: localhost:9464`"));
+            return Err(ConfigError::new(
+                "endpoint",
+                "say where to listen, for example `endpoint: localhost:9464`",
+            ));
         }
         let listeners = cx.services.get::<Listeners>();
         let refused = fold::Refusal::ALL.map(|refusal| {

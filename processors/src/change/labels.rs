@@ -35,7 +35,10 @@ impl<'a> Seen<'a> {
         let mut present = [false; COPIED.len()];
         for (key, value) in attributes.iter() {
             // All keys of interest start with one of these; most attributes are none of them.
-            if !matches!(key.as_bytes().first(), Some(b'a'..=b'e' | b'g' | b'k' | b'm' | b'o'..=b'p' | b'r'..=b't' | b'v')) {
+            if !matches!(
+                key.as_bytes().first(),
+                Some(b'a'..=b'e' | b'g' | b'k' | b'm' | b'o'..=b'p' | b'r'..=b't' | b'v')
+            ) {
                 continue;
             }
             match key {

@@ -77,11 +77,14 @@ impl Editor for Change {
     fn levels(&self) -> Touch {
         // The resource is read when it is visited, not from the records below it, so a walk can be shared with an
         // editor that changes resources after us.
-        Touch { visits: Levels::RESOURCE | Levels::RECORDS, reads_above: Levels::NONE, writes: Levels::RESOURCE | Levels::RECORDS }
+        Touch {
+            visits: Levels::RESOURCE | Levels::RECORDS,
+            reads_above: Levels::NONE,
+            writes: Levels::RESOURCE | Levels::RECORDS,
+        }
     }
 
     fn begin<'a>(&'a self, _: Signal, _: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
         Some(Box::new(pass::Walk::new(self)))
     }
 }
-

@@ -3,7 +3,9 @@
 use std::sync::{MutexGuard, PoisonError};
 
 use throughline_change::labels::{COPIED, environment};
-use throughline_change::{Claim, Hint, Identity, Repository, Resolution, Sha, Superseded, Tie, change_key, event};
+use throughline_change::{
+    Claim, Hint, Identity, Repository, Resolution, Sha, Superseded, Tie, change_key, event,
+};
 use throughline_component::{Barrier, Notice, Pass};
 use throughline_otlp::Value;
 use throughline_otlp::edit::{Keep, Level, Record};
@@ -53,7 +55,8 @@ impl<'a> Walk<'a> {
         let (pull_request, commit, has) = (seen.pull_request, seen.commit, seen.has);
         let change_id = seen.change_id.map(str::to_owned);
         let copied = seen.copied.map(|value| value.map(str::to_owned));
-        self.resource = Around { change_id, repository, named: self.resource.named.take(), pull_request, commit };
+        self.resource =
+            Around { change_id, repository, named: self.resource.named.take(), pull_request, commit };
         copy(record, &copied);
         if let Some(repository) = self.resource.repository.as_ref().filter(|_| !has.repository) {
             record.insert_attribute("repository", Value::Str(repository.as_str()));
@@ -68,7 +71,11 @@ impl<'a> Walk<'a> {
         let commit = seen.commit.or(self.resource.commit);
         let merge_commit = seen.merge_commit;
         let has = Has { change_id: seen.has.change_id || self.resource.change_id.is_some(), ..seen.has };
-        let copied = seen.copied.iter().any(Option::is_some).then(|| seen.copied.map(|value| value.map(str::to_owned)));
+        let copied = seen
+            .copied
+            .iter()
+            .any(Option::is_some)
+            .then(|| seen.copied.map(|value| value.map(str::to_owned)));
         let kept = seen.change_id.or(self.resource.change_id.as_deref()).map(str::to_owned);
         if let Some(repository) = &repository {
             for sha in commit.into_iter().chain(merge_commit) {
@@ -90,7 +97,9 @@ impl<'a> Walk<'a> {
                 write(record, &tie, commit, has);
             }
             Some(Resolution::Ambiguous) => self.counts.ambiguous += 1,
-            Some(Resolution::Unknown) if commit.is_some() || pull_request.is_some() => self.counts.untied += 1,
+            Some(Resolution::Unknown) if commit.is_some() || pull_request.is_some() => {
+                self.counts.untied += 1
+            }
             Some(Resolution::Unknown) => {}
             None => self.counts.tied += 1,
         }

@@ -51,7 +51,13 @@ impl<'p> Draft<'p> {
     }
 
     /// `identity` is what tells this transition from any other of its type in the repository.
-    fn finish(self, name: &str, entity_id: String, occurred_at: u64, identity: &[&str]) -> Option<DomainEvent> {
+    fn finish(
+        self,
+        name: &str,
+        entity_id: String,
+        occurred_at: u64,
+        identity: &[&str],
+    ) -> Option<DomainEvent> {
         let kind = event::named(name)?;
         let mut parts = vec!["github", name, &*self.repository, &*entity_id];
         parts.extend(identity);
@@ -104,7 +110,12 @@ fn pull_request(payload: &Payload) -> Option<DomainEvent> {
     let occurred_at = payload.first_time(times);
     let entity = format!("{}#{pull}", draft.repository);
     let state = format!("{} {occurred_at}", payload.text("/pull_request/head/sha").unwrap_or_default());
-    draft.finish(name, entity, occurred_at, &[&state, payload.text("/requested_reviewer/login").unwrap_or_default()])
+    draft.finish(
+        name,
+        entity,
+        occurred_at,
+        &[&state, payload.text("/requested_reviewer/login").unwrap_or_default()],
+    )
 }
 
 fn review(payload: &Payload) -> Option<DomainEvent> {
@@ -160,7 +171,8 @@ fn workflow_run(payload: &Payload) -> Option<DomainEvent> {
         _ => return None,
     };
     let mut draft = Draft::new(payload)?;
-    let (id, attempt) = (number(payload, "/workflow_run/id")?, payload.number("/workflow_run/run_attempt").unwrap_or(1));
+    let (id, attempt) =
+        (number(payload, "/workflow_run/id")?, payload.number("/workflow_run/run_attempt").unwrap_or(1));
     draft.label("pull_request", scoped_to(payload, "workflow_run"));
     draft.label("commit_sha", payload.text("/workflow_run/head_sha"));
     draft.body_text("pipeline", "/workflow_run/name");
@@ -169,8 +181,11 @@ fn workflow_run(payload: &Payload) -> Option<DomainEvent> {
     draft.body_text("branch", "/workflow_run/head_branch");
     draft.body_text("url", "/workflow_run/html_url");
     draft.body_number("attempt", "/workflow_run/run_attempt");
-    let times: &[&str] =
-        if completed { &["/workflow_run/updated_at"] } else { &["/workflow_run/run_started_at", "/workflow_run/created_at"] };
+    let times: &[&str] = if completed {
+        &["/workflow_run/updated_at"]
+    } else {
+        &["/workflow_run/run_started_at", "/workflow_run/created_at"]
+    };
     let occurred_at = payload.first_time(times);
     let entity = format!("run-{id}");
     let mut event = draft.finish(name, entity, occurred_at, &[&attempt.to_string()])?;
@@ -199,7 +214,10 @@ fn workflow_job(payload: &Payload) -> Option<DomainEvent> {
         let millis = end.saturating_sub(start) / 1_000_000;
         draft.body.push(("duration_ms", Field::Int(i64::try_from(millis).unwrap_or(i64::MAX))));
     }
-    let failed = payload.list("/workflow_job/steps").into_iter().find(|step| step.text("/conclusion") == Some("failure"));
+    let failed = payload
+        .list("/workflow_job/steps")
+        .into_iter()
+        .find(|step| step.text("/conclusion") == Some("failure"));
     if let Some(step) = failed.as_ref().and_then(|step| step.text("/name")) {
         draft.body.push(("failed_step", Field::from(step)));
     }

@@ -25,7 +25,9 @@ use throughline_component::{
     Build, ComponentId, ConfigError, Context, Counter, Factory, Fatal, Outcome, Output, Receiver, Stop,
 };
 use throughline_config::Secret;
-use throughline_net::{Authenticator, Body, BodyError, Handler, Listeners, Reply, Request, Route, ServerSettings};
+use throughline_net::{
+    Authenticator, Body, BodyError, Handler, Listeners, Reply, Request, Route, ServerSettings,
+};
 use throughline_otlp::{Signal, Value, build};
 
 use crate::domain_event;
@@ -176,7 +178,10 @@ impl Endpoint {
         }
         for (name, value) in &self.config.webhook.required_headers {
             if request.header(name) != Some(value.expose()) {
-                return ("unsigned", say(StatusCode::UNAUTHORIZED, "a required header is missing or different"));
+                return (
+                    "unsigned",
+                    say(StatusCode::UNAUTHORIZED, "a required header is missing or different"),
+                );
             }
         }
         let mut charge = self.budget.charge();
@@ -185,7 +190,10 @@ impl Endpoint {
             Err(error) => return ("malformed", say(status_of(&error), &error.to_string())),
         };
         if !self.is_signed(&request, &body) {
-            return ("unsigned", say(StatusCode::UNAUTHORIZED, "X-Hub-Signature-256 is missing or does not fit"));
+            return (
+                "unsigned",
+                say(StatusCode::UNAUTHORIZED, "X-Hub-Signature-256 is missing or does not fit"),
+            );
         }
         let Some(event) = request.header("x-github-event").map(str::to_owned) else {
             return ("malformed", say(StatusCode::BAD_REQUEST, "X-GitHub-Event is missing"));
@@ -216,7 +224,9 @@ impl Endpoint {
         let tickets: Vec<_> = requests
             .into_iter()
             .filter(|(signal, _)| out.takes(*signal))
-            .map(|(signal, bytes)| out.send(signal, bytes, Arc::clone(&context), charge.take().unwrap_or_default()))
+            .map(|(signal, bytes)| {
+                out.send(signal, bytes, Arc::clone(&context), charge.take().unwrap_or_default())
+            })
             .collect();
         let settled = async {
             let mut worst = Outcome::DONE;
@@ -232,7 +242,9 @@ impl Endpoint {
             }
             Ok(Outcome::Reject { why, .. }) => ("malformed", say(StatusCode::UNPROCESSABLE_ENTITY, &why)),
             Ok(Outcome::Retry { why, .. }) => ("unsettled", say(StatusCode::SERVICE_UNAVAILABLE, &why)),
-            Err(_) => ("unsettled", say(StatusCode::SERVICE_UNAVAILABLE, "not settled in time; redeliver it")),
+            Err(_) => {
+                ("unsettled", say(StatusCode::SERVICE_UNAVAILABLE, "not settled in time; redeliver it"))
+            }
         }
     }
 
@@ -267,7 +279,8 @@ impl Endpoint {
         // Events first: they teach which commit belongs to which change, and spans may know only the commit.
         let events = events::of(event, payload);
         if !events.is_empty() {
-            requests.push((Signal::Logs, domain_event::request(&events, "throughline.github", &resource, now)));
+            requests
+                .push((Signal::Logs, domain_event::request(&events, "throughline.github", &resource, now)));
         } else if self.config.keep_other_events {
             requests.push((Signal::Logs, plain(event, body, &resource, now)));
         }

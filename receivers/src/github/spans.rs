@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use throughline_otlp::build::{self, Link, Scope, Traces};
 use throughline_otlp::Value;
+use throughline_otlp::build::{self, Link, Scope, Traces};
 
 use super::payload::Payload;
 
@@ -103,9 +103,14 @@ fn run(scope: &mut Scope<'_, Traces>, payload: &Payload, ids: &Ids) {
     let (start, end) = times(start, payload.first_time(&[&at("updated_at")]));
     let run = ids.run.to_string();
     let pulls = payload.list(&at("pull_requests"));
-    let change = if let [only] = pulls.as_slice() { only.number("/number").map(|n| n.to_string()) } else { None };
+    let change =
+        if let [only] = pulls.as_slice() { only.number("/number").map(|n| n.to_string()) } else { None };
     scope.span(|span| {
-        span.trace_id(&ids.trace()).span_id(&ids.root()).name(&format!("RUN {name}")).kind(SERVER).time(start, end);
+        span.trace_id(&ids.trace())
+            .span_id(&ids.root())
+            .name(&format!("RUN {name}"))
+            .kind(SERVER)
+            .time(start, end);
         span.attributes(&attributes(&[
             ("cicd.pipeline.name", Some(name)),
             ("cicd.pipeline.action.name", Some("RUN")),
@@ -132,7 +137,8 @@ fn job(scope: &mut Scope<'_, Traces>, payload: &Payload, ids: &Ids) {
     let name = payload.text(&at("name")).unwrap_or("job");
     let result = result(payload.text(&at("conclusion")));
     let created = payload.first_time(&[&at("created_at"), &at("started_at")]);
-    let (start, end) = times(payload.first_time(&[&at("started_at")]), payload.first_time(&[&at("completed_at")]));
+    let (start, end) =
+        times(payload.first_time(&[&at("started_at")]), payload.first_time(&[&at("completed_at")]));
     let common = [
         ("cicd.pipeline.name", payload.text(&at("workflow_name"))),
         ("cicd.pipeline.run.id", Some(&*run)),
@@ -140,7 +146,12 @@ fn job(scope: &mut Scope<'_, Traces>, payload: &Payload, ids: &Ids) {
     ];
     let own = span_id(&format!("{id}-j"));
     scope.span(|span| {
-        span.trace_id(&ids.trace()).span_id(&own).parent_span_id(&ids.root()).name(name).kind(INTERNAL).time(start, end);
+        span.trace_id(&ids.trace())
+            .span_id(&own)
+            .parent_span_id(&ids.root())
+            .name(name)
+            .kind(INTERNAL)
+            .time(start, end);
         span.attributes(&attributes(&common));
         span.attributes(&attributes(&[
             ("cicd.pipeline.task.name", Some(name)),
@@ -174,7 +185,12 @@ fn steps(scope: &mut Scope<'_, Traces>, payload: &Payload, ids: &Ids, job: &str,
         let number = step.number("/number").unwrap_or(0);
         scope.span(|span| {
             let own = span_id(&format!("{job}-{unique}-s"));
-            span.trace_id(&ids.trace()).span_id(&own).parent_span_id(&parent).name(&name).kind(INTERNAL).time(start, end);
+            span.trace_id(&ids.trace())
+                .span_id(&own)
+                .parent_span_id(&parent)
+                .name(&name)
+                .kind(INTERNAL)
+                .time(start, end);
             span.attributes(&attributes(&[
                 ("cicd.pipeline.task.name", Some(&*unique)),
                 ("cicd.pipeline.task.run.result", Some(result)),

@@ -27,7 +27,10 @@ pub(super) fn routes(shared: &Arc<Shared>, out: &Output) -> Vec<Route> {
                 Signal::Logs => "logs.v1.LogsService",
             };
             let handler = Export { signal, shared: Arc::clone(shared), out: out.clone() };
-            Route { path: format!("/opentelemetry.proto.collector.{service}/Export"), handler: Arc::new(handler) }
+            Route {
+                path: format!("/opentelemetry.proto.collector.{service}/Export"),
+                handler: Arc::new(handler),
+            }
         })
         .collect()
 }

@@ -66,7 +66,10 @@ impl Receiver for Otlp {
             settings
         });
         if grpc.is_none() && http.is_none() {
-            return Err(ConfigError::new("protocols", "turn on `grpc`, `http` or both; a bare `grpc:` is enough"));
+            return Err(ConfigError::new(
+                "protocols",
+                "turn on `grpc`, `http` or both; a bare `grpc:` is enough",
+            ));
         }
         let auth = |settings: &ServerSettings, at: &str| {
             settings.authenticator(cx).map_err(|error| error.under(at).under("protocols"))
@@ -80,7 +83,9 @@ impl Receiver for Otlp {
                 clock: Arc::clone(&cx.clock),
             }),
             grpc: grpc.map(|settings| auth(&settings, "grpc").map(|auth| (settings, auth))).transpose()?,
-            http: http.map(|settings| auth(&settings.server, "http").map(|auth| (settings, auth))).transpose()?,
+            http: http
+                .map(|settings| auth(&settings.server, "http").map(|auth| (settings, auth)))
+                .transpose()?,
         })
     }
 
@@ -106,7 +111,14 @@ impl Shared {
     }
 
     /// Sends one request down the pipelines and waits for its settlement.
-    async fn deliver(&self, signal: Signal, body: Bytes, request: &Request, out: &Output, charge: Charge) -> Outcome {
+    async fn deliver(
+        &self,
+        signal: Signal,
+        body: Bytes,
+        request: &Request,
+        out: &Output,
+        charge: Charge,
+    ) -> Outcome {
         let context = Context {
             source: self.id.clone(),
             peer: Some(request.peer()),

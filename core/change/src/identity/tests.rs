@@ -92,10 +92,11 @@ fn bounds_hold_and_are_told() {
 }
 
 fn claims() -> impl Strategy<Value = Vec<Claim>> {
-    let claim = (0..3_u8, prop::option::of(1..4_u64), 0..4_u8).prop_map(|(r, pull_request, c)| match pull_request {
-        Some(number) => Claim::PullRequestCommit(repository(r), number, sha(c)),
-        None => Claim::Commit(repository(r), sha(c)),
-    });
+    let claim =
+        (0..3_u8, prop::option::of(1..4_u64), 0..4_u8).prop_map(|(r, pull_request, c)| match pull_request {
+            Some(number) => Claim::PullRequestCommit(repository(r), number, sha(c)),
+            None => Claim::Commit(repository(r), sha(c)),
+        });
     prop::collection::vec(claim, 1..24)
 }
 
@@ -105,7 +106,8 @@ fn answers(claims: &[Claim]) -> (BTreeSet<Claim>, Vec<Resolution>) {
     let repositories: Vec<_> = (0..3).map(repository).collect();
     let named = repositories.iter().flat_map(|r| (0..4).map(move |c| (Some(r), c)));
     let hints: Vec<_> = (0..4).map(|c| (None, c)).chain(named).collect();
-    let resolved = hints.into_iter().map(|(repository, c)| identity.resolve(&Hint { repository, ..bare(c) })).collect();
+    let resolved =
+        hints.into_iter().map(|(repository, c)| identity.resolve(&Hint { repository, ..bare(c) })).collect();
     (identity.claims(), resolved)
 }
 

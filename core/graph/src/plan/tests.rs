@@ -58,7 +58,10 @@ fn a_later_writer_of_what_an_earlier_one_reads_from_below_starts_a_new_walk() {
 #[test]
 fn masking_is_put_in_front_of_the_first_disk_or_exporter_and_shown() {
     let plain = picture(&["batch"], &["otlp_grpc"], true);
-    assert!(plain.contains("step    batch\n  walk    secrets/default   (secrets/default inserted"), "{plain}");
+    assert!(
+        plain.contains("step    batch\n  walk    secrets/default   (secrets/default inserted"),
+        "{plain}"
+    );
     let held = picture(&["tail", "batch"], &["otlp_grpc"], true);
     assert!(held.find("secrets/default") < held.find("step    tail"), "{held}");
 }
@@ -73,5 +76,7 @@ fn masking_is_left_out_where_it_is_turned_off_or_nothing_is_exported() {
 fn a_stream_stands_before_the_fan_out_and_names_whom_it_feeds() {
     let picture = picture(&["secrets"], &["otlp_grpc", "otlp_grpc/kept", "events"], true);
     assert!(picture.contains("  stream  file_storage, synced; feeds otlp_grpc/kept\n"), "{picture}");
-    assert!(picture.ends_with("  to      otlp_grpc\n  to      otlp_grpc/kept\n  to      events  (connector)\n"));
+    assert!(
+        picture.ends_with("  to      otlp_grpc\n  to      otlp_grpc/kept\n  to      events  (connector)\n")
+    );
 }

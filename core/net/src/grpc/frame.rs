@@ -35,7 +35,9 @@ pub fn unframe(body: &Bytes, codec: Compression) -> Result<(Bytes, Compression),
     }
     match (flag, codec) {
         (0, _) => Ok((message, Compression::None)),
-        (1, Compression::None) => Err(invalid("the message is flagged compressed, but no grpc-encoding is named".into())),
+        (1, Compression::None) => {
+            Err(invalid("the message is flagged compressed, but no grpc-encoding is named".into()))
+        }
         (1, codec) => Ok((message, codec)),
         (other, _) => Err(invalid(format!("unknown gRPC frame flag {other}"))),
     }

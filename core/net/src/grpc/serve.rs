@@ -13,7 +13,9 @@ use crate::{Body, Compression, Reply, Request, Rope};
 /// Whether a request speaks gRPC (not gRPC-Web).
 pub fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    kind == b"application/grpc" || kind.starts_with(b"application/grpc+") || kind.starts_with(b"application/grpc;")
+    kind == b"application/grpc"
+        || kind.starts_with(b"application/grpc+")
+        || kind.starts_with(b"application/grpc;")
 }
 
 /// How long the client waits (`grpc-timeout`), if it says so.
@@ -41,9 +43,12 @@ pub async fn read(request: &mut Request, charge: &mut Charge) -> Result<Bytes, S
     let codec = Compression::named(encoding).map_err(|error| Status::of_body(&error))?;
     let limit = request.limits().max_body;
     // Five bytes of prefix come on top of the message.
-    let body = request.read_raw(charge, limit.saturating_add(5)).await.map_err(|error| Status::of_body(&error))?;
+    let body =
+        request.read_raw(charge, limit.saturating_add(5)).await.map_err(|error| Status::of_body(&error))?;
     let (message, codec) = unframe(&body, codec)?;
-    codec.decompress(message, limit, |more| grow(charge, more, limit)).map_err(|error| Status::of_body(&error))
+    codec
+        .decompress(message, limit, |more| grow(charge, more, limit))
+        .map_err(|error| Status::of_body(&error))
 }
 
 /// The reply of a call that succeeded.

@@ -140,8 +140,11 @@ impl Status {
             let delay = Delay { seconds: i64::try_from(delay.as_secs()).unwrap_or(i64::MAX), nanos };
             Any { type_url: RETRY_INFO.into(), value: RetryInfo { retry_delay: Some(delay) }.encode_to_vec() }
         });
-        let status =
-            RpcStatus { code: self.code as i32, message: self.message.clone(), details: details.into_iter().collect() };
+        let status = RpcStatus {
+            code: self.code as i32,
+            message: self.message.clone(),
+            details: details.into_iter().collect(),
+        };
         status.encode_to_vec()
     }
 

@@ -120,7 +120,9 @@ impl<'de> DeserializeSeed<'de> for Element<'_> {
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
         let Slot { field, out } = self.0;
         match field.kind {
-            Kind::Message(message) => put_message(out, field.number, |out| Body { message, out }.deserialize(from)),
+            Kind::Message(message) => {
+                put_message(out, field.number, |out| Body { message, out }.deserialize(from))
+            }
             _ => from.deserialize_any(Scalar { field, out }),
         }
     }
@@ -158,7 +160,11 @@ impl<'de> Visitor<'de> for Scalar<'_> {
             return self.fixed64(value.to_bits());
         }
         // 1e3 is an integer in protobuf's JSON.
-        if value.fract() == 0.0 && value.abs() < 9e18 { self.integer(value as i128) } else { Err(self.wrong()) }
+        if value.fract() == 0.0 && value.abs() < 9e18 {
+            self.integer(value as i128)
+        } else {
+            Err(self.wrong())
+        }
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {

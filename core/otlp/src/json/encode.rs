@@ -16,7 +16,8 @@ pub(super) fn message(message: &'static Message, bytes: &[u8], out: &mut Vec<u8>
     out.push(b'{');
     let mut first = true;
     for field in message.fields {
-        let occurrences = there.iter().filter(|found| found.number == field.number).map(|found| found.payload);
+        let occurrences =
+            there.iter().filter(|found| found.number == field.number).map(|found| found.payload);
         let repeated = field.cardinality == Cardinality::Repeated;
         let mut values = occurrences.peekable();
         if values.peek().is_none() {
@@ -86,7 +87,9 @@ macro_rules! put {
 fn value(field: &Field, payload: Payload<'_>, out: &mut Vec<u8>) {
     match (field.kind, payload) {
         (Kind::Message(nested), Payload::Len(bytes)) => message(nested, bytes, out),
-        (Kind::String, Payload::Len(text)) => drop(serde_json::to_writer(out, &String::from_utf8_lossy(text))),
+        (Kind::String, Payload::Len(text)) => {
+            drop(serde_json::to_writer(out, &String::from_utf8_lossy(text)))
+        }
         (Kind::Bytes, Payload::Len(bytes)) => put!(out, "\"{}\"", STANDARD.encode(bytes)),
         (Kind::HexId, Payload::Len(id)) => {
             out.push(b'"');
@@ -98,7 +101,9 @@ fn value(field: &Field, payload: Payload<'_>, out: &mut Vec<u8>) {
         (Kind::Sint32, Payload::Varint(bits)) => put!(out, "{}", unzigzag(bits)),
         (Kind::Uint32, Payload::Varint(bits)) => put!(out, "{}", bits as u32),
         (Kind::Int64, Payload::Varint(bits)) => put!(out, "\"{}\"", bits as i64),
-        (Kind::Uint64, Payload::Varint(bits)) | (Kind::Fixed64, Payload::Fixed64(bits)) => put!(out, "\"{bits}\""),
+        (Kind::Uint64, Payload::Varint(bits)) | (Kind::Fixed64, Payload::Fixed64(bits)) => {
+            put!(out, "\"{bits}\"")
+        }
         (Kind::Sfixed64, Payload::Fixed64(bits)) => put!(out, "\"{}\"", bits as i64),
         (Kind::Fixed32, Payload::Fixed32(bits)) => put!(out, "{bits}"),
         (Kind::Double, Payload::Fixed64(bits)) => match f64::from_bits(bits) {

@@ -70,11 +70,18 @@ mod tests {
 
     #[test]
     fn errors_name_the_place_and_what_was_expected() {
-        assert_eq!(error("[]"), "not OTLP/JSON at line 1, column 0: invalid type: sequence, expected an object (ExportTraceServiceRequest)");
+        assert_eq!(
+            error("[]"),
+            "not OTLP/JSON at line 1, column 0: invalid type: sequence, expected an object (ExportTraceServiceRequest)"
+        );
         let wrong = "{\"resourceSpans\":[\n{\"scopeSpans\":[{\"spans\":[{\"traceId\":\"xyz\"}]}]}]}";
         assert_eq!(error(wrong), "not OTLP/JSON at line 2, column 41: trace_id: expected hexadecimal digits");
         let wrong = "{\"resourceSpans\":[{\"scopeSpans\":[{\"spans\":[{\"kind\":\"SPAN_KIND_SERVER\"}]}]}]}";
-        assert!(error(wrong).contains("kind: expected an integer (enum names are not OTLP/JSON)"), "{}", error(wrong));
+        assert!(
+            error(wrong).contains("kind: expected an integer (enum names are not OTLP/JSON)"),
+            "{}",
+            error(wrong)
+        );
     }
 
     #[test]
@@ -86,7 +93,9 @@ mod tests {
     #[test]
     fn integers_may_be_strings_or_numbers() {
         let parse = |value: &str| {
-            let json = format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"timeUnixNano":{value}}}]}}]}}]}}"#);
+            let json = format!(
+                r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"timeUnixNano":{value}}}]}}]}}]}}"#
+            );
             decode(Signal::Logs, json.as_bytes())
         };
         assert_eq!(parse("\"17\""), parse("17"));

@@ -25,7 +25,12 @@ fn jobs() -> [NumberPoint<'static>; 1] {
         span_id: &[],
         filtered_attributes: &[("change_id", Value::Str("github.com/acme/live#7"))],
     }];
-    [NumberPoint { value: Number::Int(3), attributes: &[("k.v", Value::Str("a\"b\n"))], exemplars: &EXEMPLAR, ..NumberPoint::default() }]
+    [NumberPoint {
+        value: Number::Int(3),
+        attributes: &[("k.v", Value::Str("a\"b\n"))],
+        exemplars: &EXEMPLAR,
+        ..NumberPoint::default()
+    }]
 }
 
 #[test]
@@ -36,13 +41,18 @@ fn a_counter_in_both_formats() {
     let (text, _) = page(&bytes, false);
     assert_eq!(
         text,
-        format!("# TYPE jobs_total counter\njobs_total{labels} 3\n# HELP target_info Target metadata\n# TYPE target_info gauge\n{info}")
+        format!(
+            "# TYPE jobs_total counter\njobs_total{labels} 3\n# HELP target_info Target metadata\n# TYPE target_info gauge\n{info}"
+        )
     );
     let (open, _) = page(&bytes, true);
-    let exemplar = format!("# {{trace_id=\"{}\",change_id=\"github.com/acme/live#7\"}} 1 5.000", "ab".repeat(16));
+    let exemplar =
+        format!("# {{trace_id=\"{}\",change_id=\"github.com/acme/live#7\"}} 1 5.000", "ab".repeat(16));
     assert_eq!(
         open,
-        format!("# TYPE jobs counter\njobs_total{labels} 3 {exemplar}\n# HELP target Target metadata\n# TYPE target info\n{info}# EOF\n")
+        format!(
+            "# TYPE jobs counter\njobs_total{labels} 3 {exemplar}\n# HELP target Target metadata\n# TYPE target info\n{info}# EOF\n"
+        )
     );
 }
 
@@ -57,8 +67,11 @@ fn trp_06_our_own_metrics_keep_their_names_and_are_unknown_in_open_metrics() {
 
 #[test]
 fn a_histogram_is_cumulative_and_its_exemplars_lie_in_their_buckets() {
-    let exemplars =
-        [BuildExemplar { value: Number::Double(7.0), time_unix_nano: 1_000_000_000, ..BuildExemplar::default() }];
+    let exemplars = [BuildExemplar {
+        value: Number::Double(7.0),
+        time_unix_nano: 1_000_000_000,
+        ..BuildExemplar::default()
+    }];
     let point = HistogramPoint {
         explicit_bounds: &[1.0, 10.0],
         bucket_counts: &[1, 2, 3],
@@ -66,7 +79,8 @@ fn a_histogram_is_cumulative_and_its_exemplars_lie_in_their_buckets() {
         exemplars: &exemplars,
         ..HistogramPoint::default()
     };
-    let bytes = request("", |scope| scope.metric("wait").unit("s").histogram(Temporality::Cumulative, &[point]));
+    let bytes =
+        request("", |scope| scope.metric("wait").unit("s").histogram(Temporality::Cumulative, &[point]));
     let (text, _) = page(&bytes, true);
     let expected = "# TYPE wait_seconds histogram\nwait_seconds_bucket{job=\"ci\",le=\"1\"} 1\n\
         wait_seconds_bucket{job=\"ci\",le=\"10\"} 3 # {} 7 1.000\nwait_seconds_bucket{job=\"ci\",le=\"+Inf\"} 6\n\
@@ -90,8 +104,15 @@ fn delta_points_and_type_conflicts_are_refused_and_counted() {
 fn an_age_grows_to_the_moment_of_the_scrape() {
     let bytes = request("throughline.change_metrics", |scope| {
         let since = NumberPoint { start_time_unix_nano: 4_000_000_000, ..NumberPoint::default() };
-        scope.metric("approval_age_seconds").metadata(&[("throughline.age", Value::Bool(true))]).gauge(&[since]);
+        scope
+            .metric("approval_age_seconds")
+            .metadata(&[("throughline.age", Value::Bool(true))])
+            .gauge(&[since]);
     });
-    assert!(page(&bytes, false).0.contains("approval_age_seconds{job=\"ci\",otel_scope_name"), "{}", page(&bytes, false).0);
+    assert!(
+        page(&bytes, false).0.contains("approval_age_seconds{job=\"ci\",otel_scope_name"),
+        "{}",
+        page(&bytes, false).0
+    );
     assert!(page(&bytes, false).0.contains("} 6\n"), "ten seconds less four");
 }

@@ -39,7 +39,9 @@ fn gap_01_a_pull_request_opens_changes_merges_and_closes() {
 
 #[test]
 fn the_test_merge_of_an_open_pull_request_is_not_its_commit() {
-    let merge = |action, merged| attribute(&only(deliver("pull_request", pull(action, merged))), "merge_commit_sha").cloned();
+    let merge = |action, merged| {
+        attribute(&only(deliver("pull_request", pull(action, merged))), "merge_commit_sha").cloned()
+    };
     assert_eq!(merge("opened", false), None);
     assert_eq!(merge("closed", true), Some(Field::Text("b".repeat(40))));
 }
@@ -54,8 +56,11 @@ fn a_redelivery_has_the_same_event_id_and_another_transition_has_not() {
 #[test]
 fn evt_04_gap_02_only_decisions_are_approvals() {
     let review = |state: &str| {
-        deliver("pull_request_review", json!({ "action": "submitted", "pull_request": { "number": 7 },
-            "review": { "id": 1, "state": state, "submitted_at": "2026-01-01T00:00:00Z" } }))
+        deliver(
+            "pull_request_review",
+            json!({ "action": "submitted", "pull_request": { "number": 7 },
+            "review": { "id": 1, "state": state, "submitted_at": "2026-01-01T00:00:00Z" } }),
+        )
     };
     assert_eq!(only(review("approved")).kind.name, "ApprovalGranted");
     assert_eq!(only(review("CHANGES_REQUESTED")).kind.name, "ApprovalDenied");
@@ -87,9 +92,12 @@ fn a_run_belongs_to_a_pull_request_only_if_it_is_scoped_to_exactly_one() {
 #[test]
 fn gap_13_a_deployment_finishes_once_it_succeeded_or_failed() {
     let status = |state: &str| {
-        deliver("deployment_status", json!({ "deployment": { "id": 3, "sha": "a".repeat(40), "environment": "Prod",
+        deliver(
+            "deployment_status",
+            json!({ "deployment": { "id": 3, "sha": "a".repeat(40), "environment": "Prod",
             "created_at": "2026-01-01T00:00:00Z" },
-            "deployment_status": { "id": 9, "state": state, "created_at": "2026-01-01T00:01:00Z" } }))
+            "deployment_status": { "id": 9, "state": state, "created_at": "2026-01-01T00:01:00Z" } }),
+        )
     };
     let event = only(status("success"));
     assert_eq!(attribute(&event, "environment"), Some(&Field::Text("production".into())));
@@ -99,7 +107,15 @@ fn gap_13_a_deployment_finishes_once_it_succeeded_or_failed() {
 
 #[test]
 fn a_delivery_without_its_fields_is_no_event_and_no_panic() {
-    for event in ["pull_request", "pull_request_review", "push", "workflow_run", "workflow_job", "deployment", "deployment_status"] {
+    for event in [
+        "pull_request",
+        "pull_request_review",
+        "push",
+        "workflow_run",
+        "workflow_job",
+        "deployment",
+        "deployment_status",
+    ] {
         for body in [json!({}), json!({ "action": "completed" }), json!({ "action": 5, "number": "x" })] {
             assert!(deliver(event, body).is_empty());
         }

@@ -53,7 +53,8 @@ impl Health {
             return Some(format!("{part} is dead: {why}"));
         }
         let oldest = state.in_flight.first_key_value().map_or(0, |(_, since)| now.saturating_sub(*since));
-        (oldest > bound).then(|| format!("the oldest unacknowledged request is {} s old", oldest / 1_000_000_000))
+        (oldest > bound)
+            .then(|| format!("the oldest unacknowledged request is {} s old", oldest / 1_000_000_000))
     }
 
     /// How old the oldest unacknowledged request is, in nanoseconds.
@@ -67,7 +68,7 @@ impl Health {
     }
 
     /// A request is in flight from `now` on; the number is for [`Self::landed`].
-    pub(crate) fn took_off(&self, now: u64) -> u64 {
+    pub fn took_off(&self, now: u64) -> u64 {
         let mut state = self.lock();
         let number = state.next;
         state.next += 1;
@@ -75,7 +76,8 @@ impl Health {
         number
     }
 
-    pub(crate) fn landed(&self, number: u64) {
+    /// The request of this number has settled.
+    pub fn landed(&self, number: u64) {
         self.lock().in_flight.remove(&number);
     }
 

@@ -1,0 +1,149 @@
+//! Counts and times the transitions of changes: five of the platform metrics, with their exact names.
+//!
+//! | metric | kind | from |
+//! |---|---|---|
+//! | `change_lead_time_seconds` | histogram | ChangeOpened → first successful DeploymentFinished in production (M0-01) |
+//! | `plan_latency_seconds` | histogram | ChangeOpened or ChangeUpdated → PlanCompleted (M0-02) |
+//! | `apply_duration_seconds` | histogram | ApplyStarted → ApplySucceeded or ApplyFailed (M0-06) |
+//! | `change_apply_total` | counter by `result` | what the recording rule `apply_failure_rate` is made of (M0-10) |
+//! | `apply_queue_age_seconds` | age | the oldest approved change whose apply has not started (M0-05) |
+//!
+//! An event counts once, by its id, and events may come in any order: what begins and what ends is put together once
+//! both are known. (A lead time that was counted is not counted again when an earlier deployment turns up.)
+
+mod state;
+mod write;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use smallvec::smallvec;
+use throughline_component::port::Clock;
+use throughline_component::{
+    Batch, Build, Chunk, ComponentId, ConfigError, Context, Counter, Factory, Outcome, Outlet, Processor,
+    Settle,
+};
+use throughline_config as config;
+use throughline_otlp::view::{Record, Request};
+use throughline_otlp::{Signal, batch};
+
+use state::{Fact, State};
+
+pub(crate) const FACTORY: Factory = Factory::connector::<ChangeMetrics>("change_metrics");
+
+/// Counts and times the transitions of changes.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// How often all series are emitted. Changes are emitted at once.
+    flush_interval: config::Duration,
+    /// How many changes are remembered; beyond it the one heard of longest ago is forgotten, and counted.
+    max_changes: u32,
+    /// Upper bounds of the histograms' buckets, in seconds, ascending.
+    buckets: Vec<f64>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            flush_interval: config::Duration::from_secs(15),
+            max_changes: 50_000,
+            // From seconds to a week: plans take minutes, reviews take days.
+            buckets: vec![
+                1.0, 10.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 14_400.0, 86_400.0, 259_200.0, 604_800.0,
+            ],
+        }
+    }
+}
+
+pub(crate) struct ChangeMetrics {
+    id: ComponentId,
+    state: Arc<Mutex<State>>,
+    clock: Arc<dyn Clock>,
+    flush_interval: u64,
+    next_flush: u64,
+    repeated: Counter,
+}
+
+impl Processor for ChangeMetrics {
+    type Config = Config;
+    const SIGNALS: &'static [Signal] = &[Signal::Logs];
+    const EMITS: &'static [Signal] = &[Signal::Metrics];
+
+    fn build(config: Config, cx: &Build) -> Result<Self, ConfigError> {
+        if config.buckets.is_empty() || !config.buckets.is_sorted_by(|a, b| a < b) {
+            return Err(ConfigError::new("buckets", "bounds must be ascending, and at least one"));
+        }
+        if config.flush_interval.get().is_zero() {
+            return Err(ConfigError::new("flush_interval", "must be greater than zero"));
+        }
+        let interval = u64::try_from(config.flush_interval.get().as_nanos()).unwrap_or(u64::MAX);
+        let forgotten = cx.counter("throughline_change_metrics_forgotten_changes", None);
+        let state = cx.state(|| {
+            let now = cx.clock.unix_nanos();
+            Ok::<_, ConfigError>(Mutex::new(State::new(
+                config.buckets,
+                config.max_changes as usize,
+                now,
+                forgotten,
+            )))
+        })?;
+        Ok(Self {
+            id: cx.id.clone(),
+            state,
+            clock: Arc::clone(&cx.clock),
+            flush_interval: interval,
+            next_flush: cx.clock.monotonic_nanos(),
+            repeated: cx.counter("throughline_change_metrics_repeated_events", None),
+        })
+    }
+
+    fn accept(&mut self, batch: Batch, out: &mut Outlet) {
+        let mut changed = false;
+        for chunk in &batch.chunks {
+            for (group, _, record) in Request::new(batch.signal, &chunk.bytes).records() {
+                let Record::Log(log) = record else { continue };
+                let Some(fact) = Fact::read(log, group.resource()) else { continue };
+                let new = self.state().take(&fact);
+                self.repeated.add(u64::from(!new));
+                changed |= new;
+            }
+        }
+        out.settle(batch, &Outcome::DONE);
+        if changed {
+            self.emit(out);
+        }
+    }
+
+    fn wakes_at(&self) -> Option<u64> {
+        Some(self.next_flush)
+    }
+
+    fn tick(&mut self, now: u64, out: &mut Outlet) {
+        self.next_flush = now.saturating_add(self.flush_interval);
+        self.emit(out);
+    }
+}
+
+impl ChangeMetrics {
+    fn emit(&self, out: &mut Outlet) {
+        let now = self.clock.unix_nanos();
+        let bytes = write::request(&self.state(), now);
+        let items = batch::count(Signal::Metrics, &bytes);
+        if items == 0 {
+            return;
+        }
+        let context = Arc::new(Context::internal(self.id.clone(), now));
+        // Series are cumulative: what is lost is in the next emission.
+        let chunk = Chunk { bytes, items, position: None, context, settle: Settle::nobody() };
+        out.send(Batch { signal: Signal::Metrics, chunks: smallvec![chunk] });
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

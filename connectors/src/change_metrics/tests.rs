@@ -1,0 +1,93 @@
+use super::state::{Fact, Labels, State};
+
+const SECOND: u64 = 1_000_000_000;
+
+fn fact(event_type: &str, at: u64) -> Fact {
+    Fact {
+        event_id: format!("{event_type}{at}"),
+        event_type: event_type.into(),
+        change_id: "github.com/acme/live#7".into(),
+        at: at * SECOND,
+        labels: Labels::default(),
+        success: true,
+        duration_ms: None,
+    }
+}
+
+fn production(event_type: &str, at: u64) -> Fact {
+    let labels = Labels { environment: "production".into(), ..Labels::default() };
+    Fact { labels, ..fact(event_type, at) }
+}
+
+fn state(facts: &[Fact]) -> State {
+    let mut state = State::new(vec![60.0, 600.0], 10, 0, throughline_component::Counter::default());
+    for fact in facts {
+        state.take(fact);
+    }
+    state
+}
+
+#[test]
+fn m0_01_lead_time_is_from_opening_to_the_first_production_deployment_in_any_order() {
+    let facts = [
+        fact("ChangeOpened", 100),
+        Fact {
+            labels: Labels { environment: "staging".into(), ..Labels::default() },
+            ..fact("DeploymentFinished", 150)
+        },
+        production("DeploymentFinished", 400),
+        production("DeploymentFinished", 900),
+    ];
+    for order in [[0, 1, 2, 3], [2, 0, 3, 1], [3, 2, 1, 0]] {
+        let state = state(&order.map(|at: usize| facts[at].clone()));
+        let series: Vec<_> = state.lead_time.values().collect();
+        assert_eq!(series.len(), 1, "{order:?}");
+        // The sum is 300 seconds unless only a later deployment was known when the opening arrived.
+        assert_eq!(series[0].counts.iter().sum::<u64>(), 1, "{order:?}");
+    }
+    assert_eq!(state(&facts).lead_time.values().map(|series| series.sum).sum::<f64>(), 300.0);
+}
+
+#[test]
+fn m0_02_plan_latency_counts_from_the_last_edit_before_the_plan_even_if_it_is_told_later() {
+    let edits = [fact("ChangeOpened", 100), fact("ChangeUpdated", 200)];
+    let plan = fact("PlanCompleted", 260);
+    let known = state(&[edits[0].clone(), edits[1].clone(), plan.clone()]);
+    assert_eq!(known.plan_latency.values().map(|series| series.sum).sum::<f64>(), 60.0);
+    let late = state(&[plan, edits[1].clone()]);
+    assert_eq!(late.plan_latency.values().map(|series| series.sum).sum::<f64>(), 60.0);
+}
+
+#[test]
+fn m0_05_the_age_of_the_queue_is_that_of_its_oldest_waiting_apply() {
+    let approved = [production("ApprovalGranted", 100), fact("ChangeOpened", 50)];
+    assert_eq!(state(&approved).waiting().into_values().collect::<Vec<_>>(), [100 * SECOND]);
+    let started = [production("ApprovalGranted", 100), production("ApplyStarted", 130)];
+    assert!(state(&started).waiting().is_empty());
+    let closed = [production("ApprovalGranted", 100), fact("ChangeClosed", 130)];
+    assert!(state(&closed).waiting().is_empty());
+}
+
+#[test]
+fn m0_06_m0_10_applies_are_timed_and_counted_by_result_once_per_event() {
+    let failed = Fact { duration_ms: Some(5_000), ..production("ApplyFailed", 300) };
+    let state = state(&[failed.clone(), failed, production("ApplySucceeded", 400)]);
+    let counts: Vec<_> = state.applies.iter().map(|((_, result), count)| (*result, *count)).collect();
+    assert_eq!(counts, [("failure", 1), ("success", 1)]);
+    assert_eq!(state.apply_duration.values().map(|series| series.sum).sum::<f64>(), 5.0);
+}
+
+#[test]
+fn the_change_heard_of_longest_ago_is_forgotten_and_counted() {
+    let forgotten = throughline_component::Counter::default();
+    let mut state = State::new(vec![1.0], 2, 0, forgotten.clone());
+    for n in 0..5 {
+        state.take(&Fact {
+            change_id: format!("c{n}"),
+            event_id: n.to_string(),
+            ..fact("ApprovalGranted", n)
+        });
+    }
+    assert_eq!(forgotten.get(), 3);
+    assert_eq!(state.waiting().into_values().collect::<Vec<_>>(), [3 * SECOND]);
+}
