@@ -127,6 +127,9 @@ pub(crate) fn assemble(settings: Settings, world: &World) -> Result<Assembled, S
     }
     let masking = masking(&settings.service, world, &services, &mut facts)?;
     let plan = Plan::new(&wiring(&settings), &facts, masking.as_ref());
+    if let Some(circle) = plan.circle() {
+        return Err(format!("data would go round for ever: {} lead back to themselves", circle.join(" → ")));
+    }
     let notes = notes(&settings.service, &plan);
     let (clock, random) = (Arc::clone(&world.clock), Arc::clone(&world.random));
     let make: Make = {

@@ -49,6 +49,22 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value = "yaml")]
         format: Format,
     },
+    /// Plays a change through the real agent on this machine, and tells its story from what came out.
+    ///
+    /// Starts `run` with the embedded `examples/quickstart.yaml` on free ports of the loopback interface, sends it signed
+    /// GitHub deliveries and OTLP as the outside world would, and stays up for your own traffic until Ctrl-C. Nothing
+    /// leaves the machine; all files are in one folder, named at the end.
+    Demo {
+        /// Exits when the story is told.
+        #[arg(long)]
+        once: bool,
+        /// Varies repository, numbers, the failing step and the secret.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Where the files go; made if it is not there. Default: `throughline-demo-SEED` in the temporary folder.
+        #[arg(long, value_name = "FOLDER")]
+        folder: Option<std::path::PathBuf>,
+    },
     /// Prints a completion script for a shell.
     Completion {
         /// Which shell.

@@ -4,6 +4,7 @@ mod admin;
 mod assemble;
 mod catalog;
 mod cli;
+mod demo;
 mod logs;
 mod metrics;
 mod run;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         cli::Command::Validate { inputs, graph } => show::validate(&inputs, graph),
         cli::Command::Components => show::components(),
         cli::Command::PrintConfig { inputs, mode, format } => show::print_config(&inputs, mode, format),
+        cli::Command::Demo { once, seed, folder } => demo::demo(once, seed, folder),
         cli::Command::Completion { shell } => show::completion(shell),
     }
 }

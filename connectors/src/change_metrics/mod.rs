@@ -129,7 +129,7 @@ impl Processor for ChangeMetrics {
 impl ChangeMetrics {
     fn emit(&self, out: &mut Outlet) {
         let now = self.clock.unix_nanos();
-        let bytes = write::request(&self.state(), now);
+        let bytes = write::request(&mut self.state(), now);
         let items = batch::count(Signal::Metrics, &bytes);
         if items == 0 {
             return;

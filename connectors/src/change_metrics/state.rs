@@ -1,6 +1,6 @@
 //! What is known of each change, and the series made of it.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use throughline_change::event;
@@ -110,6 +110,8 @@ pub(super) struct State {
     /// By labels and result.
     pub(super) apply_duration: BTreeMap<(Labels, &'static str), Histogram>,
     pub(super) applies: BTreeMap<(Labels, &'static str), u64>,
+    /// Ages that were told last time.
+    told: BTreeSet<Labels>,
     changes: HashMap<String, Known>,
     order: VecDeque<String>,
     max_changes: usize,
@@ -127,6 +129,7 @@ impl State {
             plan_latency: BTreeMap::new(),
             apply_duration: BTreeMap::new(),
             applies: BTreeMap::new(),
+            told: BTreeSet::new(),
             changes: HashMap::new(),
             order: VecDeque::new(),
             max_changes,
@@ -228,6 +231,16 @@ impl State {
             *since = approved.min(*since);
         }
         oldest
+    }
+
+    /// What to say of ages now: since when each has grown, or that one which was told before has ended.
+    pub(super) fn ages(&mut self) -> BTreeMap<Labels, Option<u64>> {
+        let waiting = self.waiting();
+        let ended = self.told.iter().filter(|labels| !waiting.contains_key(labels)).cloned();
+        let mut ages: BTreeMap<Labels, Option<u64>> = ended.map(|labels| (labels, None)).collect();
+        self.told = waiting.keys().cloned().collect();
+        ages.extend(waiting.into_iter().map(|(labels, since)| (labels, Some(since))));
+        ages
     }
 
     fn remember(&mut self, event_id: &str) -> bool {

@@ -91,3 +91,12 @@ fn the_change_heard_of_longest_ago_is_forgotten_and_counted() {
     assert_eq!(forgotten.get(), 3);
     assert_eq!(state.waiting().into_values().collect::<Vec<_>>(), [3 * SECOND]);
 }
+
+#[test]
+fn an_age_that_ended_is_told_once_more_and_then_no_longer() {
+    let mut state = state(&[production("ApprovalGranted", 100)]);
+    assert_eq!(state.ages().into_values().collect::<Vec<_>>(), [Some(100 * SECOND)]);
+    state.take(&production("ApplyStarted", 130));
+    assert_eq!(state.ages().into_values().collect::<Vec<_>>(), [None]);
+    assert!(state.ages().is_empty());
+}

@@ -1,5 +1,7 @@
 //! All series as one metrics request.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use throughline_change::change_key;
 use throughline_otlp::Value;
@@ -11,7 +13,9 @@ use super::state::{Histogram, Labels, State};
 /// Metrics of this scope keep their exact names (TRP-06).
 const SCOPE: &str = "throughline.change_metrics";
 
-pub(super) fn request(state: &State, now: u64) -> Bytes {
+pub(super) fn request(state: &mut State, now: u64) -> Bytes {
+    let ages = state.ages();
+    let state = &*state;
     build::metrics(|request| {
         request.resource(&[("service.name", Value::Str("throughline"))], |resource| {
             resource.scope(SCOPE, env!("CARGO_PKG_VERSION"), |scope| {
@@ -39,7 +43,7 @@ pub(super) fn request(state: &State, now: u64) -> Bytes {
                     .map(|((labels, result), series)| (labels, Some(*result), series));
                 histogram(scope, state, now, "apply_duration_seconds", "How long applies took", apply);
                 applies(scope, state, now);
-                waiting(scope, state, now);
+                waiting(scope, &ages, now);
             });
         });
     })
@@ -94,16 +98,21 @@ fn applies(scope: &mut Scope<'_>, state: &State, now: u64) {
             value: Number::Int(i64::try_from(*count).unwrap_or(i64::MAX)),
             attributes: &attributes,
             exemplars: &[],
+            flags: 0,
         };
         let metric = scope.metric("change_apply_total").description("Applies by result");
         metric.sum(Temporality::Cumulative, true, &[point]);
     }
 }
 
-/// Ages go out as their beginning: whoever shows them, shows them to the moment.
-fn waiting(scope: &mut Scope<'_>, state: &State, now: u64) {
-    for (labels, since) in state.waiting() {
-        let attributes = attributes(&labels, None);
+const NO_VALUE: u32 = 1;
+
+/// Ages go out as their beginning: whoever shows them, shows them to the moment. One that ended goes out once more,
+/// without a value, so that nobody shows it growing on.
+fn waiting(scope: &mut Scope<'_>, waiting: &BTreeMap<Labels, Option<u64>>, now: u64) {
+    for (labels, since) in waiting {
+        let (since, flags) = since.map_or((now, NO_VALUE), |since| (since, 0));
+        let attributes = attributes(labels, None);
         let point = NumberPoint {
             start_time_unix_nano: since,
             time_unix_nano: now,

@@ -105,6 +105,31 @@ impl Plan {
         Self { pipelines: wiring.pipelines.iter().map(|wire| pipeline(wire, facts, masking)).collect() }
     }
 
+    /// The pipelines of a circle, if connectors lead back to where they take from: data would go round for ever.
+    pub fn circle(&self) -> Option<Vec<&str>> {
+        let next = |from: usize| {
+            let sinks = self.pipelines[from].sinks.iter().filter(|(kind, _)| *kind == Kind::Connector);
+            let ids: Vec<&ComponentId> = sinks.map(|(_, id)| id).collect();
+            let taking = self.pipelines.iter().enumerate();
+            taking.filter(move |(_, to)| ids.iter().any(|id| to.receivers.contains(id))).map(|(at, _)| at)
+        };
+        // Pipelines are few: from each, follow every way that has not been followed.
+        (0..self.pipelines.len()).find_map(|start| {
+            let (mut ways, mut seen) = (vec![vec![start]], vec![false; self.pipelines.len()]);
+            while let Some(way) = ways.pop() {
+                for to in next(*way.last()?) {
+                    if to == start {
+                        return Some(way.iter().map(|at| &*self.pipelines[*at].id).collect());
+                    }
+                    if !std::mem::replace(&mut seen[to], true) {
+                        ways.push(way.iter().copied().chain([to]).collect());
+                    }
+                }
+            }
+            None
+        })
+    }
+
     /// Whether the planner put a masking step in anywhere.
     pub fn inserts_masking(&self) -> bool {
         self.pipelines

@@ -246,9 +246,10 @@ impl<'a> Assembly<'a> {
             Ok(Built::Processor(processor)) => Some(processor),
             _ => None,
         };
-        let name = format!("{}:{id}", planned.id);
-        let hop = self.setup.ledger.hop(Direction::Stage, &name, planned.signal);
         let connects = kind == Kind::Connector;
+        // A connector stands between pipelines and is one hop for all of them.
+        let name = if connects { id.to_string() } else { format!("{}:{id}", planned.id) };
+        let hop = self.setup.ledger.hop(Direction::Stage, &name, planned.signal);
         Ok(Step::new(name, connects, processor, Box::new(rebuild), hop, Arc::clone(&self.setup.health)))
     }
 

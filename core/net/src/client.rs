@@ -116,13 +116,31 @@ impl Client {
         Ok(Self { inner, headers: headers(&settings.headers)?, credentials })
     }
 
+    /// Gets a page and reads the whole answer.
+    ///
+    /// # Errors
+    /// No connection, a broken one, or an answer that is too large.
+    pub async fn get(&self, uri: &Uri, own: &HeaderMap) -> Result<Answer, SendError> {
+        self.send(http::Method::GET, uri, own, Body::default()).await
+    }
+
     /// Posts `body` and reads the whole answer.
     ///
     /// # Errors
     /// No connection, a broken one, or an answer that is too large.
     pub async fn post(&self, uri: &Uri, own: &HeaderMap, body: Body) -> Result<Answer, SendError> {
+        self.send(http::Method::POST, uri, own, body).await
+    }
+
+    async fn send(
+        &self,
+        method: http::Method,
+        uri: &Uri,
+        own: &HeaderMap,
+        body: Body,
+    ) -> Result<Answer, SendError> {
         let mut request = http::Request::new(body);
-        *request.method_mut() = http::Method::POST;
+        *request.method_mut() = method;
         *request.uri_mut() = uri.clone();
         let headers = request.headers_mut();
         headers.extend(own.iter().chain(&self.headers).map(|(name, value)| (name.clone(), value.clone())));

@@ -121,7 +121,8 @@ impl Listeners {
                 let listener = Arc::new(Listener { address, serving: RwLock::new(empty), stopper });
                 tokio::spawn(accept(socket, Arc::clone(&listener), stop));
                 self.lock().insert(key.clone(), Arc::clone(&listener));
-                tracing::info!(component = %owner, address = %address, "listening");
+                let path = routes.first().map_or("", |route| &route.path);
+                tracing::info!(component = %owner, address = %address, path, "listening");
                 listener
             }
         };

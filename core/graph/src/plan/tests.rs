@@ -80,3 +80,20 @@ fn a_stream_stands_before_the_fan_out_and_names_whom_it_feeds() {
         picture.ends_with("  to      otlp_grpc\n  to      otlp_grpc/kept\n  to      events  (connector)\n")
     );
 }
+
+#[test]
+fn pipelines_that_lead_back_to_themselves_are_found() {
+    let wire = |id: &str, receivers: &[&str], exporters: &[&str]| Wire {
+        id: id.into(),
+        signal: Signal::Logs,
+        receivers: ids(receivers),
+        processors: Vec::new(),
+        exporters: ids(exporters),
+    };
+    let plan = |pipelines| Plan::new(&Wiring { pipelines }, &facts(), None);
+    let straight =
+        plan(vec![wire("logs/a", &["otlp"], &["events"]), wire("logs/b", &["events"], &["otlp_grpc"])]);
+    assert_eq!(straight.circle(), None);
+    let round = plan(vec![wire("logs/a", &["otlp"], &["events"]), wire("logs/b", &["events"], &["events"])]);
+    assert_eq!(round.circle(), Some(vec!["logs/b"]));
+}

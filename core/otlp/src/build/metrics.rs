@@ -95,6 +95,8 @@ pub struct NumberPoint<'a> {
     pub attributes: &'a [Attribute<'a>],
     /// Samples.
     pub exemplars: &'a [Exemplar<'a>],
+    /// Bit 0: no value was recorded, the series has ended.
+    pub flags: u32,
 }
 
 impl NumberPoint<'_> {
@@ -105,6 +107,9 @@ impl NumberPoint<'_> {
             put_number(out, 4, 6, self.value);
             put_attributes(out, 7, self.attributes);
             self.exemplars.iter().for_each(|exemplar| exemplar.put(out, 5));
+            if self.flags != 0 {
+                wire::put_varint_field(out, 8, u64::from(self.flags));
+            }
         });
     }
 }

@@ -1,0 +1,276 @@
+//! Telling the story from the agent's public outputs alone: its files, its pages.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use http::{HeaderMap, HeaderValue};
+use jiff::Timestamp;
+use serde_json::Value as Json;
+
+use super::child::Addresses;
+use super::play::{Played, client};
+use super::script::Script;
+
+/// Writing to memory does not fail.
+macro_rules! put {
+    ($out:expr, $($text:tt)*) => { let _ = writeln!($out, $($text)*); };
+}
+
+/// Reads all outputs and tells what they say of the change.
+pub(super) async fn story(
+    script: &Script,
+    played: &Played,
+    at: &Addresses,
+    folder: &Path,
+) -> Result<String, String> {
+    let read = |name: &str| records(&folder.join("throughline").join(name));
+    let (events, spans, logs) = (read("events.jsonl")?, read("traces.jsonl")?, read("logs.jsonl")?);
+    let page = get(&at.prometheus, "/metrics").await?;
+    let own = get(&at.telemetry, "/metrics").await?;
+    let ledger: Json =
+        serde_json::from_str(&get(&at.telemetry, "/ledger").await?).map_err(|error| error.to_string())?;
+
+    let mut out = String::new();
+    let change = script.change_id();
+    put!(out, "\n  THE CHANGE  {change}\n");
+    timeline(&mut out, &events, &change);
+    tied(&mut out, &[("spans", &spans), ("logs", &logs), ("events", &events)], &change);
+    masked(&mut out, &logs, &own);
+    metrics(&mut out, &page);
+    accounts(&mut out, &ledger, &own, played);
+    put!(out, "\n  LOOK FOR YOURSELF");
+    put!(
+        out,
+        "    change metrics   curl -H 'Accept: application/openmetrics-text' http://{}/metrics",
+        at.prometheus
+    );
+    put!(out, "    its own          curl http://{}/metrics", at.telemetry);
+    put!(out, "    the ledger       curl http://{}/ledger", at.telemetry);
+    put!(out, "    health           curl http://{}/", at.health);
+    put!(out, "    send OTLP        http://{} (gRPC), http://{} (HTTP)", at.grpc, at.http);
+    put!(out, "    send webhooks    http://{}/events", at.github);
+    put!(out, "    everything       {}", folder.display());
+    Ok(out)
+}
+
+/// One record of a file, with its resource's attributes below its own.
+struct Entry {
+    record: Json,
+    attributes: BTreeMap<String, String>,
+}
+
+impl Entry {
+    fn text(&self, key: &str) -> &str {
+        self.attributes.get(key).map_or("", String::as_str)
+    }
+
+    fn time(&self) -> u64 {
+        let field = |name: &str| self.record[name].as_str().and_then(|text| text.parse().ok());
+        field("timeUnixNano").or_else(|| field("startTimeUnixNano")).unwrap_or(0)
+    }
+
+    fn payload(&self, key: &str) -> Option<String> {
+        let pairs = self.record["body"]["kvlistValue"]["values"].as_array()?;
+        pairs.iter().find(|pair| pair["key"] == key).map(|pair| value(&pair["value"]))
+    }
+}
+
+/// All records of an OTLP/JSON lines file.
+fn records(path: &Path) -> Result<Vec<Entry>, String> {
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let mut entries = Vec::new();
+    for line in text.lines() {
+        let request: Json =
+            serde_json::from_str(line).map_err(|error| format!("{}: {error}", path.display()))?;
+        for (groups, scopes, records) in
+            [("resourceSpans", "scopeSpans", "spans"), ("resourceLogs", "scopeLogs", "logRecords")]
+        {
+            for group in list(&request[groups]) {
+                for record in list(&group[scopes]).iter().flat_map(|scope| list(&scope[records])) {
+                    let mut attributes = pairs(&group["resource"]["attributes"]);
+                    attributes.extend(pairs(&record["attributes"]));
+                    entries.push(Entry { record: record.clone(), attributes });
+                }
+            }
+        }
+    }
+    entries.sort_by_key(Entry::time);
+    Ok(entries)
+}
+
+fn list(value: &Json) -> &[Json] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn pairs(attributes: &Json) -> BTreeMap<String, String> {
+    let pairs = list(attributes).iter();
+    pairs.map(|pair| (pair["key"].as_str().unwrap_or_default().to_owned(), value(&pair["value"]))).collect()
+}
+
+fn value(any: &Json) -> String {
+    let Some((_, inner)) = any.as_object().and_then(|any| any.iter().next()) else { return String::new() };
+    inner.as_str().map_or_else(|| inner.to_string(), str::to_owned)
+}
+
+fn timeline(out: &mut String, events: &[Entry], change: &str) {
+    put!(out, "  {:<9}{:<20}{:<16}{:>9}{:>9}  outcome", "at", "stage", "source", "waited", "took");
+    let (mut before, mut seen) = (None, std::collections::BTreeSet::new());
+    for event in events.iter().filter(|event| event.text("change_id") == change) {
+        if !seen.insert(event.text("event_id")) {
+            continue; // a delivery that came twice
+        }
+        let at = event.time();
+        let waited = before.map_or(0, |before| at.saturating_sub(before));
+        before = Some(at);
+        let clock = Timestamp::from_nanosecond(i128::from(at)).map(|t| t.strftime("%H:%M:%S").to_string());
+        let took = event.payload("duration_ms").and_then(|millis| millis.parse::<u64>().ok());
+        put!(
+            out,
+            "  {:<9}{:<20}{:<16}{:>9}{:>9}  {}",
+            clock.unwrap_or_default(),
+            event.text("event_type"),
+            event.text("service.name"),
+            short(waited),
+            took.map_or(String::new(), |millis| short(millis * 1_000_000)),
+            outcome(event),
+        );
+    }
+}
+
+fn outcome(event: &Entry) -> String {
+    let said = ["result", "failed_step", "approver", "reviewer", "actor"];
+    let said = said.iter().find_map(|key| Some((key, event.payload(key)?)));
+    let mut text = match said {
+        Some((&"failed_step", step)) => format!("failed at {step}"),
+        Some((&("approver" | "reviewer" | "actor"), who)) => format!("by {who}"),
+        Some((_, result)) => result,
+        None => String::new(),
+    };
+    if let Some(step) = event.payload("failed_step").filter(|step| !text.contains(step.as_str())) {
+        let _ = write!(text, ", at {step}");
+    }
+    if let (Some(create), Some(update)) = (event.payload("changes.create"), event.payload("changes.update")) {
+        let _ = write!(text, "{create} to create, {update} to update");
+    }
+    if event.text("environment") == "production" {
+        text.push_str(if text.is_empty() { "production" } else { ", production" });
+    }
+    text
+}
+
+/// A length of time for people.
+fn short(nanos: u64) -> String {
+    match nanos / 1_000_000_000 {
+        0 => "-".into(),
+        s @ 1..60 => format!("{s} s"),
+        s @ 60..3600 => format!("{}m{:02}s", s / 60, s % 60),
+        s => format!("{}h{:02}m", s / 3600, s % 3600 / 60),
+    }
+}
+
+fn tied(out: &mut String, kinds: &[(&str, &[Entry])], change: &str) {
+    put!(out, "\n  TIED TO THE CHANGE");
+    for (kind, entries) in kinds {
+        let mut ways: BTreeMap<&str, usize> = BTreeMap::new();
+        for entry in *entries {
+            let way = match entry.text("change_id") {
+                "" => "not tied: nothing in them names a change",
+                id if id != change => "tied to another change",
+                _ if entry.attributes.contains_key("vcs.change.id") => "by their pull request",
+                _ if entry.text("event_type").is_empty() => "by nothing but a commit SHA",
+                _ => "as events of the change",
+            };
+            *ways.entry(way).or_default() += 1;
+        }
+        for (way, count) in ways {
+            put!(out, "    {count:>3} {kind:<7} {way}");
+        }
+    }
+}
+
+fn masked(out: &mut String, logs: &[Entry], own: &str) {
+    put!(out, "\n  MASKED");
+    for entry in logs {
+        let body = value(&entry.record["body"]);
+        if body.contains("[REDACTED:") {
+            put!(out, "    {body}");
+        }
+    }
+    for line in own.lines().filter(|line| line.starts_with("throughline_secrets_masked{")) {
+        put!(out, "    {line}");
+    }
+}
+
+fn metrics(out: &mut String, page: &str) {
+    put!(out, "\n  CHANGE METRICS");
+    let names = [
+        "change_lead_time_seconds_sum",
+        "plan_latency_seconds_sum",
+        "apply_duration_seconds_sum",
+        "change_apply_total",
+        "apply_queue_age_seconds",
+    ];
+    for line in page.lines().filter(|line| names.iter().any(|name| line.starts_with(name))) {
+        let (series, value) =
+            line.split_once(" # ").unwrap_or((line, "")).0.rsplit_once(' ').unwrap_or((line, ""));
+        let shown: Vec<&str> =
+            series.split_inclusive([',', '{']).filter(|label| !label.starts_with("otel_scope")).collect();
+        put!(
+            out,
+            "    {} {value}",
+            shown.concat().trim_end_matches(',').trim_end_matches('}').to_owned() + "}"
+        );
+    }
+}
+
+fn accounts(out: &mut String, ledger: &Json, own: &str, played: &Played) {
+    put!(out, "\n  THE LEDGER (items)");
+    put!(
+        out,
+        "    {:<9}{:<34}{:>6}{:>6}{:>8}{:>7}{:>9}",
+        "hop",
+        "name",
+        "in",
+        "out",
+        "merged",
+        "held",
+        "rejected"
+    );
+    for hop in list(&ledger["hops"]) {
+        let rejected: u64 =
+            hop["rejected"].as_object().into_iter().flatten().filter_map(|(_, n)| n.as_u64()).sum();
+        let text = |key: &str| hop[key].as_str().unwrap_or_default().to_owned();
+        let name = format!("{} ({})", text("name"), text("signal"));
+        put!(
+            out,
+            "    {:<9}{name:<34}{:>6}{:>6}{:>8}{:>7}{rejected:>9}",
+            text("hop"),
+            hop["in"].to_string(),
+            hop["out"].to_string(),
+            hop["merged"].to_string(),
+            hop["held"].to_string()
+        );
+    }
+    let balance = if list(&ledger["imbalances"]).is_empty() { "every hop balances" } else { "NOT BALANCED" };
+    let repeated = own.lines().find_map(|line| {
+        line.strip_prefix("throughline_github_deliveries{component=\"github\",result=\"repeated\"} ")
+    });
+    put!(
+        out,
+        "    {balance}; {} deliveries and {} OTLP requests were sent, {} deliveries twice (recognised: {})",
+        played.deliveries,
+        played.otlp_requests,
+        played.repeated,
+        repeated.unwrap_or("0")
+    );
+}
+
+async fn get(address: &str, path: &str) -> Result<String, String> {
+    let uri = format!("http://{address}{path}").parse().map_err(|_| format!("{address} is no address"))?;
+    let mut headers = HeaderMap::new();
+    headers.insert("accept", HeaderValue::from_static("application/openmetrics-text"));
+    let answer = client()?.get(&uri, &headers).await.map_err(|error| error.to_string())?;
+    Ok(String::from_utf8_lossy(&answer.body).into_owned())
+}
