@@ -119,6 +119,7 @@ fn waiting(scope: &mut Scope<'_>, waiting: &BTreeMap<Labels, Option<u64>>, now: 
             value: Number::Double(now.saturating_sub(since) as f64 / 1e9),
             attributes: &attributes,
             exemplars: &[],
+            flags,
         };
         let metric = scope
             .metric("apply_queue_age_seconds")
