@@ -90,6 +90,19 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// The bytes that the record came with, before this walk.
+    #[must_use]
+    pub fn original(&self) -> &'a [u8] {
+        &self.source[self.spot.content.clone()]
+    }
+
+    /// Whether an edit of this walk has written to the record.
+    #[inline]
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        self.copy.is_some()
+    }
+
     /// The record as a span, if it is one.
     #[must_use]
     pub fn as_span(&self) -> Option<Span<'_>> {

@@ -1,0 +1,187 @@
+//! The rules: what each kind of secret looks like behind its anchor.
+
+mod jwt;
+mod pairs;
+mod pem;
+mod tokens;
+mod url;
+
+use std::ops::Range;
+
+use pairs::follows_a_name;
+pub(crate) use pairs::{KEY_STEMS, pair};
+pub(crate) use tokens::{SHAPES, Shape};
+pub(crate) use url::Userinfo;
+
+/// A kind of secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Rule {
+    /// Ids of AWS access keys. The keys themselves have no shape: they are found by name.
+    Aws,
+    /// GitHub tokens, classic and fine-grained.
+    Github,
+    /// GitLab tokens.
+    Gitlab,
+    /// Slack tokens.
+    Slack,
+    /// The path of a Slack webhook, which is all that protects it.
+    SlackWebhook,
+    /// JSON Web Tokens, signed or encrypted, expired or not.
+    Jwt,
+    /// PEM blocks with a private key.
+    Pem,
+    /// Secret keys of age, which SOPS uses.
+    Age,
+    /// Stripe keys and webhook secrets.
+    Stripe,
+    /// npm tokens.
+    Npm,
+    /// `PyPI` tokens.
+    Pypi,
+    /// `HashiCorp` Vault tokens.
+    Vault,
+    /// Docker access tokens.
+    Docker,
+    /// Google API keys, OAuth client secrets and access tokens.
+    Google,
+    /// Grafana service account, cloud and legacy keys.
+    Grafana,
+    /// Sentry tokens and the key in a DSN.
+    Sentry,
+    /// Anthropic keys.
+    Anthropic,
+    /// PagerDuty routing keys, found by name and shape.
+    Pagerduty,
+    /// The password in a URL or connection string.
+    Userinfo,
+    /// Signatures in signed URLs and requests.
+    Signature,
+    /// What follows `Bearer` or `Basic`.
+    Bearer,
+    /// A value in text whose name says that it is secret: `DB_PASSWORD=…`.
+    Pair,
+    /// A value whose attribute or map key says that it is secret.
+    Key,
+}
+
+impl Rule {
+    /// All rules.
+    pub const ALL: [Self; 23] = [
+        Self::Aws,
+        Self::Github,
+        Self::Gitlab,
+        Self::Slack,
+        Self::SlackWebhook,
+        Self::Jwt,
+        Self::Pem,
+        Self::Age,
+        Self::Stripe,
+        Self::Npm,
+        Self::Pypi,
+        Self::Vault,
+        Self::Docker,
+        Self::Google,
+        Self::Grafana,
+        Self::Sentry,
+        Self::Anthropic,
+        Self::Pagerduty,
+        Self::Userinfo,
+        Self::Signature,
+        Self::Bearer,
+        Self::Pair,
+        Self::Key,
+    ];
+
+    /// The name in replacements, settings and counters. No name holds an anchor, so that a replacement is never masked again.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Aws => "aws",
+            Self::Github => "github",
+            Self::Gitlab => "gitlab",
+            Self::Slack => "slack",
+            Self::SlackWebhook => "slack-webhook",
+            Self::Jwt => "jwt",
+            Self::Pem => "pem",
+            Self::Age => "age",
+            Self::Stripe => "stripe",
+            Self::Npm => "npm",
+            Self::Pypi => "pypi",
+            Self::Vault => "vault",
+            Self::Docker => "docker",
+            Self::Google => "google",
+            Self::Grafana => "grafana",
+            Self::Sentry => "sentry",
+            Self::Anthropic => "anthropic",
+            Self::Pagerduty => "pagerduty",
+            Self::Userinfo => "userinfo",
+            Self::Signature => "signature",
+            Self::Bearer => "bearer",
+            Self::Pair => "pair",
+            Self::Key => "key",
+        }
+    }
+
+    /// The rule of this name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|rule| rule.name() == name)
+    }
+}
+
+/// A secret in a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) rule: Rule,
+    pub(crate) range: Range<usize>,
+}
+
+/// What to look for around an anchor.
+#[derive(Clone, Copy)]
+pub(crate) enum Probe {
+    /// A fixed prefix and a run of one class.
+    Shape(&'static Shape),
+    /// The first or second part of a JSON Web Token.
+    Jwt,
+    /// `BEGIN `.
+    Pem,
+    /// `earer ` and `asic `.
+    Scheme,
+    /// A part of a name that may be secret.
+    Name,
+}
+
+impl Probe {
+    /// The secret at an anchor that stands in `text` from `at` to `end`.
+    pub(crate) fn find(self, text: &[u8], at: usize, end: usize) -> Option<Found> {
+        match self {
+            Self::Shape(shape) => shape.find(text, end),
+            Self::Jwt => jwt::find(text, at),
+            Self::Pem => pem::find(text, at),
+            Self::Scheme => pairs::scheme(text, end),
+            // Names need to know which keys are secret: see `pairs`.
+            Self::Name => None,
+        }
+    }
+
+    /// Whether there may be a secret at an anchor in undivided bytes: yes wherever [`Self::find`] finds one in any part of them.
+    pub(crate) fn is_plausible(self, bytes: &[u8], at: usize, end: usize) -> bool {
+        match self {
+            Self::Shape(shape) => shape.is_plausible(bytes, end),
+            Self::Name => follows_a_name(bytes, end),
+            // Where the first part starts cannot be told from what precedes the string.
+            Self::Jwt if bytes[at] == b'.' => true,
+            Self::Jwt | Self::Pem | Self::Scheme => self.find(bytes, at, end).is_some(),
+        }
+    }
+}
+
+/// The anchors of all rules but those of names: the literal, the rules it can lead to, and what to look for.
+pub(crate) fn anchors() -> impl Iterator<Item = (&'static str, &'static [Rule], Probe)> {
+    let shapes =
+        SHAPES.iter().map(|shape| (shape.prefix, std::slice::from_ref(&shape.rule), Probe::Shape(shape)));
+    let jwt = jwt::ANCHORS.iter().map(|anchor| (*anchor, &[Rule::Jwt, Rule::Grafana][..], Probe::Jwt));
+    let schemes = ["earer ", "asic "].into_iter().map(|anchor| (anchor, &[Rule::Bearer][..], Probe::Scheme));
+    shapes.chain(jwt).chain([("BEGIN ", &[Rule::Pem][..], Probe::Pem)]).chain(schemes)
+}

@@ -1,0 +1,94 @@
+//! Tokens with a prefix of their own: the prefix, then a run of one class.
+
+use super::{Found, Rule};
+use crate::allow;
+use crate::class::{ALPHANUMERIC, BASE64URL, CAPITALS, Class, DOTTED, PATH, TOKEN68, WORD};
+
+/// A prefix, and what must follow it.
+pub(crate) struct Shape {
+    pub(crate) rule: Rule,
+    pub(crate) prefix: &'static str,
+    class: Class,
+    least: usize,
+    most: usize,
+    /// Whether the prefix stays readable.
+    keep: bool,
+}
+
+const fn shape(rule: Rule, prefix: &'static str, class: Class, least: usize) -> Shape {
+    Shape { rule, prefix, class, least, most: 2048, keep: false }
+}
+
+/// How long the keys are that have one length only.
+const fn exactly(length: usize, shape: Shape) -> Shape {
+    Shape { least: length, most: length, ..shape }
+}
+
+const fn keeping_prefix(shape: Shape) -> Shape {
+    Shape { keep: true, ..shape }
+}
+
+/// All of them. No prefix is the start of another.
+pub(crate) static SHAPES: [Shape; 45] = [
+    exactly(16, shape(Rule::Aws, "AKIA", CAPITALS, 16)),
+    exactly(16, shape(Rule::Aws, "ASIA", CAPITALS, 16)),
+    shape(Rule::Github, "ghp_", ALPHANUMERIC, 30),
+    shape(Rule::Github, "gho_", ALPHANUMERIC, 30),
+    shape(Rule::Github, "ghu_", ALPHANUMERIC, 30),
+    shape(Rule::Github, "ghs_", ALPHANUMERIC, 30),
+    shape(Rule::Github, "ghr_", ALPHANUMERIC, 30),
+    shape(Rule::Github, "github_pat_", WORD, 36),
+    shape(Rule::Gitlab, "glpat-", DOTTED, 20),
+    shape(Rule::Gitlab, "gldt-", DOTTED, 20),
+    shape(Rule::Gitlab, "glrt-", DOTTED, 20),
+    shape(Rule::Gitlab, "glptt-", DOTTED, 20),
+    shape(Rule::Gitlab, "glcbt-", DOTTED, 20),
+    shape(Rule::Slack, "xoxa-", BASE64URL, 10),
+    shape(Rule::Slack, "xoxb-", BASE64URL, 10),
+    shape(Rule::Slack, "xoxc-", BASE64URL, 10),
+    shape(Rule::Slack, "xoxe.", DOTTED, 10),
+    shape(Rule::Slack, "xoxe-", BASE64URL, 10),
+    shape(Rule::Slack, "xoxp-", BASE64URL, 10),
+    shape(Rule::Slack, "xoxr-", BASE64URL, 10),
+    shape(Rule::Slack, "xoxs-", BASE64URL, 10),
+    shape(Rule::Slack, "xapp-", BASE64URL, 10),
+    keeping_prefix(shape(Rule::SlackWebhook, "hooks.slack.com/", PATH, 20)),
+    shape(Rule::Age, "AGE-SECRET-KEY-", CAPITALS, 40),
+    shape(Rule::Stripe, "sk_live_", ALPHANUMERIC, 16),
+    shape(Rule::Stripe, "rk_live_", ALPHANUMERIC, 16),
+    shape(Rule::Stripe, "sk_test_", ALPHANUMERIC, 16),
+    shape(Rule::Stripe, "rk_test_", ALPHANUMERIC, 16),
+    shape(Rule::Stripe, "whsec_", TOKEN68, 24),
+    shape(Rule::Npm, "npm_", ALPHANUMERIC, 36),
+    shape(Rule::Pypi, "pypi-", BASE64URL, 50),
+    shape(Rule::Vault, "hvs.", BASE64URL, 20),
+    shape(Rule::Vault, "hvb.", BASE64URL, 20),
+    shape(Rule::Vault, "hvr.", BASE64URL, 20),
+    shape(Rule::Docker, "dckr_pat_", BASE64URL, 20),
+    shape(Rule::Docker, "dckr_oat_", BASE64URL, 20),
+    shape(Rule::Google, "AIza", BASE64URL, 35),
+    shape(Rule::Google, "GOCSPX-", BASE64URL, 20),
+    shape(Rule::Google, "ya29.", DOTTED, 20),
+    shape(Rule::Grafana, "glsa_", WORD, 32),
+    shape(Rule::Grafana, "glc_", TOKEN68, 32),
+    shape(Rule::Sentry, "sntrys_", TOKEN68, 32),
+    shape(Rule::Sentry, "sntryu_", TOKEN68, 32),
+    shape(Rule::Anthropic, "sk-ant-", BASE64URL, 24),
+    keeping_prefix(shape(Rule::Signature, "sig=", Class::alphanumeric_and(b"%+/_-="), 20)),
+];
+
+impl Shape {
+    /// Whether enough follows the prefix.
+    pub(super) fn is_plausible(&self, bytes: &[u8], end: usize) -> bool {
+        self.class.run(bytes, end, self.least) == self.least
+    }
+
+    /// The token whose prefix ends at `end`.
+    pub(super) fn find(&self, text: &[u8], end: usize) -> Option<Found> {
+        let run = self.class.run(text, end, self.most);
+        let body = &text[end..end + run];
+        let start = if self.keep { end } else { end - self.prefix.len() };
+        (run >= self.least && !allow::is_example(body))
+            .then_some(Found { rule: self.rule, range: start..end + run })
+    }
+}

@@ -1,0 +1,202 @@
+//! The scanner: anchors in one pass, then a closer look at each.
+
+use crate::anchors::Anchors;
+use crate::keys::Keys;
+use crate::rules::{self, Found, KEY_STEMS, Probe, Rule, Userinfo};
+use crate::tag::{TagKey, replacement};
+use crate::{Counts, allow};
+
+/// What to leave out and what to add.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Rules that are not applied.
+    pub disable: Vec<Rule>,
+    /// Names whose values are secret too, in any spelling; longer names that end in them count.
+    pub extra_keys: Vec<String>,
+    /// Names whose values are not secret. Secrets with a shape of their own are found there all the same.
+    pub allowed_keys: Vec<String>,
+}
+
+/// Finds secrets and masks them. Cheap to ask whether there are any.
+#[derive(Debug)]
+pub struct Scanner {
+    anchors: Anchors,
+    probes: Vec<Probe>,
+    /// By [`Rule`].
+    enabled: [bool; Rule::ALL.len()],
+    keys: Keys,
+    tag_key: TagKey,
+}
+
+impl std::fmt::Debug for Probe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Probe")
+    }
+}
+
+impl Scanner {
+    /// Makes a scanner.
+    #[must_use]
+    pub fn new(settings: &Settings, tag_key: TagKey) -> Self {
+        let mut enabled = [true; Rule::ALL.len()];
+        settings.disable.iter().for_each(|rule| enabled[*rule as usize] = false);
+        let on = |rules: &[Rule]| rules.iter().any(|rule| enabled[*rule as usize]);
+        let mut list: Vec<(String, Probe)> = rules::anchors()
+            .filter(|(_, rules, _)| on(rules))
+            .map(|(literal, _, probe)| (literal.to_owned(), probe))
+            .collect();
+        if on(&[Rule::Key, Rule::Pair, Rule::Signature, Rule::Pagerduty]) {
+            let extra = settings.extra_keys.iter().flat_map(|key| spellings(key));
+            let stems = KEY_STEMS.iter().map(|stem| (*stem).to_owned()).chain(extra);
+            list.extend(stems.map(|stem| (stem, Probe::Name)));
+        }
+        let (literals, probes): (Vec<_>, Vec<_>) = list.into_iter().unzip();
+        Self {
+            anchors: Anchors::new(&literals),
+            probes,
+            enabled,
+            keys: Keys::new(&settings.extra_keys, &settings.allowed_keys),
+            tag_key,
+        }
+    }
+
+    /// Where in undivided bytes (a whole request, say) secrets may be, in ascending order; `each` says whether to go on.
+    /// What [`Self::mask`] finds in any part of the bytes is among them, and so is every name that
+    /// [`Self::is_sensitive`].
+    pub fn hits(&self, bytes: &[u8], each: &mut dyn FnMut(usize) -> bool) {
+        let mut userinfo = Userinfo::default();
+        let mut ats = memchr::memchr_iter(b'@', bytes).filter(|at| userinfo.is_plausible(bytes, *at));
+        let mut at = ats.next();
+        let mut from = 0;
+        while let Some(hit) = self.anchors.next(bytes, from) {
+            from = hit.start + 1;
+            if !self.probes[hit.literal].is_plausible(bytes, hit.start, hit.end) {
+                continue;
+            }
+            while let Some(position) = at.filter(|at| *at < hit.start) {
+                if !each(position) {
+                    return;
+                }
+                at = ats.next();
+            }
+            if !each(hit.start) {
+                return;
+            }
+        }
+        while let Some(position) = at {
+            if !each(position) {
+                return;
+            }
+            at = ats.next();
+        }
+    }
+
+    /// Whether there can be no secret in the bytes.
+    #[must_use]
+    pub fn is_clean(&self, bytes: &[u8]) -> bool {
+        let mut clean = true;
+        self.hits(bytes, &mut |_| {
+            clean = false;
+            false
+        });
+        clean
+    }
+
+    /// Whether what stands under this name is secret as a whole.
+    #[must_use]
+    pub fn is_sensitive(&self, key: &[u8]) -> bool {
+        self.is_on(Rule::Key) && self.keys.is_sensitive(key)
+    }
+
+    /// The text with the secrets in it masked; `None` if there are none. Text outside of them stays as it is, valid UTF-8 stays
+    /// valid.
+    #[must_use]
+    pub fn mask(&self, text: &[u8], counts: &mut Counts) -> Option<Vec<u8>> {
+        let found = self.find(text);
+        if found.is_empty() {
+            return None;
+        }
+        let mut out = Vec::with_capacity(text.len() + 64);
+        let mut copied = 0;
+        for Found { rule, range } in found {
+            out.extend_from_slice(&text[copied..range.start]);
+            self.tag_key.replace(rule, &text[range.clone()], &mut out);
+            counts.add(rule);
+            copied = range.end;
+        }
+        out.extend_from_slice(&text[copied..]);
+        Some(out)
+    }
+
+    /// The mask of a value that is secret as a whole; `None` if it only stands in for one.
+    #[must_use]
+    pub fn mask_whole(&self, value: &[u8], counts: &mut Counts) -> Option<Vec<u8>> {
+        if allow::is_stand_in(value) {
+            return None;
+        }
+        let mut out = Vec::with_capacity(48);
+        self.tag_key.replace(Rule::Key, value, &mut out);
+        counts.add(Rule::Key);
+        Some(out)
+    }
+
+    /// Secrets in ascending order; what overlaps is one.
+    fn find(&self, text: &[u8]) -> Vec<Found> {
+        let mut found = Vec::new();
+        let mut from = 0;
+        // Names inside a value that goes anyway need no look, or a text of nothing but names would take forever.
+        let mut names_from = 0;
+        while let Some(hit) = self.anchors.next(text, from) {
+            from = hit.start + 1;
+            let secret = match self.probes[hit.literal] {
+                Probe::Name if hit.start < names_from => None,
+                Probe::Name => rules::pair(text, hit.start, hit.end, &self.keys),
+                probe => probe.find(text, hit.start, hit.end),
+            };
+            if let Some(secret) = secret.filter(|secret| self.is_on(secret.rule)) {
+                // A value can hold the start of something longer, a token cannot.
+                match self.probes[hit.literal] {
+                    Probe::Name => names_from = secret.range.end,
+                    _ => from = from.max(secret.range.end),
+                }
+                found.push(secret);
+            }
+        }
+        let mut userinfo = Userinfo::default();
+        let ats = memchr::memchr_iter(b'@', text).filter_map(|at| userinfo.find(text, at));
+        found.extend(ats.filter(|secret| self.is_on(secret.rule)));
+        if found.len() > 1 {
+            found.sort_by_key(|secret| (secret.range.start, std::cmp::Reverse(secret.range.end)));
+            found.dedup_by(|next, last| {
+                let overlaps = next.range.start < last.range.end;
+                if overlaps {
+                    last.range.end = last.range.end.max(next.range.end);
+                }
+                overlaps
+            });
+        }
+        found.retain(|secret| replacement(&text[secret.range.clone()]) != Some(secret.range.len()));
+        found
+    }
+
+    fn is_on(&self, rule: Rule) -> bool {
+        self.enabled[rule as usize]
+    }
+}
+
+/// How a name's last word may be written.
+fn spellings(key: &str) -> Vec<String> {
+    let is_word = |c: char| c.is_alphanumeric();
+    let end = key.rfind(is_word).map_or(0, |at| at + key[at..].chars().next().map_or(0, char::len_utf8));
+    let key = &key[..end];
+    let last = key
+        .rfind(|c: char| !is_word(c) || c.is_uppercase())
+        .map_or(key, |at| key[at..].trim_start_matches(|c| !is_word(c)));
+    let (lower, upper) = (last.to_lowercase(), last.to_uppercase());
+    let title: String =
+        lower.chars().take(1).flat_map(char::to_uppercase).chain(lower.chars().skip(1)).collect();
+    let mut all = vec![lower, upper, title];
+    all.retain(|word| !word.is_empty());
+    all.dedup();
+    all
+}

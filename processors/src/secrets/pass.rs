@@ -1,0 +1,108 @@
+//! One walk: only records in which the scan found an anchor, and those that an editor before changed, are looked into.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use throughline_component::{Barrier, Pass};
+use throughline_otlp::edit::{Keep, Leaf, Record, Rewrite};
+use throughline_redaction::{Counts, Scanner};
+
+use super::Secrets;
+
+pub(super) struct Walk<'a> {
+    secrets: &'a Secrets,
+    hits: Hits,
+    counts: Counts,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(secrets: &'a Secrets, bytes: &[u8]) -> Self {
+        let mut offsets = Vec::new();
+        secrets.scanner.hits(bytes, &mut |offset| {
+            offsets.push(offset);
+            true
+        });
+        Self { secrets, hits: Hits { offsets, next: 0 }, counts: Counts::default() }
+    }
+}
+
+impl Pass for Walk<'_> {
+    fn edit(&mut self, record: &mut Record<'_>) -> Keep {
+        let scanner = &self.secrets.scanner;
+        let hit = self.hits.any_in(&record.source_range());
+        if hit || record.is_changed() && is_suspicious(scanner, record) {
+            mask(scanner, record, &mut self.counts);
+        }
+        Keep::Yes
+    }
+
+    fn finish(self: Box<Self>) -> Option<Barrier> {
+        self.secrets.count(&self.counts);
+        None
+    }
+}
+
+/// Where the chunk has anchors, in ascending order; asked in ascending order too, as the walk goes.
+struct Hits {
+    offsets: Vec<usize>,
+    next: usize,
+}
+
+impl Hits {
+    fn any_in(&mut self, range: &Range<usize>) -> bool {
+        while self.offsets.get(self.next).is_some_and(|offset| *offset < range.start) {
+            self.next += 1;
+        }
+        self.offsets.get(self.next).is_some_and(|offset| *offset < range.end)
+    }
+}
+
+/// Whether an editor before this one may have written a secret. The record held none when it came: where it only grew at its
+/// end, as it does when attributes are added, only that is new.
+fn is_suspicious(scanner: &Scanner, record: &Record<'_>) -> bool {
+    let (now, before) = (record.bytes(), record.original());
+    !scanner.is_clean(now.strip_prefix(before).unwrap_or(now))
+}
+
+fn mask(scanner: &Scanner, record: &mut Record<'_>, counts: &mut Counts) {
+    let mut names = Names::default();
+    record.rewrite_strings(&mut |leaf| {
+        let masked = if leaf.is_id() {
+            None
+        } else if leaf.is_key() {
+            names.distinct(scanner.mask(leaf.bytes, counts), leaf.bytes)
+        } else if is_under_secret_name(scanner, &leaf) {
+            scanner.mask_whole(leaf.bytes, counts)
+        } else {
+            scanner.mask(leaf.bytes, counts)
+        };
+        masked.map_or(Rewrite::Keep, Rewrite::Replace)
+    });
+}
+
+fn is_under_secret_name(scanner: &Scanner, leaf: &Leaf<'_>) -> bool {
+    leaf.keys.iter().any(|key| scanner.is_sensitive(key))
+}
+
+/// Names that were masked in one record: equal ones get a suffix, so that no entry of a map hides another.
+#[derive(Default)]
+struct Names(HashSet<Vec<u8>>);
+
+impl Names {
+    fn distinct(&mut self, masked: Option<Vec<u8>>, original: &[u8]) -> Option<Vec<u8>> {
+        // One that came masked can stand in the way as well.
+        let (mut name, changed) = match masked {
+            Some(name) => (name, true),
+            None if original.starts_with(b"[REDACTED:") => (original.to_vec(), false),
+            None => return None,
+        };
+        let plain = name.len();
+        let mut copies = 1;
+        while !self.0.insert(name.clone()) {
+            copies += 1;
+            name.truncate(plain);
+            name.extend_from_slice(format!("#{copies}").as_bytes());
+        }
+        (changed || copies > 1).then_some(name)
+    }
+}
