@@ -261,6 +261,7 @@ impl Stage<'_> {
                 value: Number::Int(1),
                 ..build::Exemplar::default()
             }],
+            flags: 0,
         };
         let metrics = build::metrics(|request| {
             request.resource(&resource, |resource| {

@@ -130,6 +130,7 @@ fn metrics_are_built_with_their_points_and_exemplars() {
         value: Number::Int(-4),
         attributes: &[("k", "".into())],
         exemplars: &exemplars,
+        flags: 0,
     };
     let buckets = HistogramPoint {
         start_time_unix_nano: 1,
