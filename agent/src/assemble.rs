@@ -125,8 +125,14 @@ pub(crate) fn assemble(settings: Settings, world: &World) -> Result<Assembled, S
         errors.sort();
         return Err(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
     }
-    let masking = masking(&settings.service, world, &services, &mut facts)?;
-    let plan = Plan::new(&wiring(&settings), &facts, masking.as_ref());
+    let wiring = wiring(&settings);
+    let unmasked = |wire: &Wire| wire.processors.iter().all(|id| id.type_name() != MASKING);
+    let masking = if settings.service.mask_secrets && wiring.pipelines.iter().any(unmasked) {
+        Some(masking(world, &services, &mut facts)?)
+    } else {
+        None
+    };
+    let plan = Plan::new(&wiring, &facts, masking.as_ref());
     if let Some(circle) = plan.circle() {
         return Err(format!("data would go round for ever: {} lead back to themselves", circle.join(" → ")));
     }
@@ -178,21 +184,13 @@ fn fact(kind: Kind, built: &Built) -> Option<Fact> {
     }
 }
 
-/// The masking step to insert where a pipeline has none, unless the configuration turns it off.
-fn masking(
-    service: &Service,
-    world: &World,
-    services: &Services,
-    facts: &mut Facts,
-) -> Result<Option<Masking>, String> {
-    if !service.mask_secrets {
-        return Ok(None);
-    }
+/// The masking step to insert where a pipeline has none.
+fn masking(world: &World, services: &Services, facts: &mut Facts) -> Result<Masking, String> {
     let id = ComponentId::new(&format!("{MASKING}/default"));
     let built = default(Kind::Processor, &id, &world.build(id.clone(), services));
     let built = built.map_err(|error| format!("the default masking cannot be built: {error}"))?;
     facts.extend(fact(Kind::Processor, &built).map(|fact| ((Kind::Processor, id.clone()), fact)));
-    Ok(Some(Masking { type_name: MASKING, default: id }))
+    Ok(Masking { type_name: MASKING, default: id })
 }
 
 fn used(settings: &Settings) -> std::collections::BTreeSet<ComponentId> {

@@ -1,0 +1,160 @@
+//! Load: a sink that accepts, and clients that keep a number of requests in flight.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tonic::Status;
+
+use crate::codec::{self, Service, Unary};
+
+/// Accepts everything, and counts; or never answers.
+#[derive(Clone, Debug, Default)]
+pub struct Sink {
+    /// Bytes that arrived.
+    pub bytes: Arc<AtomicU64>,
+    /// Whether it holds its answers back.
+    pub silent: Arc<AtomicBool>,
+}
+
+impl Unary for Sink {
+    async fn call(&self, message: Bytes) -> Result<Bytes, Status> {
+        self.bytes.fetch_add(message.len() as u64, Ordering::Relaxed);
+        if self.silent.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        Ok(Bytes::new())
+    }
+}
+
+impl Sink {
+    /// Serves on a free port of the loopback interface; gives its address.
+    ///
+    /// # Errors
+    /// There is no port.
+    pub async fn serve(&self) -> std::io::Result<String> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?.to_string();
+        let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
+        let router = codec::server().add_service(Service(self.clone()));
+        tokio::spawn(router.serve_with_incoming(incoming));
+        Ok(address)
+    }
+}
+
+/// What a run of load saw.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Requests that succeeded.
+    pub done: u64,
+    /// Requests that did not.
+    pub failed: u64,
+    /// How long the run took.
+    pub took: Duration,
+    /// How long each request took, sorted.
+    pub latencies: Vec<Duration>,
+}
+
+impl Seen {
+    /// The latency that this share of requests did not exceed.
+    pub fn quantile(&self, share: f64) -> Duration {
+        let last = self.latencies.len().saturating_sub(1);
+        self.latencies.get((last as f64 * share) as usize).copied().unwrap_or_default()
+    }
+}
+
+/// How a request is sent.
+pub trait Send: Clone + std::marker::Send + 'static {
+    /// Sends one request; says whether it was accepted.
+    fn send(&self, request: Bytes) -> impl Future<Output = bool> + std::marker::Send;
+}
+
+/// Over gRPC.
+#[derive(Clone, Debug)]
+pub struct Grpc(pub tonic::transport::Channel);
+
+impl Send for Grpc {
+    async fn send(&self, request: Bytes) -> bool {
+        codec::send(self.0.clone(), request).await.is_ok()
+    }
+}
+
+type HttpClient = hyper_util::client::legacy::Client<
+    hyper_util::client::legacy::connect::HttpConnector,
+    http_body_util::Full<Bytes>,
+>;
+
+/// Over HTTP/1.1.
+#[derive(Clone, Debug)]
+pub struct Http {
+    client: HttpClient,
+    uri: http::Uri,
+}
+
+impl Http {
+    /// Posts to `http://{address}/v1/traces`.
+    ///
+    /// # Panics
+    /// If `address` is no address.
+    pub fn new(address: &str) -> Self {
+        let client =
+            hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new()).build_http();
+        Self { client, uri: format!("http://{address}/v1/traces").parse().expect("an address") }
+    }
+}
+
+impl Send for Http {
+    async fn send(&self, request: Bytes) -> bool {
+        let request = http::Request::post(self.uri.clone())
+            .header("content-type", "application/x-protobuf")
+            .body(http_body_util::Full::new(request));
+        let Ok(request) = request else { return false };
+        match self.client.request(request).await {
+            Ok(answer) => {
+                let good = answer.status().is_success();
+                good && http_body_util::BodyExt::collect(answer.into_body()).await.is_ok()
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+/// Sends the corpus over and over for `span` of time, `in_flight` requests at once.
+pub async fn run(via: impl Send, corpus: &[Bytes], in_flight: usize, span: Duration) -> Seen {
+    #[expect(clippy::disallowed_methods, reason = "a measuring program")]
+    let start = Instant::now();
+    let corpus: Arc<[Bytes]> = corpus.into();
+    let workers: Vec<_> = (0..in_flight)
+        .map(|worker| {
+            let (via, corpus) = (via.clone(), Arc::clone(&corpus));
+            tokio::spawn(async move {
+                let mut seen = Seen::default();
+                let mut next = worker;
+                while start.elapsed() < span {
+                    let before = start.elapsed();
+                    if via.send(corpus[next % corpus.len()].clone()).await {
+                        seen.done += 1;
+                        seen.latencies.push(start.elapsed().saturating_sub(before));
+                    } else {
+                        seen.failed += 1;
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                    next += 1;
+                }
+                seen
+            })
+        })
+        .collect();
+    let mut all = Seen::default();
+    for worker in workers {
+        if let Ok(seen) = worker.await {
+            all.done += seen.done;
+            all.failed += seen.failed;
+            all.latencies.extend(seen.latencies);
+        }
+    }
+    all.took = start.elapsed();
+    all.latencies.sort_unstable();
+    all
+}
