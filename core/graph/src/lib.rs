@@ -13,6 +13,7 @@ mod plan;
 mod run;
 mod sink;
 mod step;
+mod stream;
 mod walk;
 
 pub use health::Health;

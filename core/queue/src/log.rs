@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use throughline_component::port::{Clock, Disk, Random, StoreError};
 use throughline_component::{Outcome, Position, Settle};
@@ -72,7 +73,7 @@ impl Log {
         let failed =
             |error: std::io::Error| StoreError(format!("the storage in {at} cannot be opened: {error}"));
         directory(&*ports.disk, &settings).map_err(failed)?;
-        let lock = ports.disk.lock(&settings.directory.join("LOCK")).map_err(|error| match error.kind() {
+        let lock = lock(&ports, &settings).map_err(|error| match error.kind() {
             std::io::ErrorKind::WouldBlock => {
                 StoreError(format!("the storage in {at} is in use by another process"))
             }
@@ -211,6 +212,23 @@ impl Log {
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+}
+
+fn lock(ports: &Ports, settings: &Settings) -> std::io::Result<Box<dyn Send + Sync>> {
+    let path = settings.directory.join("LOCK");
+    let patience = u64::try_from(settings.lock_timeout.as_nanos()).unwrap_or(u64::MAX);
+    let give_up = ports.clock.monotonic_nanos().saturating_add(patience);
+    loop {
+        match ports.disk.lock(&path) {
+            Err(error)
+                if error.kind() == std::io::ErrorKind::WouldBlock
+                    && ports.clock.monotonic_nanos() < give_up =>
+            {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            locked_or_failed => return locked_or_failed,
+        }
     }
 }
 

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// How a log behaves.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Where it lies.
     pub directory: PathBuf,
     /// Whether the directory is created where it is missing.
     pub create_directory: bool,
+    /// How long to wait for another process to give the directory back.
+    pub lock_timeout: Duration,
     /// When a record counts as kept.
     pub durability: Durability,
     /// The most bytes that all streams may take up; what comes on top is answered with Retry.
@@ -44,6 +46,7 @@ impl Settings {
         Self {
             directory,
             create_directory: false,
+            lock_timeout: Duration::ZERO,
             durability: Durability::Synced,
             max_bytes: 1 << 30,
             segment_bytes: 64 << 20,

@@ -44,13 +44,9 @@ fn a_file_torn_at_any_byte_yields_the_records_before_it_and_takes_new_ones() {
         for payload in &payloads {
             log.append(stream, record(payload.clone()), Settle::nobody());
             log.turn();
-            let files = disk.files().into_iter();
-            ends.push(
-                files
-                    .filter(|(path, _)| path.to_string_lossy().contains("stream-"))
-                    .next_back()
-                    .expect("a segment"),
-            );
+            let segment =
+                disk.files().into_iter().rfind(|(path, _)| path.to_string_lossy().contains("stream-"));
+            ends.push(segment.expect("a segment"));
         }
         disk.fail(Some(Fault::DeadAfter(0)));
         drop(log);
