@@ -8,7 +8,7 @@ use std::sync::Arc;
 use throughline_component::port::DiskFile;
 
 use crate::Record;
-use crate::frame::{Head, Kind};
+use crate::frame::{HEAD, Head, Kind};
 use crate::log::Ports;
 use crate::name::SegmentName;
 use crate::settings::Settings;
@@ -70,7 +70,7 @@ impl Writers {
     /// Ends the stream's segment with a footer, which may be lost: it saves a scan, no more.
     pub(crate) fn seal(&mut self, stream: u64) {
         if let Some(active) = self.active.remove(&stream) {
-            drop(active.file.append(&footer(&active.segment)));
+            drop(active.file.append(&[&footer(&active.segment)]));
         }
     }
 
@@ -81,8 +81,6 @@ impl Writers {
         (stream, name): (u64, &str),
         records: &Numbered,
     ) -> Result<Committed, Failure> {
-        let mut buffer =
-            Vec::with_capacity(records.iter().map(|(_, record)| record.size()).sum::<usize>() + 128);
         let (mut active, fresh) = match self.active.remove(&stream) {
             Some(active) => (active, false),
             None => {
@@ -91,14 +89,23 @@ impl Writers {
             }
         };
         let salt = active.segment.salt;
+        let mut heads = Vec::with_capacity(records.len() * 2 * HEAD);
         if fresh {
-            Head::of(Kind::Name).write(&mut buffer, salt, &[name.as_bytes()]);
+            Head::of(Kind::Name).write(&mut heads, salt, name.as_bytes());
         }
+        let mut ends = Vec::with_capacity(records.len());
         for (sequence, record) in records {
-            record.write(*sequence, salt, &mut buffer);
+            record.write_head(*sequence, salt, &mut heads);
+            ends.push(heads.len());
+        }
+        // Payloads are not copied: heads and payloads take turns in one vectored write.
+        let (mut parts, mut from) = (Vec::with_capacity(records.len() * 2), 0);
+        for (end, (_, record)) in ends.iter().zip(records) {
+            parts.extend([&heads[from..*end], &*record.payload]);
+            from = *end;
         }
         // On an error `active` is dropped here: nothing is ever appended behind what may be torn.
-        if let Err(error) = active.file.append(&buffer) {
+        if let Err(error) = active.file.append(&parts) {
             let undone = if fresh {
                 ports.disk.remove(&active.segment.path)
             } else {
@@ -113,7 +120,7 @@ impl Writers {
                 ports.disk.sync_dir(&settings.directory, sites::SEGMENT_DIRECTORY).map_err(Failure::Sync)?;
             }
         }
-        active.segment.end += buffer.len() as u64;
+        active.segment.end += parts.iter().map(|part| part.len() as u64).sum::<u64>();
         for (sequence, record) in records {
             active.segment.last = *sequence;
             count(&mut active.segment.counts, record.signal as usize, record.items);
@@ -160,6 +167,6 @@ pub(crate) fn footer(segment: &Segment) -> Vec<u8> {
         body.extend_from_slice(&items.to_le_bytes());
     }
     let mut out = Vec::new();
-    Head { sequence: segment.last, ..Head::of(Kind::Footer) }.write(&mut out, segment.salt, &[&body]);
+    Head { sequence: segment.last, ..Head::of(Kind::Footer) }.write(&mut out, segment.salt, &body);
     out
 }

@@ -42,14 +42,19 @@ impl Head {
         Self { kind, signal: 0, items: 0, sequence: 0, received_at: 0, metadata: 0, body: 0, body_crc: 0 }
     }
 
-    /// Appends a frame whose body is `parts`, one after the other.
-    pub(crate) fn write(mut self, out: &mut Vec<u8>, salt: u32, parts: &[&[u8]]) {
+    /// Appends a frame.
+    pub(crate) fn write(self, out: &mut Vec<u8>, salt: u32, body: &[u8]) {
+        self.write_head(out, salt, &[body]);
+        out.extend_from_slice(body);
+    }
+
+    /// Appends the head of a frame whose body is `parts`, one after the other.
+    pub(crate) fn write_head(mut self, out: &mut Vec<u8>, salt: u32, parts: &[&[u8]]) {
         let mut crc = Hasher::new_with_initial(salt);
         parts.iter().for_each(|part| crc.update(part));
         self.body_crc = crc.finalize();
         self.body = parts.iter().map(|part| part.len()).sum::<usize>().try_into().unwrap_or(u32::MAX);
         out.extend_from_slice(&self.encode(salt));
-        parts.iter().for_each(|part| out.extend_from_slice(part));
     }
 
     fn encode(self, salt: u32) -> [u8; HEAD] {

@@ -100,11 +100,11 @@ impl JournalFile {
     /// generation together with what was known to be good: a failed sync is never tried again on the same file.
     pub(crate) fn append(&mut self, entries: &[Bytes], sync: bool) -> io::Result<()> {
         let mut buffer = Vec::new();
-        entries.iter().for_each(|entry| Head::of(Kind::Entry).write(&mut buffer, self.salt, &[entry]));
+        entries.iter().for_each(|entry| Head::of(Kind::Entry).write(&mut buffer, self.salt, entry));
         if !self.failed {
             let data = self.sites.data;
             let synced = |file: &dyn DiskFile| if sync && self.syncs { file.sync_data(data) } else { Ok(()) };
-            if self.file.append(&buffer).and_then(|()| synced(&*self.file)).is_ok() {
+            if self.file.append(&[&buffer]).and_then(|()| synced(&*self.file)).is_ok() {
                 self.good += buffer.len() as u64;
                 return Ok(());
             }
@@ -136,11 +136,11 @@ impl JournalFile {
         // A salt of its own is not needed: the old file is gone before anybody looks for the new one.
         let path = self.directory.join(generation(&self.stem, number, self.salt));
         let mut buffer = Vec::new();
-        Head::of(Kind::Name).write(&mut buffer, self.salt, &[self.name.as_bytes()]);
-        entries.iter().for_each(|entry| Head::of(Kind::Entry).write(&mut buffer, self.salt, &[entry]));
+        Head::of(Kind::Name).write(&mut buffer, self.salt, self.name.as_bytes());
+        entries.iter().for_each(|entry| Head::of(Kind::Entry).write(&mut buffer, self.salt, entry));
         Head::of(Kind::Whole).write(&mut buffer, self.salt, &[]);
         let file = self.disk.create(&path).inspect_err(|_| self.failed = true)?;
-        let written = file.append(&buffer).and_then(|()| {
+        let written = file.append(&[&buffer]).and_then(|()| {
             if self.syncs {
                 file.sync_data(self.sites.snapshot_data)?;
                 self.disk.sync_dir(&self.directory, self.sites.snapshot_directory)?;
@@ -184,7 +184,7 @@ impl DiskFile for Nothing {
     fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<usize> {
         Ok(0)
     }
-    fn append(&self, _: &[u8]) -> io::Result<()> {
+    fn append(&self, _: &[&[u8]]) -> io::Result<()> {
         Err(io::ErrorKind::NotFound.into())
     }
     fn truncate(&self, _: u64) -> io::Result<()> {

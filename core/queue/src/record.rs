@@ -31,8 +31,8 @@ impl Record {
         HEAD + self.payload.len() + self.metadata_bytes().len()
     }
 
-    /// Appends its frame.
-    pub(crate) fn write(&self, sequence: u64, salt: u32, out: &mut Vec<u8>) {
+    /// Appends its frame without the payload, which follows as it is.
+    pub(crate) fn write_head(&self, sequence: u64, salt: u32, out: &mut Vec<u8>) {
         let metadata = self.metadata_bytes();
         let head = Head {
             signal: self.signal as u8,
@@ -42,7 +42,8 @@ impl Record {
             metadata: metadata.len().try_into().unwrap_or(u32::MAX),
             ..Head::of(Kind::Record)
         };
-        head.write(out, salt, &[&metadata, &self.payload]);
+        head.write_head(out, salt, &[&metadata, &self.payload]);
+        out.extend_from_slice(&metadata);
     }
 
     /// Reads it back. `None`: its checksum is right, but it was not written by us.
@@ -113,7 +114,8 @@ mod tests {
             payload: Bytes::from_static(b"payload"),
         };
         let mut out = Vec::new();
-        record.write(5, 77, &mut out);
+        record.write_head(5, 77, &mut out);
+        out.extend_from_slice(&record.payload);
         let head = Head::read(&out, 77).expect("its own salt");
         let body = Bytes::copy_from_slice(&out[HEAD..]);
         assert!(head.fits(&body, 77));

@@ -172,7 +172,7 @@ fn read(file: Box<dyn DiskFile>, path: &Path, name: SegmentName) -> io::Result<R
         }
     }
     let cut = scanner.file().truncate(read.segment.end);
-    drop(cut.and_then(|()| scanner.file().append(&footer(&read.segment))));
+    drop(cut.and_then(|()| scanner.file().append(&[&footer(&read.segment)])));
     Ok(read)
 }
 

@@ -332,13 +332,14 @@ impl DiskFile for Handle {
         Ok(read)
     }
 
-    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+    fn append(&self, parts: &[&[u8]]) -> io::Result<()> {
+        let bytes = parts.concat();
         let mut state = self.live()?;
         if state.is_full() {
             state.files[self.file].append(&bytes[..bytes.len() / 2]);
             return Err(io::ErrorKind::StorageFull.into());
         }
-        state.files[self.file].append(bytes);
+        state.files[self.file].append(&bytes);
         Ok(())
     }
 

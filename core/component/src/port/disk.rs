@@ -1,7 +1,7 @@
 //! The disk: the little of a file system that a log needs, every sync with a name.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, IoSlice, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -65,11 +65,11 @@ pub trait DiskFile: Send + Sync {
     /// # Errors
     /// What the file system answers.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// Appends all of `bytes`. After an error any part of them may be there.
+    /// Appends all parts, one after the other. After an error any part of them may be there.
     ///
     /// # Errors
     /// What the file system answers.
-    fn append(&self, bytes: &[u8]) -> io::Result<()>;
+    fn append(&self, parts: &[&[u8]]) -> io::Result<()>;
     /// Cuts the file.
     ///
     /// # Errors
@@ -144,8 +144,20 @@ impl DiskFile for File {
         Ok(filled)
     }
 
-    fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        io::Write::write_all(&mut &*self, bytes)
+    fn append(&self, parts: &[&[u8]]) -> io::Result<()> {
+        let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let mut left = &mut slices[..];
+        // Empty parts in front would make an empty write look like a full disk.
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            match (&mut &*self).write_vectored(left) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => IoSlice::advance_slices(&mut left, written),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn truncate(&self, size: u64) -> io::Result<()> {
