@@ -138,6 +138,7 @@ pub(crate) fn assemble(settings: Settings, world: &World) -> Result<Assembled, S
     }
     let notes = notes(&settings.service, &plan);
     let (clock, random) = (Arc::clone(&world.clock), Arc::clone(&world.random));
+    let offers = services.clone();
     let make: Make = {
         let (clock, random) = (Arc::clone(&clock), Arc::clone(&random));
         Arc::new(move |kind, id| {
@@ -151,7 +152,7 @@ pub(crate) fn assemble(settings: Settings, world: &World) -> Result<Assembled, S
         })
     };
     let (ledger, health) = (Arc::clone(&world.ledger), Arc::clone(&world.health));
-    let setup = Setup { plan, make, extensions, clock, random, ledger, health };
+    let setup = Setup { plan, make, services: offers, extensions, clock, random, ledger, health };
     Ok(Assembled { setup, service: settings.service, notes })
 }
 

@@ -12,6 +12,7 @@ mod plan;
 mod run;
 mod sink;
 mod step;
+mod stream;
 mod walk;
 
 pub use ledger::{Direction, Hop, Imbalance, Ledger, Row};

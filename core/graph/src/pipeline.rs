@@ -8,6 +8,7 @@ use throughline_otlp::Signal;
 
 use crate::sink::Sink;
 use crate::step::Step;
+use crate::stream::Stream;
 use crate::walk::Walk;
 
 /// One running pipeline.
@@ -24,11 +25,12 @@ pub(crate) enum Stage {
     Step(Arc<Step>),
 }
 
-/// Where a pipeline ends.
+/// Where a pipeline ends. A stream comes first, so that the others learn where in it the data lies.
 #[derive(Clone)]
 pub(crate) enum Target {
     Sink(Arc<Sink>),
     Connector(Arc<Connector>),
+    Stream(Arc<Stream>),
 }
 
 /// A connector and the pipelines its outlet leads into.
@@ -66,7 +68,15 @@ impl Pipeline {
         if others.is_empty() {
             return last.offer(batch);
         }
-        for (target, batch) in self.targets.iter().zip(batch.fork(self.targets.len())) {
+        let mut positions = Vec::new();
+        for (target, mut batch) in self.targets.iter().zip(batch.fork(self.targets.len())) {
+            if let Target::Stream(stream) = target {
+                positions = stream.append(batch);
+                continue;
+            }
+            for (chunk, position) in batch.chunks.iter_mut().zip(&positions) {
+                chunk.position = *position;
+            }
             target.offer(batch);
         }
     }
@@ -92,6 +102,7 @@ impl Target {
     fn offer(&self, batch: Batch) {
         match self {
             Self::Sink(sink) => sink.offer(batch),
+            Self::Stream(stream) => drop(stream.append(batch)),
             Self::Connector(connector) => {
                 connector.step.accept(batch).into_iter().for_each(|batch| connector.forward(batch));
             }

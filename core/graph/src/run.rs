@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use throughline_component::port::{Clock, Random};
 use throughline_component::{
-    Built, ComponentId, ConfigError, DynExtension, DynReceiver, Fatal, Health, Kind, Output, Stop, Stopper,
+    Built, ComponentId, ConfigError, DynExtension, DynReceiver, Fatal, Health, Kind, Output, Services, Stop,
+    Stopper,
 };
 use throughline_otlp::Signal;
 use tokio::sync::watch;
@@ -18,6 +19,7 @@ use crate::pipeline::{Connector, Pipeline, Stage, Target};
 use crate::plan::{Pipeline as Planned, Plan, Stage as PlannedStage};
 use crate::sink::Sink;
 use crate::step::Step;
+use crate::stream::{Feeder, Stream};
 use crate::walk::Walk;
 use crate::{Direction, Ledger};
 
@@ -30,6 +32,8 @@ pub struct Setup {
     pub plan: Plan,
     /// How to make its components.
     pub make: Make,
+    /// What extensions offer; storages are found here.
+    pub services: Services,
     /// The extensions in service, in the order of the configuration; their offers are known to `make` already.
     pub extensions: Vec<(ComponentId, Arc<dyn DynExtension>)>,
     /// Time.
@@ -45,6 +49,7 @@ pub struct Setup {
 /// A running graph.
 pub struct Graph {
     receivers: (Stopper, Vec<JoinHandle<()>>),
+    feeders: (Stopper, Vec<JoinHandle<()>>),
     services: (Stopper, Vec<JoinHandle<()>>),
     extensions: (Stopper, Vec<JoinHandle<()>>),
     sinks: Vec<Arc<Sink>>,
@@ -65,8 +70,10 @@ impl Graph {
     pub async fn start(setup: Setup) -> Result<Self, Fatal> {
         let (stop_extensions, extension_stop) = Stopper::new();
         let (stop_services, service_stop) = Stopper::new();
+        let (stop_feeders, feeder_stop) = Stopper::new();
         let (stop_receivers, receiver_stop) = Stopper::new();
         let mut assembly = Assembly::new(&setup, service_stop.clone());
+        assembly.open_streams().await?;
         let pipelines = assembly.pipelines()?;
 
         let mut running = Supervisor { health: Arc::clone(&setup.health), tasks: Vec::new() };
@@ -81,6 +88,7 @@ impl Graph {
         }
         running.tasks.extend(tickers(&pipelines, &assembly.connectors, &setup.clock, &service_stop));
         let services = (stop_services, std::mem::take(&mut running.tasks));
+        let feeders = assembly.feeders.drain(..).map(|feeder| feeder.start(feeder_stop.clone())).collect();
 
         for (id, receiver) in assembly.receivers(&pipelines)? {
             let (make, out) = (Arc::clone(&setup.make), receiver.1);
@@ -98,6 +106,7 @@ impl Graph {
         setup.health.started();
         Ok(Self {
             receivers: (stop_receivers, running.tasks),
+            feeders: (stop_feeders, feeders),
             services,
             extensions,
             sinks: assembly.sinks.into_values().collect(),
@@ -109,8 +118,10 @@ impl Graph {
     /// Drains: receivers take in nothing more, what is on its way is delivered, then the rest stops. What is not
     /// delivered within `deadline` is returned to its senders. Says how many batches that was.
     pub async fn stop(self, deadline: Duration) -> usize {
-        let Self { receivers, services, extensions, sinks, pipelines, connectors } = self;
+        let Self { receivers, feeders, services, extensions, sinks, pipelines, connectors } = self;
         receivers.0.stop();
+        // What is in a storage is safe: nobody waits for its delivery.
+        feeders.0.stop();
         let drain = async {
             let mut waiting = receivers.1;
             // Receivers wait for settlements, and settlements for what steps keep: flush until both are through.
@@ -125,6 +136,10 @@ impl Graph {
         };
         let drained = tokio::time::timeout(deadline, drain).await.is_ok();
         let left = if drained { 0 } else { sinks.iter().map(|sink| sink.load()).sum() };
+        // They stop by themselves after a short grace; only then may a sink give up what it is trying.
+        for task in feeders.1 {
+            drop(task.await);
+        }
         services.0.stop();
         extensions.0.stop();
         for task in services.1.into_iter().chain(extensions.1) {
@@ -184,6 +199,8 @@ struct Assembly<'a> {
     stop: Stop,
     sinks: BTreeMap<ComponentId, Arc<Sink>>,
     connectors: BTreeMap<ComponentId, Arc<Connector>>,
+    streams: BTreeMap<String, Arc<Stream>>,
+    feeders: Vec<Feeder>,
 }
 
 type Exporters = Vec<(ComponentId, Arc<dyn throughline_component::DynExporter>)>;
@@ -191,7 +208,19 @@ type Receivers = Vec<(ComponentId, (Box<dyn DynReceiver>, Output))>;
 
 impl<'a> Assembly<'a> {
     fn new(setup: &'a Setup, stop: Stop) -> Self {
-        Self { setup, stop, sinks: BTreeMap::new(), connectors: BTreeMap::new() }
+        let (streams, feeders) = (BTreeMap::new(), Vec::new());
+        Self { setup, stop, sinks: BTreeMap::new(), connectors: BTreeMap::new(), streams, feeders }
+    }
+
+    async fn open_streams(&mut self) -> Result<(), Fatal> {
+        for planned in &self.setup.plan.pipelines {
+            let Some((storage, fed)) = &planned.stream else { continue };
+            let name = format!("{}:stream", planned.id);
+            let hop = self.setup.ledger.hop(Direction::Stage, &name, planned.signal);
+            let stream = Stream::open(planned, storage, fed, &self.setup.services, hop).await?;
+            self.streams.insert(planned.id.clone(), Arc::new(stream));
+        }
+        Ok(())
     }
 
     fn pipelines(&mut self) -> Result<Vec<Arc<Pipeline>>, Fatal> {
@@ -215,9 +244,22 @@ impl<'a> Assembly<'a> {
                 PlannedStage::Step(id) => Stage::Step(Arc::new(self.step(Kind::Processor, id, planned)?)),
             });
         }
-        let targets: Result<Vec<_>, _> =
-            planned.sinks.iter().map(|(kind, id)| self.target(*kind, id, planned)).collect();
-        Ok(Arc::new(Pipeline { id: planned.id.clone(), signal: planned.signal, stages, targets: targets? }))
+        let mut targets = Vec::new();
+        let stream = self.streams.get(&planned.id).cloned();
+        targets.extend(stream.clone().map(Target::Stream));
+        let fed = planned.stream.as_ref().map_or(&[][..], |(_, fed)| fed);
+        for (kind, id) in &planned.sinks {
+            match (self.target(*kind, id, planned)?, &stream) {
+                (Target::Sink(sink), Some(stream)) if fed.contains(id) => {
+                    let name = format!("{}:stream:{id}", planned.id);
+                    let hop = self.setup.ledger.hop(Direction::Stage, &name, planned.signal);
+                    let (stream, clock) = (Arc::clone(stream), Arc::clone(&self.setup.clock));
+                    self.feeders.push(Feeder { stream, sink, hop, clock });
+                }
+                (target, _) => targets.push(target),
+            }
+        }
+        Ok(Arc::new(Pipeline { id: planned.id.clone(), signal: planned.signal, stages, targets }))
     }
 
     fn walk(&self, planned: &Planned, ids: &[ComponentId]) -> Result<Walk, Fatal> {

@@ -1,7 +1,7 @@
 //! An exporter's queue: bounded, with consumers, retries and a deadline.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ pub(crate) struct Sink {
     health: Arc<Health>,
     hop: Box<dyn Fn(throughline_otlp::Signal) -> Arc<Hop> + Send + Sync>,
     state: Mutex<State>,
+    /// How many batches that are here came out of a storage, and so are safe without being delivered.
+    fed: AtomicUsize,
     panicked: AtomicBool,
     stop: Stop,
 }
@@ -66,6 +68,7 @@ impl Sink {
             health,
             hop,
             state: Mutex::new(State::default()),
+            fed: AtomicUsize::new(0),
             panicked: AtomicBool::new(false),
             stop,
         }
@@ -98,10 +101,26 @@ impl Sink {
         }
     }
 
-    /// Batches that wait or are on their way.
+    /// Batches that wait or are on their way, and that somebody outside the agent waits for.
     pub(crate) fn load(&self) -> usize {
         let state = self.lock();
-        state.waiting.len() + state.busy
+        (state.waiting.len() + state.busy).saturating_sub(self.fed.load(Ordering::Relaxed))
+    }
+
+    /// How many batches that are here came out of a storage.
+    pub(crate) fn fed(&self) -> &AtomicUsize {
+        &self.fed
+    }
+
+    /// How many batches are delivered at once.
+    pub(crate) fn consumers(&self) -> usize {
+        self.consumers
+    }
+
+    /// After how long stored data is dropped, if the configuration says so in words.
+    pub(crate) fn gives_up_after(&self) -> Option<Duration> {
+        let max = self.retry.as_ref()?.max_elapsed_time?.get();
+        (!max.is_zero()).then_some(max)
     }
 
     /// The exporter behind the queue.

@@ -1,1 +1,32 @@
-//! The durable log: streams, segments, group commit, cursors.
+//! The durable log: streams, segments, group commit, cursors, journals. `docs/log-format.md` describes the bytes.
+//!
+//! A [`Log`] owns one directory. [`Log::append`] puts a record at the end of a named stream and tells its [`Settle`] Done
+//! once the record's group is synced; a [`Reader`] yields a stream to one destination from its cursor on, in order, and
+//! moves the cursor as deliveries are acknowledged. One thread does all writing: a group forms while the previous one
+//! syncs, so there is no timer. [`Storage`] opens the log when it is first needed and hands out journals.
+//!
+//! [`Settle`]: throughline_component::Settle
+
+mod commit;
+mod cursor;
+mod frame;
+mod journal;
+mod log;
+mod name;
+mod reader;
+mod record;
+mod recover;
+mod scan;
+mod settings;
+mod state;
+mod storage;
+mod turn;
+
+pub mod sites;
+
+pub use log::{Log, Ports};
+pub use reader::{Ack, Delivered, Polled, Reader};
+pub use record::Record;
+pub use settings::{Durability, Settings};
+pub use state::{Orphan, Stats};
+pub use storage::Storage;

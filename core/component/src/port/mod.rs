@@ -1,9 +1,13 @@
-//! Ports: time, randomness and memory come from outside, so that tests can turn them.
+//! Ports: time, randomness, memory and disk come from outside, so that tests can turn them.
 
 mod budget;
 mod clock;
+mod disk;
 mod random;
+mod store;
 
 pub use budget::{Budget, Charge};
 pub use clock::{Clock, SystemClock};
+pub use disk::{Disk, DiskFile, SyncSite, SystemDisk};
 pub use random::{Random, SystemRandom};
+pub use store::{Forgetful, Journal, Journals, Opened, StoreError};

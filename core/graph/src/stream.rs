@@ -1,0 +1,213 @@
+//! The stream before a fan-out: a chunk is appended once, and every stored destination reads it at its own pace.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use throughline_component::port::Clock;
+use throughline_component::{
+    Batch, Chunk, ComponentId, Context, Fatal, Outcome, Position, Services, Settle, Stop,
+};
+use throughline_queue::{Delivered, Log, Record, Storage};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use crate::ledger::{Hop, add};
+use crate::plan::Pipeline as Planned;
+use crate::sink::Sink;
+
+/// How long a reader that stops waits for what it has given out.
+const GRACE: Duration = Duration::from_secs(1);
+/// Waits between attempts that the sink itself does not make: its queue is full, or it does not retry.
+const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// One pipeline's stream in a storage.
+pub(crate) struct Stream {
+    log: Arc<Log>,
+    number: u64,
+    hop: Arc<Hop>,
+}
+
+impl Stream {
+    /// Opens the storage, if nobody has, and sees to it that every destination has a cursor on the disk before the first
+    /// record is acknowledged in its name.
+    pub(crate) async fn open(
+        planned: &Planned,
+        storage: &ComponentId,
+        fed: &[ComponentId],
+        services: &Services,
+        hop: Arc<Hop>,
+    ) -> Result<Self, Fatal> {
+        let Some(service) = services.named::<Storage>(storage.as_str()) else {
+            return Err(Fatal(format!(
+                "pipeline {}: there is no storage `{storage}` in service",
+                planned.id
+            )));
+        };
+        let (name, fed) = (planned.id.clone(), fed.to_vec());
+        let opened = tokio::task::spawn_blocking(move || {
+            let log = service.log()?;
+            let number = log.stream(&name)?;
+            fed.iter().try_for_each(|destination| log.subscribe(number, destination.as_str()))?;
+            Ok((log, number))
+        });
+        let opened = opened.await.map_err(|error| Fatal(error.to_string()))?;
+        let (log, number) =
+            opened.map_err(|error: throughline_component::port::StoreError| Fatal(error.to_string()))?;
+        Ok(Self { log, number, hop })
+    }
+
+    /// Appends every chunk of a batch; they settle once they are synced. Says where they lie.
+    pub(crate) fn append(&self, batch: Batch) -> Vec<Option<Position>> {
+        let signal = batch.signal;
+        let append = |chunk: Chunk| {
+            let Chunk { bytes, items, context, settle, .. } = chunk;
+            let hop = Arc::clone(&self.hop);
+            add(&hop.taken, u64::from(items));
+            hop.held.fetch_add(i64::from(items), Ordering::Relaxed);
+            let settle = Settle::hook(move |outcome| {
+                hop.held.fetch_sub(i64::from(items), Ordering::Relaxed);
+                let account = if matches!(outcome, Outcome::Done { .. }) { &hop.out } else { &hop.returned };
+                add(account, u64::from(items));
+                settle.settle(outcome);
+            });
+            // No sink has asked for metadata, so none is kept.
+            let record = Record {
+                signal,
+                items,
+                received_at: context.received_at,
+                source: context.source.clone(),
+                metadata: Default::default(),
+                payload: bytes,
+            };
+            self.log.append(self.number, record, settle)
+        };
+        batch.chunks.into_iter().map(append).collect()
+    }
+}
+
+/// Brings what a stream holds to one sink.
+pub(crate) struct Feeder {
+    pub(crate) stream: Arc<Stream>,
+    pub(crate) sink: Arc<Sink>,
+    /// The account of this destination's reading.
+    pub(crate) hop: Arc<Hop>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Feeder {
+    /// Starts reading, once the graph before this one has let go of the cursor.
+    pub(crate) fn start(self, stop: Stop) -> JoinHandle<()> {
+        tokio::spawn(Arc::new(self).run(stop))
+    }
+
+    async fn run(self: Arc<Self>, mut stop: Stop) {
+        let destination = self.sink.id.clone();
+        let reader = tokio::select! {
+            reader = self.stream.log.reader(self.stream.number, destination.as_str()) => reader,
+            () = stop.stopped() => return,
+        };
+        let mut reader = match reader {
+            Ok(reader) => reader,
+            Err(error) => {
+                return tracing::error!(component = %destination, %error, "the stream cannot be read");
+            }
+        };
+        let ways = self.sink.consumers() * 2;
+        let on_their_way = Arc::new(Semaphore::new(ways));
+        loop {
+            let permit = tokio::select! {
+                permit = Arc::clone(&on_their_way).acquire_owned() => permit,
+                () = stop.stopped() => break,
+            };
+            let next = tokio::select! {
+                next = reader.next() => next,
+                () = stop.stopped() => break,
+            };
+            match next {
+                Ok(delivered) => {
+                    let (own, stop) = (Arc::clone(&self), stop.clone());
+                    tokio::spawn(async move {
+                        own.deliver(delivered, stop).await;
+                        drop(permit);
+                    });
+                }
+                Err(error) => {
+                    tracing::error!(component = %destination, %error, "the stream cannot be read; trying again");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+        // What is about to be settled need not be read again by the next. The rest is safe in the log.
+        let all = u32::try_from(ways).unwrap_or(u32::MAX);
+        drop(tokio::time::timeout(GRACE, on_their_way.acquire_many(all)).await);
+    }
+
+    /// Offers a record to the sink until it takes it, refuses it for good, or the configuration says that it is too old.
+    async fn deliver(&self, delivered: Delivered, mut stop: Stop) {
+        let Delivered { position, record, ack } = delivered;
+        let items = u64::from(record.items);
+        add(&self.hop.taken, items);
+        let context = Arc::new(Context {
+            source: record.source.clone(),
+            peer: None,
+            metadata: record.metadata.clone(),
+            auth: None,
+            received_at: record.received_at,
+        });
+        let held = Held::new(self, items);
+        let (began, mut pause) = (self.clock.monotonic_nanos(), PAUSE);
+        loop {
+            let (settle, ticket) = Settle::ticket();
+            let (bytes, context) = (record.payload.clone(), Arc::clone(&context));
+            let chunk = Chunk { bytes, items: record.items, position: Some(position), context, settle };
+            self.sink.offer(Batch::one(record.signal, chunk));
+            let outcome = ticket.await;
+            let tried = Duration::from_nanos(self.clock.monotonic_nanos().saturating_sub(began));
+            match outcome {
+                // Rejections are in the sink's account.
+                Outcome::Done { .. } | Outcome::Reject { .. } => add(&self.hop.out, items),
+                Outcome::Retry { after, why } if self.sink.gives_up_after().is_none_or(|max| tried < max) => {
+                    tracing::warn!(component = %self.sink.id, why = %why, "not delivered; it stays in the storage");
+                    tokio::select! {
+                        () = tokio::time::sleep(after.unwrap_or_default().max(pause)) => {}
+                        () = stop.stopped() => {
+                            add(&self.hop.returned, items);
+                            return;
+                        }
+                    }
+                    pause = (pause * 2).min(PAUSE_MAX);
+                    continue;
+                }
+                Outcome::Retry { why, .. } => {
+                    tracing::error!(component = %self.sink.id, why = %why, "dropped: `max_elapsed_time` has passed");
+                    self.hop.drop_items("max_elapsed_time", items);
+                }
+            }
+            drop(held);
+            return ack.done();
+        }
+    }
+}
+
+/// Items that were read and are not settled; the sink is not waited for on their account.
+struct Held<'a> {
+    feeder: &'a Feeder,
+    items: u64,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.feeder.hop.held.fetch_sub(i64::try_from(self.items).unwrap_or(i64::MAX), Ordering::Relaxed);
+        self.feeder.sink.fed().fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<'a> Held<'a> {
+    fn new(feeder: &'a Feeder, items: u64) -> Self {
+        feeder.hop.held.fetch_add(i64::try_from(items).unwrap_or(i64::MAX), Ordering::Relaxed);
+        feeder.sink.fed().fetch_add(1, Ordering::Relaxed);
+        Self { feeder, items }
+    }
+}

@@ -1,0 +1,145 @@
+//! Destinations that are fed from a storage: a success reply is the disk's, delivery follows (architecture, "Streams").
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use throughline_component::port::{Charge, Clock, Random, SystemClock, SystemDisk, SystemRandom};
+use throughline_component::{
+    Batch, Build, Built, ComponentId, ConfigError, Context, DeliverySettings, Exporter, Factory, Fatal,
+    Health, Kind, Outcome, Output, Position, Receiver, Services, Stop,
+};
+use throughline_graph::{Fact, Facts, Graph, Ledger, Plan, Setup, Wire, Wiring};
+use throughline_otlp::Signal;
+use throughline_queue::{Ports, Settings, Storage};
+
+/// What the exporters of one test were given, and whether one of them is down.
+#[derive(Default)]
+struct Backend {
+    down: AtomicBool,
+    got: Mutex<BTreeMap<ComponentId, Vec<Option<Position>>>>,
+    door: Mutex<Option<Output>>,
+}
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+struct NoSettings {}
+
+struct Door(Arc<Backend>);
+
+impl Receiver for Door {
+    type Config = NoSettings;
+    fn build(_: NoSettings, cx: &Build) -> Result<Self, ConfigError> {
+        Ok(Self(cx.services.get().expect("the test offers it")))
+    }
+    async fn run(self, out: Output, mut stop: Stop) -> Result<(), Fatal> {
+        *self.0.door.lock().expect("no panic") = Some(out);
+        stop.ready();
+        stop.stopped().await;
+        *self.0.door.lock().expect("no panic") = None;
+        Ok(())
+    }
+}
+
+struct Sink(Arc<Backend>, ComponentId);
+
+impl Exporter for Sink {
+    type Config = NoSettings;
+    fn build(_: NoSettings, cx: &Build) -> Result<Self, ConfigError> {
+        Ok(Self(cx.services.get().expect("the test offers it"), cx.id.clone()))
+    }
+    async fn export(&self, batch: &Batch) -> Outcome {
+        if self.1.as_str() == "sink/kept" && self.0.down.load(Ordering::Relaxed) {
+            return Outcome::retry("it is down");
+        }
+        let positions = batch.chunks.iter().map(|chunk| chunk.position);
+        self.0.got.lock().expect("no panic").entry(self.1.clone()).or_default().extend(positions);
+        Outcome::DONE
+    }
+}
+
+async fn start(folder: &Path, backend: &Arc<Backend>, ledger: &Arc<Ledger>) -> Graph {
+    let ids = |list: &[&str]| list.iter().map(|id| ComponentId::new(id)).collect::<Vec<_>>();
+    let wire = Wire {
+        id: "logs".into(),
+        signal: Signal::Logs,
+        receivers: ids(&["door"]),
+        processors: Vec::new(),
+        exporters: ids(&["sink/plain", "sink/kept"]),
+    };
+    let storage = ComponentId::new("file_storage");
+    let exporter = |id: &str, storage| ((Kind::Exporter, ComponentId::new(id)), Fact::Exporter { storage });
+    let facts = Facts::from([exporter("sink/plain", None), exporter("sink/kept", Some(storage.clone()))]);
+    let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) =
+        (Arc::new(SystemClock::default()), Arc::new(SystemRandom::default()));
+    let mut services = Services::default();
+    services.offer(Arc::clone(backend));
+    let ports = Ports { disk: Arc::new(SystemDisk), clock: Arc::clone(&clock), random: Arc::clone(&random) };
+    services.offer_as(storage, Arc::new(Storage::new(ports, Settings::new(folder.to_owned()))));
+    let cx = Build {
+        id: ComponentId::new("door"),
+        clock: Arc::clone(&clock),
+        random: Arc::clone(&random),
+        services: services.clone(),
+    };
+    let make = move |kind, id: &ComponentId| {
+        let cx = Build { id: id.clone(), ..cx.clone() };
+        let factory = match kind {
+            Kind::Receiver => Factory::receiver::<Door>("door"),
+            _ => Factory::exporter::<Sink>("sink"),
+        };
+        let built = factory.build(serde_json::Value::Null, &cx)?;
+        Ok(match built {
+            Built::Exporter(exporter, _) => {
+                let mut settings = DeliverySettings::default();
+                settings.retry_on_failure.enabled = false;
+                Built::Exporter(exporter, Some(settings))
+            }
+            other => other,
+        })
+    };
+    let plan = Plan::new(&Wiring { pipelines: vec![wire] }, &facts, None);
+    let (ledger, health) = (Arc::clone(ledger), Arc::new(Health::default()));
+    let setup =
+        Setup { plan, make: Arc::new(make), services, extensions: Vec::new(), clock, random, ledger, health };
+    Graph::start(setup).await.expect("nothing is wrong")
+}
+
+async fn send(backend: &Backend) -> Outcome {
+    let out = backend.door.lock().expect("no panic").clone().expect("the receiver runs");
+    // One resource, one scope, one empty log record.
+    let request = bytes::Bytes::from_static(&[0x0a, 4, 0x12, 2, 0x12, 0]);
+    let context = Arc::new(Context::internal(ComponentId::new("door"), 1));
+    out.send(Signal::Logs, request, context, Charge::none()).await
+}
+
+fn got(backend: &Backend, id: &str) -> Vec<Option<Position>> {
+    backend.got.lock().expect("no panic").get(&ComponentId::new(id)).cloned().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_dead_destination_keeps_nobody_waiting_and_gets_everything_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (backend, ledger) = (Arc::new(Backend::default()), Arc::new(Ledger::default()));
+    backend.down.store(true, Ordering::Relaxed);
+    let graph = start(folder.path(), &backend, &ledger).await;
+    for _ in 0..50 {
+        assert_eq!(send(&backend).await, Outcome::DONE, "it is on the disk");
+    }
+    assert_eq!(got(&backend, "sink/plain").len(), 50);
+    assert_eq!(got(&backend, "sink/kept"), []);
+    assert_eq!(graph.stop(Duration::from_secs(60)).await, 0, "nothing goes back to a sender");
+    assert_eq!(ledger.imbalances(), []);
+
+    backend.down.store(false, Ordering::Relaxed);
+    let graph = start(folder.path(), &backend, &ledger).await;
+    while got(&backend, "sink/kept").len() < 50 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let mut kept = got(&backend, "sink/kept");
+    kept.sort_unstable();
+    assert_eq!(kept, got(&backend, "sink/plain"), "both were told where in the stream it lies");
+    graph.stop(Duration::from_secs(60)).await;
+    assert_eq!(ledger.imbalances(), []);
+}

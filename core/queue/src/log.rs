@@ -1,0 +1,288 @@
+//! The log as callers see it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use throughline_component::port::{Clock, Disk, Random, StoreError};
+use throughline_component::{Outcome, Position, Settle};
+
+use crate::commit::Writers;
+use crate::cursor::Cursor;
+use crate::name::number;
+use crate::reader::Reader;
+use crate::recover::{directory, recover};
+use crate::state::{Orphan, State, Stats, Stream, Task};
+use crate::turn::Io;
+use crate::{Record, Settings};
+
+/// What a log needs of the world.
+#[derive(Clone)]
+pub struct Ports {
+    /// Where it lies.
+    pub disk: Arc<dyn Disk>,
+    /// For the age of orphans.
+    pub clock: Arc<dyn Clock>,
+    /// For the salts of files.
+    pub random: Arc<dyn Random>,
+}
+
+impl Ports {
+    pub(crate) fn salt(&self) -> u32 {
+        u32::try_from(self.random.bits() >> 32).unwrap_or_default()
+    }
+}
+
+/// A durable log in one directory. Dropping it writes what waits, and ends its thread.
+pub struct Log {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) ports: Ports,
+    pub(crate) settings: Settings,
+    state: Mutex<State>,
+    io: Mutex<Io>,
+    wake: Condvar,
+    /// Held as long as the log is open, so that no other process writes here.
+    _lock: Box<dyn Send + Sync>,
+}
+
+impl Log {
+    /// Opens the log in a directory, and starts the thread that writes to it. This blocks.
+    ///
+    /// # Errors
+    /// The directory is missing, another process has it, or the disk fails.
+    pub fn open(ports: Ports, settings: Settings) -> Result<Self, StoreError> {
+        let mut log = Self::open_still(ports, settings)?;
+        let shared = Arc::clone(&log.shared);
+        let thread = std::thread::Builder::new().name("log".into()).spawn(move || shared.run());
+        log.thread =
+            Some(thread.map_err(|error| StoreError(format!("the log's thread cannot start: {error}")))?);
+        Ok(log)
+    }
+
+    /// Opens a log without a thread: nothing is written but by [`turn`](Self::turn). For simulations.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_still(ports: Ports, settings: Settings) -> Result<Self, StoreError> {
+        let at = settings.directory.display();
+        let failed =
+            |error: std::io::Error| StoreError(format!("the storage in {at} cannot be opened: {error}"));
+        directory(&*ports.disk, &settings).map_err(failed)?;
+        let lock = lock(&ports, &settings).map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => {
+                StoreError(format!("the storage in {at} is in use by another process"))
+            }
+            _ => failed(error),
+        })?;
+        let (state, cursors) = recover(&ports, &settings).map_err(failed)?;
+        let io = Io { writers: Writers::default(), journals: BTreeMap::new(), cursors };
+        let (state, io) = (Mutex::new(state), Mutex::new(io));
+        let shared = Shared { ports, settings, state, io, wake: Condvar::new(), _lock: lock };
+        Ok(Self { shared: Arc::new(shared), thread: None })
+    }
+
+    /// The number of the stream with this name, which exists from then on.
+    ///
+    /// # Errors
+    /// Its number is taken by a stream with another name (once in 2⁶⁴).
+    pub fn stream(&self, name: &str) -> Result<u64, StoreError> {
+        let mut state = self.shared.state();
+        let epoch = state.epoch;
+        let stream = state.streams.entry(number(name)).or_insert_with(|| Stream::new(name, epoch));
+        if stream.name.is_empty() {
+            // The frame with the name was damaged.
+            name.clone_into(&mut stream.name);
+        }
+        if stream.name != name {
+            return Err(StoreError(format!(
+                "the streams {name} and {} have one number; rename one",
+                stream.name
+            )));
+        }
+        Ok(number(name))
+    }
+
+    /// Appends a record to a stream. `settle` hears Done once it is synced, and Retry if there is no room or the disk
+    /// fails. The position is the record's for good; no other record ever has it, whatever `settle` hears.
+    pub fn append(&self, stream: u64, record: Record, settle: Settle) -> Option<Position> {
+        let size = record.size();
+        let refused = {
+            let mut state = self.shared.state();
+            let settings = &self.shared.settings;
+            let stored = state.stored_bytes + state.pending_bytes as u64;
+            let refusal = if state.closing {
+                Some("the storage is closing")
+            } else if stored + size as u64 > settings.max_bytes {
+                Some("the storage is full")
+            } else if state.pending_bytes > 0 && state.pending_bytes + size > settings.pending_bytes {
+                Some("the disk is too slow")
+            } else if !state.streams.contains_key(&stream) {
+                Some("there is no such stream")
+            } else {
+                None
+            };
+            match refusal {
+                None => {
+                    state.pending_bytes += size;
+                    let sequence = state.streams.get_mut(&stream).map_or(0, |stream| {
+                        stream.next += 1;
+                        stream.next - 1
+                    });
+                    state.group.push(Task::Append { stream, sequence, record: Arc::new(record), settle });
+                    self.shared.wake(state);
+                    return Some(Position { stream, sequence });
+                }
+                Some(why) => {
+                    state.stats.refused += 1;
+                    state.pressed = true;
+                    self.shared.wake(state);
+                    why
+                }
+            }
+        };
+        settle.settle(Outcome::retry(refused));
+        None
+    }
+
+    /// Makes sure that a destination has a cursor in a stream; a new one starts at the end. This blocks: it is on the
+    /// disk before the next record can be acknowledged.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn subscribe(&self, stream: u64, destination: &str) -> Result<(), StoreError> {
+        let mut io = self.shared.io();
+        let entries = {
+            let mut state = self.shared.state();
+            let Some(stream) = state.streams.get_mut(&stream) else {
+                return Err(StoreError("there is no such stream".into()));
+            };
+            let next = stream.next;
+            let cursor = stream.cursors.entry(destination.to_owned()).or_insert_with(|| Cursor::at(next));
+            cursor.orphan_since = None;
+            cursor.dirty = true;
+            state.cursor_entries(false)
+        };
+        let written = self.shared.write_cursors(&mut io, &entries, true);
+        written.map_err(|error| StoreError(format!("the cursor of {destination} cannot be written: {error}")))
+    }
+
+    /// Reads a stream for a destination that has [subscribed](Self::subscribe), from its cursor on, once no other
+    /// reader does.
+    ///
+    /// # Errors
+    /// The destination has not subscribed.
+    pub async fn reader(&self, stream: u64, destination: &str) -> Result<Reader, StoreError> {
+        Reader::lease(Arc::clone(&self.shared), stream, destination).await
+    }
+
+    /// The cursors nobody reads for.
+    pub fn orphans(&self) -> Vec<Orphan> {
+        let state = self.shared.state();
+        let cursors =
+            state.streams.values().flat_map(|stream| stream.cursors.iter().map(move |c| (stream, c)));
+        let orphan = |(stream, (destination, cursor)): (&Stream, (&String, &Cursor))| {
+            let since = cursor.orphan_since.filter(|_| !cursor.attached)?;
+            Some(Orphan { stream: stream.name.clone(), destination: destination.clone(), since })
+        };
+        cursors.filter_map(orphan).collect()
+    }
+
+    /// How it does.
+    pub fn stats(&self) -> Stats {
+        let state = self.shared.state();
+        let mut stats = Stats { stored_bytes: state.stored_bytes, ..state.stats };
+        for segment in state.streams.values().flat_map(|stream| stream.segments.values()) {
+            for (records, items) in segment.counts {
+                stats.stored_records += records;
+                stats.stored_items += items;
+            }
+        }
+        stats
+    }
+
+    /// Does what the thread does, once: writes and syncs the group that has formed. Says whether there was any.
+    pub fn turn(&self) -> bool {
+        self.shared.turn()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+fn lock(ports: &Ports, settings: &Settings) -> std::io::Result<Box<dyn Send + Sync>> {
+    let path = settings.directory.join("LOCK");
+    let patience = u64::try_from(settings.lock_timeout.as_nanos()).unwrap_or(u64::MAX);
+    let give_up = ports.clock.monotonic_nanos().saturating_add(patience);
+    loop {
+        match ports.disk.lock(&path) {
+            Err(error)
+                if error.kind() == std::io::ErrorKind::WouldBlock
+                    && ports.clock.monotonic_nanos() < give_up =>
+            {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            locked_or_failed => return locked_or_failed,
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        let Some(thread) = self.thread.take() else { return };
+        let mut state = self.shared.state();
+        state.closing = true;
+        self.shared.wake(state);
+        drop(thread.join());
+    }
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Log({})", self.shared.settings.directory.display())
+    }
+}
+
+impl Shared {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Taken before [`state`](Self::state), never after.
+    pub(crate) fn io(&self) -> MutexGuard<'_, Io> {
+        self.io.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the writing thread know, if it sleeps, that there is something to do.
+    pub(crate) fn wake(&self, mut state: MutexGuard<'_, State>) {
+        if std::mem::take(&mut state.asleep) {
+            drop(state);
+            self.wake.notify_one();
+        }
+    }
+
+    fn run(&self) {
+        loop {
+            {
+                let mut state = self.state();
+                while state.group.is_empty() && !state.moved && !state.pressed && !state.closing {
+                    state.asleep = true;
+                    state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+            if !self.turn() && self.state().closing {
+                break;
+            }
+        }
+        let mut io = self.io();
+        let entries = self.state().cursor_entries(false);
+        if let Err(error) = self.write_cursors(&mut io, &entries, true) {
+            tracing::warn!(%error, "the cursors could not be synced; some data will be delivered again");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! File names. None is built from data: names of streams and journals go in as numbers.
+
+/// The stable number of a stream or journal: FNV-1a, 64 bits, of its name.
+pub(crate) fn number(name: &str) -> u64 {
+    name.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The name of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SegmentName {
+    pub(crate) stream: u64,
+    /// No record in it has a smaller sequence number.
+    pub(crate) first: u64,
+    /// Counts files with the same first sequence number: the first sync of an earlier one failed.
+    pub(crate) attempt: u64,
+    /// What its checksums start from.
+    pub(crate) salt: u32,
+}
+
+impl SegmentName {
+    pub(crate) fn file(self) -> String {
+        format!("stream-{:016x}-{:016x}-{:02x}-{:08x}.log", self.stream, self.first, self.attempt, self.salt)
+    }
+
+    pub(crate) fn parse(file: &str) -> Option<Self> {
+        let [stream, first, attempt, salt] = numbers(file.strip_prefix("stream-")?)?;
+        Some(Self { stream, first, attempt, salt: u32::try_from(salt).ok()? })
+    }
+}
+
+/// The name of one generation of a journal; `stem` is `cursors` or `journal-<number>`.
+pub(crate) fn generation(stem: &str, generation: u64, salt: u32) -> String {
+    format!("{stem}-{generation:016x}-{salt:08x}.log")
+}
+
+/// The generation and salt of a file, if it belongs to the journal with this stem.
+pub(crate) fn parse_generation(stem: &str, file: &str) -> Option<(u64, u32)> {
+    let [generation, salt] = numbers(file.strip_prefix(stem)?.strip_prefix('-')?)?;
+    Some((generation, u32::try_from(salt).ok()?))
+}
+
+fn numbers<const N: usize>(text: &str) -> Option<[u64; N]> {
+    let parts = text.strip_suffix(".log")?.split('-').map(|part| u64::from_str_radix(part, 16).ok());
+    parts.collect::<Option<Vec<_>>>()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_says_what_it_was_made_of() {
+        let name = SegmentName { stream: number("traces"), first: 7 << 40, attempt: 1, salt: 0xdead };
+        assert_eq!(SegmentName::parse(&name.file()), Some(name));
+        assert_eq!(parse_generation("cursors", &generation("cursors", 3, 9)), Some((3, 9)));
+        assert_eq!(SegmentName::parse("stream-1-2.log"), None);
+        assert_eq!(SegmentName::parse("LOCK"), None);
+    }
+}

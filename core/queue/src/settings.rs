@@ -1,0 +1,67 @@
+//! What a log is opened with.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a log behaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where it lies.
+    pub directory: PathBuf,
+    /// Whether the directory is created where it is missing.
+    pub create_directory: bool,
+    /// How long to wait for another process to give the directory back.
+    pub lock_timeout: Duration,
+    /// When a record counts as kept.
+    pub durability: Durability,
+    /// The most bytes that all streams may take up; what comes on top is answered with Retry.
+    pub max_bytes: u64,
+    /// From what size on a segment is followed by a new one; never more than an eighth of `max_bytes`.
+    pub segment_bytes: u64,
+    /// The most bytes that may wait for the disk; what comes on top is answered with Retry.
+    pub pending_bytes: usize,
+    /// How many bytes of each stream's newest records stay in memory, so that readers need no disk.
+    pub tail_bytes: usize,
+    /// The most bytes that a reader gives out without hearing of them; one record always goes.
+    pub window_bytes: usize,
+    /// How long the cursor of a destination that nobody reads for is kept. Zero: for ever.
+    pub orphan_expiry: Duration,
+}
+
+/// When a record counts as kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Once its group and the directory entry of its file are synced to disk: it survives a loss of power.
+    Synced,
+    /// Once the kernel has it in memory: it survives the end of the process, not that of the machine.
+    Memory,
+}
+
+/// The most unsettled records of a reader, and the most that may be settled beyond the first unsettled one.
+pub(crate) const WINDOW_RECORDS: usize = 1024;
+
+impl Settings {
+    /// The defaults, for a directory.
+    pub fn new(directory: PathBuf) -> Self {
+        Self {
+            directory,
+            create_directory: false,
+            lock_timeout: Duration::ZERO,
+            durability: Durability::Synced,
+            max_bytes: 1 << 30,
+            segment_bytes: 64 << 20,
+            pending_bytes: 64 << 20,
+            tail_bytes: 4 << 20,
+            window_bytes: 16 << 20,
+            orphan_expiry: Duration::from_hours(7 * 24),
+        }
+    }
+
+    pub(crate) fn segment_size(&self) -> u64 {
+        self.segment_bytes.min(self.max_bytes / 8)
+    }
+
+    pub(crate) fn syncs(&self) -> bool {
+        self.durability == Durability::Synced
+    }
+}

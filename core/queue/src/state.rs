@@ -1,0 +1,156 @@
+//! What callers, readers and the writing thread share. Held for moments, never over a call to the disk.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use throughline_component::Settle;
+use tokio::sync::Notify;
+
+use crate::Record;
+use crate::cursor::{Cursor, Entry};
+
+/// The bits of a sequence number below its epoch. Each opening of the log begins an epoch, so that numbers of records
+/// that a crash took are not given to others.
+pub(crate) const EPOCH_SHIFT: u32 = 40;
+
+#[derive(Default)]
+pub(crate) struct State {
+    /// What waits for the writing thread: the group that forms.
+    pub(crate) group: Vec<Task>,
+    pub(crate) pending_bytes: usize,
+    /// Bytes of all segments.
+    pub(crate) stored_bytes: u64,
+    pub(crate) streams: BTreeMap<u64, Stream>,
+    pub(crate) epoch: u64,
+    /// Cursors that expired and are not yet written down.
+    pub(crate) gone: Vec<Entry>,
+    /// Somebody was refused for want of room.
+    pub(crate) pressed: bool,
+    /// A cursor has moved.
+    pub(crate) moved: bool,
+    pub(crate) closing: bool,
+    /// The writing thread waits to be woken.
+    pub(crate) asleep: bool,
+    pub(crate) journals: BTreeSet<String>,
+    pub(crate) stats: Stats,
+}
+
+/// One thing for the writing thread to do.
+pub(crate) enum Task {
+    Append { stream: u64, sequence: u64, record: Arc<Record>, settle: Settle },
+    Entry { journal: u64, entry: Bytes, settle: Settle },
+    Compact { journal: u64, snapshot: Bytes, settle: Settle },
+}
+
+#[derive(Default)]
+pub(crate) struct Stream {
+    pub(crate) name: String,
+    /// The next sequence number to give away.
+    pub(crate) next: u64,
+    /// By first sequence number.
+    pub(crate) segments: BTreeMap<u64, Segment>,
+    /// The newest records; all that were committed from `tail_from` on are in it.
+    pub(crate) tail: VecDeque<(u64, Arc<Record>)>,
+    pub(crate) tail_from: u64,
+    pub(crate) tail_bytes: usize,
+    pub(crate) cursors: BTreeMap<String, Cursor>,
+    /// Told when a record is committed, a delivery settled, a lease given back.
+    pub(crate) changed: Arc<Notify>,
+}
+
+/// The part of a file that was committed.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    pub(crate) path: PathBuf,
+    pub(crate) salt: u32,
+    pub(crate) end: u64,
+    pub(crate) last: u64,
+    pub(crate) counts: Counts,
+    pub(crate) active: bool,
+}
+
+/// Records and items by signal.
+pub(crate) type Counts = [(u64, u64); 3];
+
+/// How a log does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Bytes of all streams.
+    pub stored_bytes: u64,
+    /// Records in all segments, delivered ones of a segment that is not removed yet included.
+    pub stored_records: u64,
+    /// Items in them.
+    pub stored_items: u64,
+    /// Records committed since the log was opened.
+    pub committed: u64,
+    /// Groups they were committed in.
+    pub groups: u64,
+    /// Records refused for want of room.
+    pub refused: u64,
+    /// Records answered with Retry since the disk failed.
+    pub failed: u64,
+    /// Files whose end was torn when the log was opened.
+    pub torn: u64,
+    /// Places that readers passed over since what stood there was damaged.
+    pub damaged: u64,
+    /// Cursors that expired since nobody read for them.
+    pub expired: u64,
+}
+
+/// A cursor that nobody reads for: its destination has left the configuration, and its data stays until it expires.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Orphan {
+    /// The stream.
+    pub stream: String,
+    /// The destination.
+    pub destination: String,
+    /// Since when, in nanoseconds since the Unix epoch.
+    pub since: u64,
+}
+
+impl State {
+    /// What is to be written down of cursors: those that have moved, or all of them.
+    pub(crate) fn cursor_entries(&mut self, all: bool) -> Vec<Entry> {
+        let mut entries = std::mem::take(&mut self.gone);
+        if all {
+            entries = vec![Entry::Epoch(self.epoch)];
+        }
+        self.moved = false;
+        for stream in self.streams.values_mut() {
+            let name = &stream.name;
+            for (destination, cursor) in stream.cursors.iter_mut().filter(|(_, cursor)| all || cursor.dirty) {
+                cursor.dirty = false;
+                entries.push(Entry::of(name, destination, cursor));
+            }
+        }
+        entries
+    }
+}
+
+impl Stream {
+    pub(crate) fn new(name: &str, epoch: u64) -> Self {
+        let next = epoch << EPOCH_SHIFT;
+        Self { name: name.to_owned(), next, tail_from: next, ..Self::default() }
+    }
+
+    /// What every destination is done with lies below this.
+    pub(crate) fn passed(&self) -> u64 {
+        self.cursors.values().map(|cursor| cursor.low).min().unwrap_or(u64::MAX)
+    }
+
+    /// Makes committed records known to readers.
+    pub(crate) fn publish(&mut self, records: impl Iterator<Item = (u64, Arc<Record>)>, bound: usize) {
+        for (sequence, record) in records {
+            self.tail_bytes += record.size();
+            self.tail.push_back((sequence, record));
+        }
+        while self.tail_bytes > bound
+            && let Some((sequence, record)) = self.tail.pop_front()
+        {
+            self.tail_bytes -= record.size();
+            self.tail_from = sequence + 1;
+        }
+    }
+}

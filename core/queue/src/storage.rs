@@ -1,0 +1,114 @@
+//! A log that is opened when it is first needed, and the journals in it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use throughline_component::port::{Journal, Journals, Opened, StoreError};
+use throughline_component::{ComponentId, Settle};
+
+use crate::journal::{JournalFile, Sites};
+use crate::log::{Log, Ports, Shared};
+use crate::name::number;
+use crate::state::Task;
+use crate::{Settings, sites};
+
+const SITES: Sites = Sites {
+    data: sites::JOURNAL_DATA,
+    snapshot_data: sites::JOURNAL_SNAPSHOT_DATA,
+    snapshot_directory: sites::JOURNAL_SNAPSHOT_DIRECTORY,
+};
+
+/// One storage. Building it opens nothing, so that a configuration can be checked beside an agent that runs.
+pub struct Storage {
+    ports: Ports,
+    settings: Settings,
+    log: Mutex<Option<Arc<Log>>>,
+}
+
+impl Storage {
+    /// A storage that is not open yet.
+    pub fn new(ports: Ports, settings: Settings) -> Self {
+        Self { ports, settings, log: Mutex::new(None) }
+    }
+
+    /// What it was built with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The log, opened by the first who asks. This blocks.
+    ///
+    /// # Errors
+    /// As [`Log::open`]; the next call tries again.
+    pub fn log(&self) -> Result<Arc<Log>, StoreError> {
+        let mut slot = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(log) = &*slot {
+            return Ok(Arc::clone(log));
+        }
+        let log = Arc::new(Log::open(self.ports.clone(), self.settings.clone())?);
+        *slot = Some(Arc::clone(&log));
+        Ok(log)
+    }
+}
+
+impl Journals for Storage {
+    fn open(&self, id: &ComponentId) -> Result<Opened, StoreError> {
+        self.log()?.journal(id)
+    }
+}
+
+impl Log {
+    /// Opens the journal of a component. This blocks.
+    ///
+    /// # Errors
+    /// It is open already, or the disk fails.
+    pub fn journal(&self, id: &ComponentId) -> Result<Opened, StoreError> {
+        let shared = self.shared();
+        let name = id.as_str();
+        let mut io = shared.io();
+        if !shared.state().journals.insert(name.to_owned()) {
+            return Err(StoreError(format!("the journal of {id} is open already")));
+        }
+        let stem = format!("journal-{:016x}", number(name));
+        let opened = JournalFile::open(&shared.ports, &shared.settings, SITES, &stem, name);
+        let (file, entries) = opened.map_err(|error| {
+            shared.state().journals.remove(name);
+            StoreError(format!("the journal of {id} cannot be opened: {error}"))
+        })?;
+        io.journals.insert(number(name), file);
+        let journal = Handle { shared: Arc::clone(shared), name: name.to_owned() };
+        Ok(Opened { journal: Box::new(journal), entries })
+    }
+}
+
+struct Handle {
+    shared: Arc<Shared>,
+    name: String,
+}
+
+impl Journal for Handle {
+    fn append(&self, entry: Bytes, settle: Settle) {
+        let mut state = self.shared.state();
+        state.group.push(Task::Entry { journal: number(&self.name), entry, settle });
+        self.shared.wake(state);
+    }
+
+    fn compact(&self, snapshot: Bytes, settle: Settle) {
+        let mut state = self.shared.state();
+        state.group.push(Task::Compact { journal: number(&self.name), snapshot, settle });
+        self.shared.wake(state);
+    }
+
+    fn size(&self) -> u64 {
+        self.shared.io().journals.get(&number(&self.name)).map_or(0, JournalFile::size)
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // What was appended before belongs into the file, so that the next to open it finds it.
+        self.shared.turn();
+        self.shared.io().journals.remove(&number(&self.name));
+        self.shared.state().journals.remove(&self.name);
+    }
+}

@@ -1,0 +1,240 @@
+//! One turn of the writing thread: take the group that has formed, write it, sync it, tell everybody, tidy up.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use throughline_component::{Outcome, Settle};
+
+use crate::Record;
+use crate::commit::Writers;
+use crate::cursor::Entry;
+use crate::journal::JournalFile;
+use crate::log::Shared;
+use crate::state::{State, Task};
+
+/// What only the holder of the disk touches.
+pub(crate) struct Io {
+    pub(crate) writers: Writers,
+    pub(crate) journals: BTreeMap<u64, JournalFile>,
+    pub(crate) cursors: JournalFile,
+}
+
+/// From what size on the file of cursors is written anew.
+const CURSORS_BYTES: u64 = 1 << 20;
+
+#[derive(Default)]
+struct Appends {
+    records: Vec<(u64, Arc<Record>)>,
+    settles: Vec<Settle>,
+}
+
+#[derive(Default)]
+struct Entries {
+    entries: Vec<Bytes>,
+    settles: Vec<Settle>,
+}
+
+impl Shared {
+    /// Does what there is to do. Says whether it was anything.
+    pub(crate) fn turn(&self) -> bool {
+        let mut io = self.io();
+        let (group, idle) = {
+            let mut state = self.state();
+            let group = std::mem::take(&mut state.group);
+            let idle = group.is_empty() && !state.moved && !state.pressed;
+            (group, idle)
+        };
+        if idle {
+            return false;
+        }
+        let mut streams: BTreeMap<u64, Appends> = BTreeMap::new();
+        let mut journals: BTreeMap<u64, Entries> = BTreeMap::new();
+        for task in group {
+            match task {
+                Task::Append { stream, sequence, record, settle } => {
+                    let appends = streams.entry(stream).or_default();
+                    appends.records.push((sequence, record));
+                    appends.settles.push(settle);
+                }
+                Task::Entry { journal, entry, settle } => {
+                    let entries = journals.entry(journal).or_default();
+                    entries.entries.push(entry);
+                    entries.settles.push(settle);
+                }
+                Task::Compact { journal, snapshot, settle } => {
+                    // What came before is in the snapshot, and settles with it; if that fails, it goes on alone.
+                    let before = journals.entry(journal).or_default();
+                    let done = io.journals.get_mut(&journal).map(|file| file.compact(&[snapshot]));
+                    let outcome = outcome(done.unwrap_or_else(closed));
+                    if outcome == Outcome::DONE {
+                        before.entries.clear();
+                        before.settles.drain(..).for_each(|settle| settle.settle(Outcome::DONE));
+                    }
+                    settle.settle(outcome);
+                }
+            }
+        }
+        for (stream, appends) in streams {
+            self.append_group(&mut io, stream, appends);
+        }
+        for (journal, Entries { entries, settles }) in
+            journals.into_iter().filter(|(_, j)| !j.entries.is_empty())
+        {
+            let done = io.journals.get_mut(&journal).map(|file| file.append(&entries, true));
+            let outcome = outcome(done.unwrap_or_else(closed));
+            settles.into_iter().for_each(|settle| settle.settle(outcome.clone()));
+        }
+        self.tidy(&mut io);
+        true
+    }
+
+    fn append_group(&self, io: &mut Io, number: u64, appends: Appends) {
+        let Appends { records, settles } = appends;
+        let name = self.state().streams.get(&number).map(|stream| stream.name.clone()).unwrap_or_default();
+        let bytes: usize = records.iter().map(|(_, record)| record.size()).sum();
+        let count = records.len() as u64;
+        let committed = io.writers.commit(&self.ports, &self.settings, (number, &name), &records);
+        let outcome = {
+            let mut state = self.state();
+            state.pending_bytes -= bytes;
+            let Some(stream) = state.streams.get_mut(&number) else { return };
+            match committed {
+                Ok(committed) => {
+                    if let Some(segment) = stream.segments.values_mut().next_back() {
+                        segment.active = false;
+                    }
+                    let end = committed.segment.end;
+                    let before = stream.segments.insert(committed.first, committed.segment);
+                    let grown = end - before.map_or(0, |segment| segment.end);
+                    stream.publish(records.into_iter(), self.settings.tail_bytes);
+                    stream.changed.notify_waiters();
+                    state.stored_bytes += grown;
+                    state.stats.committed += count;
+                    state.stats.groups += 1;
+                    Outcome::DONE
+                }
+                Err(error) => {
+                    stream.segments.values_mut().for_each(|segment| segment.active = false);
+                    state.stats.failed += count;
+                    Outcome::retry(format!("the storage cannot keep it: {error}"))
+                }
+            }
+        };
+        settles.into_iter().for_each(|settle| settle.settle(outcome.clone()));
+    }
+
+    /// Writes down where cursors are, and removes what all of them have passed.
+    pub(crate) fn tidy(&self, io: &mut Io) {
+        let (entries, passed) = {
+            let mut state = self.state();
+            self.expire(&mut state);
+            if state.pressed {
+                retire(&mut state, io);
+            }
+            state.pressed = false;
+            (state.cursor_entries(false), passed(&state))
+        };
+        // A lagging cursor only means that something is delivered again; a segment that is gone means that it is not.
+        if let Err(error) = self.write_cursors(io, &entries, !passed.is_empty()) {
+            tracing::error!(%error, "the cursors cannot be written; nothing is removed");
+            return;
+        }
+        for (stream, first, path) in passed {
+            match self.ports.disk.remove(&path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    tracing::error!(%error, "a segment that everybody has passed cannot be removed");
+                    continue;
+                }
+            }
+            let mut state = self.state();
+            let removed = state.streams.get_mut(&stream).and_then(|stream| stream.segments.remove(&first));
+            state.stored_bytes -= removed.map_or(0, |segment| segment.end);
+        }
+    }
+
+    /// Writes down cursors, on the disk when this returns if `sync` says so.
+    pub(crate) fn write_cursors(&self, io: &mut Io, entries: &[Entry], sync: bool) -> io::Result<()> {
+        if entries.is_empty() && !sync {
+            return Ok(());
+        }
+        let written = if io.cursors.size() > CURSORS_BYTES {
+            let all = self.state().cursor_entries(true);
+            io.cursors.compact(&twice(&all))
+        } else {
+            io.cursors.append(&twice(entries), sync)
+        };
+        if written.is_err() {
+            let mut state = self.state();
+            state
+                .streams
+                .values_mut()
+                .flat_map(|stream| stream.cursors.values_mut())
+                .for_each(|c| c.dirty = true);
+        }
+        written
+    }
+
+    fn expire(&self, state: &mut State) {
+        let expiry = u64::try_from(self.settings.orphan_expiry.as_nanos()).unwrap_or(u64::MAX);
+        if expiry == 0 {
+            return;
+        }
+        let now = self.ports.clock.unix_nanos();
+        for stream in state.streams.values_mut() {
+            let name = &stream.name;
+            let over = |since: u64| now.saturating_sub(since) > expiry;
+            for (destination, _) in
+                stream.cursors.extract_if(.., |_, cursor| cursor.orphan_since.is_some_and(over))
+            {
+                tracing::warn!(stream = %name, %destination, "nobody reads for it any more; its cursor has expired");
+                state.stats.expired += 1;
+                state.gone.push(Entry::Gone { stream: name.clone(), destination });
+            }
+        }
+    }
+}
+
+/// Ends segments that everybody has passed although they are written to, since their room is wanted.
+fn retire(state: &mut State, io: &mut Io) {
+    for (number, stream) in &mut state.streams {
+        let passed = stream.passed();
+        if let Some(segment) =
+            stream.segments.values_mut().next_back().filter(|s| s.active && s.last < passed)
+        {
+            segment.active = false;
+            io.writers.seal(*number);
+        }
+    }
+}
+
+fn passed(state: &State) -> Vec<(u64, u64, PathBuf)> {
+    let mut all = Vec::new();
+    for (number, stream) in &state.streams {
+        let low = stream.passed();
+        let passed = stream.segments.iter().filter(|(_, segment)| !segment.active && segment.last < low);
+        all.extend(passed.map(|(first, segment)| (*number, *first, segment.path.clone())));
+    }
+    all
+}
+
+/// Every entry twice: one flipped bit must not cost a destination its place.
+pub(crate) fn twice(entries: &[Entry]) -> Vec<Bytes> {
+    let entries: Vec<Bytes> = entries.iter().map(|entry| entry.write().into()).collect();
+    [entries.clone(), entries].concat()
+}
+
+fn outcome(done: io::Result<()>) -> Outcome {
+    match done {
+        Ok(()) => Outcome::DONE,
+        Err(error) => Outcome::retry(format!("the storage cannot keep it: {error}")),
+    }
+}
+
+fn closed() -> io::Result<()> {
+    Err(io::Error::other("the journal is closed"))
+}

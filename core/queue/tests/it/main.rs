@@ -1,0 +1,7 @@
+//! The log on a disk that loses what was not synced, and on a real one.
+
+mod crashes;
+mod oracle;
+mod real;
+mod torn;
+mod world;

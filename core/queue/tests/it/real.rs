@@ -1,0 +1,119 @@
+//! The same on a real disk, with the log's thread.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use throughline_component::port::{Journals, SystemClock, SystemDisk, SystemRandom};
+use throughline_component::{ComponentId, Outcome, Settle};
+use throughline_queue::{Log, Ports, Settings, Storage};
+
+use crate::world::record;
+
+fn ports() -> Ports {
+    Ports {
+        disk: Arc::new(SystemDisk),
+        clock: Arc::new(SystemClock::default()),
+        random: Arc::new(SystemRandom::default()),
+    }
+}
+
+#[tokio::test]
+async fn a_reopened_log_goes_on_where_each_destination_was() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let settings =
+        Settings { segment_bytes: 4096, tail_bytes: 2048, ..Settings::new(folder.path().to_owned()) };
+    {
+        let log = Log::open(ports(), settings.clone()).expect("an empty folder");
+        let stream = log.stream("traces").expect("the only one");
+        log.subscribe(stream, "fast").expect("synced");
+        log.subscribe(stream, "dead").expect("synced");
+        for n in 0..200 {
+            let (settle, ticket) = Settle::ticket();
+            log.append(stream, record(Bytes::from(format!("record {n}"))), settle);
+            assert_eq!(ticket.await, Outcome::DONE);
+        }
+        let mut fast = log.reader(stream, "fast").await.expect("it has subscribed");
+        for n in 0..150 {
+            let delivered = fast.next().await.expect("the disk is sound");
+            assert_eq!(delivered.record.payload, format!("record {n}"));
+            delivered.ack.done();
+        }
+    }
+    let log = Log::open(ports(), settings).expect("it was closed");
+    let stream = log.stream("traces").expect("the only one");
+    assert_eq!(log.orphans().len(), 2, "nobody has subscribed yet");
+    log.subscribe(stream, "fast").expect("synced");
+    log.subscribe(stream, "dead").expect("synced");
+    assert_eq!(log.orphans(), []);
+    for (destination, from) in [("fast", 150), ("dead", 0)] {
+        let mut reader = log.reader(stream, destination).await.expect("it has subscribed");
+        for n in from..200 {
+            let delivered = reader.next().await.expect("the disk is sound");
+            assert_eq!(delivered.record.payload, format!("record {n}"), "for {destination}");
+            delivered.ack.done();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_everybody_has_passed_makes_room_for_what_is_new() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let settings = Settings { max_bytes: 8192, ..Settings::new(folder.path().to_owned()) };
+    let log = Log::open(ports(), settings).expect("an empty folder");
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "otlp").expect("synced");
+    let put = async || {
+        let (settle, ticket) = Settle::ticket();
+        log.append(stream, record(Bytes::from(vec![7; 500])), settle);
+        ticket.await
+    };
+    let mut kept = 0;
+    while put().await == Outcome::DONE {
+        kept += 1;
+    }
+    assert!((10..=16).contains(&kept), "8 KiB hold {kept} records of half a kibibyte");
+    let mut reader = log.reader(stream, "otlp").await.expect("it has subscribed");
+    for _ in 0..kept {
+        reader.next().await.expect("the disk is sound").ack.done();
+    }
+    // Room is made by the log's own thread.
+    while put().await != Outcome::DONE {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn a_second_opening_of_a_directory_is_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let settings = Settings::new(folder.path().to_owned());
+    let first = Storage::new(ports(), settings.clone());
+    first.log().expect("an empty folder");
+    let error = Log::open(ports(), settings).expect_err("it is open");
+    assert!(error.to_string().contains("in use by another process"), "{error}");
+}
+
+#[test]
+fn a_missing_directory_is_created_only_if_that_was_asked_for() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let settings = Settings::new(folder.path().join("a/b"));
+    assert!(Log::open(ports(), settings.clone()).is_err());
+    assert!(Log::open(ports(), Settings { create_directory: true, ..settings }).is_ok());
+}
+
+#[tokio::test]
+async fn a_journal_is_open_once_and_replays_from_its_snapshot() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let storage = Storage::new(ports(), Settings::new(folder.path().to_owned()));
+    let id = ComponentId::new("change");
+    {
+        let opened = storage.open(&id).expect("the first");
+        assert_eq!(opened.entries, Vec::<Bytes>::new());
+        assert!(storage.open(&id).is_err(), "two writers would mix");
+        let (settle, ticket) = Settle::ticket();
+        opened.journal.append(Bytes::from_static(b"a"), Settle::nobody());
+        opened.journal.compact(Bytes::from_static(b"A"), Settle::nobody());
+        opened.journal.append(Bytes::from_static(b"b"), settle);
+        assert_eq!(ticket.await, Outcome::DONE);
+    }
+    assert_eq!(storage.open(&id).expect("it was closed").entries, ["A", "b"]);
+}

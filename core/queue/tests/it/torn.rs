@@ -1,0 +1,73 @@
+//! A file that ends anywhere.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use throughline_component::Settle;
+use throughline_component::port::SystemRandom;
+use throughline_queue::{Log, Polled, Ports, Settings};
+use throughline_testkit::{FakeClock, Fault, Keep, LossyDisk};
+
+use crate::world::{ready, record};
+
+fn open(disk: &LossyDisk) -> (Log, u64) {
+    let disk = Arc::new(disk.clone());
+    let ports =
+        Ports { disk, clock: Arc::new(FakeClock::default()), random: Arc::new(SystemRandom::default()) };
+    let settings = Settings { create_directory: true, ..Settings::new(PathBuf::from("/log")) };
+    let log = Log::open_still(ports, settings).expect("a torn end is no reason not to open");
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "otlp").expect("the disk is sound");
+    (log, stream)
+}
+
+fn read(log: &Log, stream: u64) -> Vec<Bytes> {
+    let mut reader = ready(log.reader(stream, "otlp")).expect("it has subscribed");
+    let mut read = Vec::new();
+    loop {
+        match reader.poll() {
+            Polled::Record(delivered) => read.push((delivered.record.payload.clone(), delivered.ack)),
+            Polled::Load => reader.load().expect("the disk is sound"),
+            Polled::Wait => return read.into_iter().map(|(payload, _)| payload).collect(),
+        }
+    }
+}
+
+#[test]
+fn a_file_torn_at_any_byte_yields_the_records_before_it_and_takes_new_ones() {
+    let payloads: Vec<Bytes> = (0..3).map(|n| Bytes::from(format!("record {n}"))).collect();
+    let write = || {
+        let disk = LossyDisk::default();
+        let (log, stream) = open(&disk);
+        let mut ends = Vec::new();
+        for payload in &payloads {
+            log.append(stream, record(payload.clone()), Settle::nobody());
+            log.turn();
+            let segment =
+                disk.files().into_iter().rfind(|(path, _)| path.to_string_lossy().contains("stream-"));
+            ends.push(segment.expect("a segment"));
+        }
+        disk.fail(Some(Fault::DeadAfter(0)));
+        drop(log);
+        disk.crash(Keep::All);
+        (disk, ends)
+    };
+    let (_, ends) = write();
+    let size = ends.last().expect("three").1;
+    for cut in 0..=size {
+        let (disk, ends) = write();
+        disk.cut(&ends[0].0, cut);
+        let whole = ends.iter().filter(|(_, end)| *end <= cut).count();
+        let (log, stream) = open(&disk);
+        assert_eq!(read(&log, stream), payloads[..whole], "cut at byte {cut}");
+        let torn = !(ends.iter().any(|(_, end)| *end == cut) || cut == 0);
+        let name_only = whole == 0 && log.stats().torn == 0;
+        assert!(name_only || (log.stats().torn == 1) == torn, "cut at byte {cut}");
+        log.append(stream, record(Bytes::from_static(b"new")), Settle::nobody());
+        log.turn();
+        let mut expected = payloads[..whole].to_vec();
+        expected.push(Bytes::from_static(b"new"));
+        assert_eq!(read(&log, stream), expected, "cut at byte {cut}");
+    }
+}

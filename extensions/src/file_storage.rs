@@ -1,0 +1,165 @@
+//! Keeps streams and journals in a directory, synced to disk before anything is acknowledged.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use throughline_component::port::{Journals, SystemDisk};
+use throughline_component::{
+    Build, ComponentId, ConfigError, Extension, Factory, Fatal, Services, States, Stop,
+};
+use throughline_config::{ByteSize, Duration};
+use throughline_queue::{Durability, Ports, Settings, Storage};
+
+pub(crate) const FACTORY: Factory = Factory::extension::<FileStorage>("file_storage");
+
+/// Keeps what waits for a destination, and what components remember, in a directory. Exporters name it in
+/// `sending_queue::storage`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("x-not-supported" = ["compaction", "directory_permissions", "recreate"]))]
+pub(crate) struct Config {
+    /// Where. It must exist, unless `create_directory` is set; no two agents may share it.
+    directory: PathBuf,
+    /// Creates the directory where it is missing.
+    create_directory: bool,
+    /// How long to wait for another agent to give the directory back.
+    timeout: Duration,
+    /// The Collector's name for `durability`: `true` is `synced`, `false` is `memory`. Unset: what `durability` says.
+    /// Unlike the Collector's, the default is to sync.
+    fsync: Option<bool>,
+    /// When data counts as kept.
+    durability: Kept,
+    /// The most bytes that all streams may take up. A full storage refuses, so that senders keep what they have.
+    max_bytes: ByteSize,
+    /// How long the place of an exporter that has left the configuration is kept, and with it what waits for it. `0s`:
+    /// for ever.
+    orphan_expiry: Duration,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Kept {
+    /// Once it is synced to disk: it survives a loss of power.
+    #[default]
+    Synced,
+    /// Once the kernel has it: it survives the end of the agent, not that of the machine. Said at start-up.
+    Memory,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            directory: PathBuf::from("/var/lib/throughline/storage"),
+            create_directory: false,
+            timeout: Duration::from_secs(1),
+            fsync: None,
+            durability: Kept::default(),
+            max_bytes: ByteSize::mib(1024),
+            orphan_expiry: Duration::from_secs(7 * 24 * 3600),
+        }
+    }
+}
+
+pub(crate) struct FileStorage {
+    storage: Arc<Storage>,
+    asked: Settings,
+}
+
+impl Extension for FileStorage {
+    type Config = Config;
+
+    fn build(config: Config, cx: &Build, offers: &mut Services) -> Result<Self, ConfigError> {
+        let settings = config.settings()?;
+        let make = || {
+            let disk = Arc::new(SystemDisk);
+            let ports = Ports { disk, clock: Arc::clone(&cx.clock), random: Arc::clone(&cx.random) };
+            Ok::<_, ConfigError>(Storage::new(ports, settings.clone()))
+        };
+        // A reload goes on with the log that is open, since a directory can be open only once.
+        let key = ComponentId::new(&format!("{} {}", cx.id, settings.directory.display()));
+        let storage = match cx.services.get::<States>() {
+            Some(states) => states.get_or_try(&key, make)?,
+            None => Arc::new(make()?),
+        };
+        offers.offer_as(cx.id.clone(), Arc::clone(&storage));
+        offers.offer_as::<dyn Journals>(cx.id.clone(), Arc::<Storage>::clone(&storage));
+        Ok(Self { storage, asked: settings })
+    }
+
+    async fn run(&self, mut stop: Stop) -> Result<(), Fatal> {
+        if self.storage.settings().durability == Durability::Memory {
+            let directory = self.storage.settings().directory.display();
+            tracing::warn!(%directory, "durability is `memory`: what is acknowledged does not survive a loss of power");
+        }
+        if self.asked != *self.storage.settings() {
+            tracing::warn!("changed settings of an open storage take effect when the agent is restarted");
+        }
+        let storage = Arc::clone(&self.storage);
+        let log = tokio::task::spawn_blocking(move || storage.log()).await;
+        let log = log.map_err(|error| Fatal(error.to_string()))?.map_err(|error| Fatal(error.to_string()))?;
+        for orphan in log.orphans() {
+            let (stream, destination) = (orphan.stream, orphan.destination);
+            tracing::warn!(%stream, %destination, "data waits here for an exporter that the configuration does not feed");
+        }
+        drop(log);
+        stop.ready();
+        stop.stopped().await;
+        Ok(())
+    }
+}
+
+impl Config {
+    fn settings(self) -> Result<Settings, ConfigError> {
+        if self.directory.as_os_str().is_empty() {
+            return Err(ConfigError::new("directory", "the storage needs a directory"));
+        }
+        if self.max_bytes < ByteSize::mib(1) {
+            return Err(ConfigError::new("max_bytes", "a storage needs at least 1MiB"));
+        }
+        let durability = match (self.fsync, self.durability) {
+            (Some(true), Kept::Memory) => {
+                return Err(ConfigError::new(
+                    "fsync",
+                    "`fsync: true` contradicts `durability: memory`; keep one",
+                ));
+            }
+            (Some(false), _) | (None, Kept::Memory) => Durability::Memory,
+            (_, Kept::Synced) => Durability::Synced,
+        };
+        Ok(Settings {
+            create_directory: self.create_directory,
+            lock_timeout: self.timeout.get(),
+            durability,
+            max_bytes: self.max_bytes.bytes(),
+            orphan_expiry: self.orphan_expiry.get(),
+            ..Settings::new(self.directory)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(json: &str) -> Result<Settings, String> {
+        let config: Config = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        config.settings().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn data_is_synced_unless_the_configuration_says_otherwise_in_words() {
+        let durability = |json| settings(json).map(|settings| settings.durability);
+        assert_eq!(durability("{}"), Ok(Durability::Synced));
+        assert_eq!(durability(r#"{"fsync": true}"#), Ok(Durability::Synced));
+        assert_eq!(durability(r#"{"fsync": false}"#), Ok(Durability::Memory));
+        assert_eq!(durability(r#"{"durability": "memory"}"#), Ok(Durability::Memory));
+        assert!(durability(r#"{"fsync": true, "durability": "memory"}"#).is_err());
+    }
+
+    #[test]
+    fn a_storage_without_room_is_refused() {
+        assert!(settings(r#"{"max_bytes": 1000}"#).is_err());
+    }
+}
