@@ -1,6 +1,7 @@
 //! The names of repositories, commits and changes.
 
 use std::fmt;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -45,7 +46,7 @@ impl fmt::Display for Repository {
 }
 
 /// A full commit id: SHA-1 (40 hexadecimal digits) or SHA-256 (64). Prefixes name no commit: they may be ambiguous.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Sha {
     bytes: [u8; 32],
     length: u8,
@@ -71,6 +72,55 @@ impl Sha {
         // The buffer is as long as it must be, and digits are ASCII.
         hex::encode_to_slice(&self.bytes[..length], digits)
             .map_or("", |()| std::str::from_utf8(digits).unwrap_or(""))
+    }
+}
+
+impl Hash for Sha {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // The first sixteen bytes tell commits apart as well as all of them do.
+        let mut half = [0; 8];
+        half.copy_from_slice(&self.bytes[..8]);
+        state.write_u64(u64::from_le_bytes(half));
+        half.copy_from_slice(&self.bytes[8..16]);
+        state.write_u64(u64::from_le_bytes(half));
+    }
+}
+
+/// Hashes commits: they are hashes already, so two multiplications with a secret do what SipHash takes four times as
+/// long for. The secret keeps a sender from choosing commits that all fall into one bucket.
+#[derive(Clone, Debug)]
+pub(crate) struct BuildShaHasher(u64);
+
+impl Default for BuildShaHasher {
+    fn default() -> Self {
+        Self(std::hash::RandomState::new().hash_one(0) | 1)
+    }
+}
+
+impl BuildHasher for BuildShaHasher {
+    type Hasher = ShaHasher;
+    fn build_hasher(&self) -> ShaHasher {
+        ShaHasher { secret: self.0, state: self.0 }
+    }
+}
+
+pub(crate) struct ShaHasher {
+    secret: u64,
+    state: u64,
+}
+
+impl Hasher for ShaHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        let product = u128::from(self.state ^ word) * u128::from(self.secret);
+        self.state = (product as u64) ^ (product >> 64) as u64;
+    }
+
+    fn finish(&self) -> u64 {
+        self.state
     }
 }
 

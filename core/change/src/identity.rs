@@ -4,11 +4,13 @@
 //! claims gives the same answers. Identity and membership are two relations: a pull request, its heads and its merge
 //! commit are one change; a commit that several pull requests claim *carries* them, and two never become one.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
+use crate::id::BuildShaHasher;
 use crate::{ChangeId, Repository, Sha};
 
 /// Something a source knows for certain.
@@ -21,11 +23,15 @@ pub enum Claim {
     Commit(Repository, Sha),
 }
 
+/// A repository that an [`Identity`] knows by number: names are long and looked up once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known(u32);
+
 /// What a signal knows about its change.
-#[derive(Clone, Debug, Default)]
-pub struct Hint<'a> {
-    /// The repository, if it is named.
-    pub repository: Option<&'a Repository>,
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hint {
+    /// The repository, if it is named; see [`Identity::know`].
+    pub repository: Option<Known>,
     /// The pull request, if it is named.
     pub pull_request: Option<u64>,
     /// The commit, if it is named.
@@ -98,8 +104,8 @@ impl Default for Bounds {
 pub struct Identity {
     bounds: Bounds,
     repositories: Vec<Repository>,
-    numbers: HashMap<Repository, u32>,
-    commits: HashMap<Sha, Claimants>,
+    numbers: HashMap<Repository, Known>,
+    commits: HashMap<Sha, Claimants, BuildShaHasher>,
     /// Commits in the order of their first claim, for forgetting.
     order: VecDeque<Sha>,
     forgotten: u64,
@@ -110,7 +116,7 @@ type Claimants = SmallVec<[Claimant; 1]>;
 /// A repository that claims a commit, and its pull requests that do.
 #[derive(Clone, Debug)]
 struct Claimant {
-    repository: u32,
+    repository: Known,
     pull_requests: SmallVec<[u64; 2]>,
     /// The change of the newest, or of the commit itself: what almost every answer is.
     change_id: ChangeId,
@@ -124,80 +130,62 @@ impl Identity {
         Self { bounds, ..Self::default() }
     }
 
+    /// The number of a repository, which is known from now on.
+    pub fn know(&mut self, repository: &Repository) -> Known {
+        if let Some(number) = self.numbers.get(repository) {
+            return *number;
+        }
+        let number = Known(u32::try_from(self.repositories.len()).unwrap_or(u32::MAX));
+        self.repositories.push(repository.clone());
+        self.numbers.insert(repository.clone(), number);
+        number
+    }
+
     /// Takes a claim.
     pub fn claim(&mut self, claim: &Claim) -> Learned {
         let (repository, pull_request, sha) = match claim {
             Claim::PullRequestCommit(repository, number, sha) => (repository, Some(*number), *sha),
             Claim::Commit(repository, sha) => (repository, None, *sha),
         };
-        let number = self.number(repository);
-        let mut learned = Learned::default();
-        if !self.commits.contains_key(&sha) {
-            self.forget_down_to(self.bounds.commits.saturating_sub(1));
-            self.order.push_back(sha);
-        }
-        let claimants = self.commits.entry(sha).or_default();
-        let at = match claimants.iter().position(|claimant| claimant.repository == number) {
-            Some(at) => at,
-            None if claimants.len() == self.bounds.repositories_per_commit => {
-                return Learned { refused: true, ..learned };
-            }
-            None => {
-                learned.new = true;
-                let change_id = ChangeId::of_commit(repository, sha);
-                let pull_requests = SmallVec::new();
-                claimants.push(Claimant { repository: number, pull_requests, change_id, named: false });
-                claimants.len() - 1
-            }
-        };
-        let Some(pull_request) = pull_request else { return learned };
-        let claimant = &mut claimants[at];
-        let Err(place) = claimant.pull_requests.binary_search(&pull_request) else { return learned };
-        if claimant.pull_requests.len() == self.bounds.changes_per_commit {
-            return Learned { refused: true, ..learned };
-        }
-        claimant.pull_requests.insert(place, pull_request);
-        if place + 1 == claimant.pull_requests.len() {
-            claimant.change_id = ChangeId::of_pull_request(repository, pull_request);
-        }
-        learned.new = true;
-        if std::mem::take(&mut claimant.named) {
-            learned.superseded = Some(Superseded {
-                old: ChangeId::of_commit(repository, sha),
-                new: ChangeId::of_pull_request(repository, pull_request),
-            });
-        }
-        learned
+        let known = self.know(repository);
+        self.learn(known, pull_request, sha, |_, _| ()).0
     }
 
-    /// Finds the change that a hint points to. A pull request is its own change; a commit belongs to the pull request
-    /// that claims it; a bare commit ties only if exactly one repository claims it.
-    pub fn resolve(&mut self, hint: &Hint<'_>) -> Resolution {
-        if let (Some(repository), Some(number)) = (hint.repository, hint.pull_request) {
-            return Resolution::Tied(Tie {
-                change_id: ChangeId::of_pull_request(repository, number),
-                change_ids: Vec::new(),
-                repository: repository.clone(),
-                pull_request: Some(number),
-            });
+    /// Takes what a signal knows as a claim, if it names a repository and a commit, and finds its change: a pull
+    /// request is its own change; a commit belongs to the pull request that claims it; a bare commit ties only if
+    /// exactly one repository claims it.
+    pub fn observe(&mut self, hint: Hint) -> (Learned, Resolution) {
+        let Hint { repository, pull_request, commit } = hint;
+        let Some(known) = repository else {
+            return (Learned::default(), commit.map_or(Resolution::Unknown, |sha| self.bare(sha)));
+        };
+        let Some(sha) = commit else {
+            let resolution =
+                pull_request.map_or(Resolution::Unknown, |number| self.of_pull_request(known, number));
+            return (Learned::default(), resolution);
+        };
+        let (learned, tie) = self.learn(known, pull_request, sha, tie);
+        // Who names its pull request belongs to it, whatever else its commit carries.
+        match (tie, pull_request) {
+            (Some(tie), None) => (learned, Resolution::Tied(tie)),
+            (Some(tie), Some(number)) if tie.pull_request == Some(number) => (learned, Resolution::Tied(tie)),
+            (_, Some(number)) => (learned, self.of_pull_request(known, number)),
+            (None, None) => (learned, Resolution::Unknown),
         }
-        let Some(sha) = hint.commit else { return Resolution::Unknown };
-        let numbers = &self.numbers;
-        let claimants = self.commits.get_mut(&sha);
-        match hint.repository {
-            None => match claimants.map(SmallVec::as_mut_slice) {
-                None | Some([]) => Resolution::Unknown,
-                Some([only]) => tie(&self.repositories[only.repository as usize], only),
-                Some(_) => Resolution::Ambiguous,
-            },
-            Some(repository) => {
-                let number = numbers.get(repository);
-                let claimant = claimants
-                    .and_then(|list| list.iter_mut().find(|claimant| Some(&claimant.repository) == number));
-                match claimant {
-                    Some(claimant) => tie(repository, claimant),
-                    // A repository and a commit name a change by themselves; the caller claims the commit, so that
-                    // a pull request that turns up later is announced.
+    }
+
+    /// What [`observe`](Self::observe) finds, and nothing is learnt.
+    pub fn resolve(&mut self, hint: Hint) -> Resolution {
+        let Hint { repository, pull_request, commit } = hint;
+        match (repository, pull_request, commit) {
+            (Some(known), Some(number), _) => self.of_pull_request(known, number),
+            (_, _, None) => Resolution::Unknown,
+            (None, _, Some(sha)) => self.bare(sha),
+            (Some(known), None, Some(sha)) => {
+                let repository = &self.repositories[known.0 as usize];
+                let claimants = self.commits.get_mut(&sha).map_or(&mut [][..], SmallVec::as_mut_slice);
+                match claimants.iter_mut().find(|claimant| claimant.repository == known) {
+                    Some(claimant) => Resolution::Tied(tie(repository, claimant)),
                     None => Resolution::Tied(Tie {
                         change_id: ChangeId::of_commit(repository, sha),
                         change_ids: Vec::new(),
@@ -207,6 +195,76 @@ impl Identity {
                 }
             }
         }
+    }
+
+    fn of_pull_request(&self, known: Known, number: u64) -> Resolution {
+        let repository = self.repositories[known.0 as usize].clone();
+        let change_id = ChangeId::of_pull_request(&repository, number);
+        Resolution::Tied(Tie { change_id, change_ids: Vec::new(), repository, pull_request: Some(number) })
+    }
+
+    fn bare(&mut self, sha: Sha) -> Resolution {
+        match self.commits.get_mut(&sha).map(SmallVec::as_mut_slice) {
+            None | Some([]) => Resolution::Unknown,
+            Some([only]) => Resolution::Tied(tie(&self.repositories[only.repository.0 as usize], only)),
+            Some(_) => Resolution::Ambiguous,
+        }
+    }
+
+    /// Takes a claim, and asks its claimant something more, unless a bound refused it.
+    fn learn<T>(
+        &mut self,
+        known: Known,
+        pull_request: Option<u64>,
+        sha: Sha,
+        ask: impl FnOnce(&Repository, &mut Claimant) -> T,
+    ) -> (Learned, Option<T>) {
+        let mut learned = Learned::default();
+        self.forget();
+        let repository = &self.repositories[known.0 as usize];
+        let claimants = match self.commits.entry(sha) {
+            Entry::Occupied(there) => there.into_mut(),
+            Entry::Vacant(free) => {
+                learned.new = true;
+                self.order.push_back(sha);
+                free.insert(SmallVec::new())
+            }
+        };
+        let at = match claimants.iter().position(|claimant| claimant.repository == known) {
+            Some(at) => at,
+            None if claimants.len() == self.bounds.repositories_per_commit => {
+                learned.refused = true;
+                return (learned, None);
+            }
+            None => {
+                learned.new = true;
+                let change_id = ChangeId::of_commit(repository, sha);
+                let pull_requests = SmallVec::new();
+                claimants.push(Claimant { repository: known, pull_requests, change_id, named: false });
+                claimants.len() - 1
+            }
+        };
+        let claimant = &mut claimants[at];
+        if let Some(pull_request) = pull_request
+            && let Err(place) = claimant.pull_requests.binary_search(&pull_request)
+        {
+            if claimant.pull_requests.len() == self.bounds.changes_per_commit {
+                learned.refused = true;
+                return (learned, None);
+            }
+            claimant.pull_requests.insert(place, pull_request);
+            if place + 1 == claimant.pull_requests.len() {
+                claimant.change_id = ChangeId::of_pull_request(repository, pull_request);
+            }
+            learned.new = true;
+            if std::mem::take(&mut claimant.named) {
+                learned.superseded = Some(Superseded {
+                    old: ChangeId::of_commit(repository, sha),
+                    new: ChangeId::of_pull_request(repository, pull_request),
+                });
+            }
+        }
+        (learned, Some(ask(repository, claimant)))
     }
 
     /// How many commits are known.
@@ -228,7 +286,7 @@ impl Identity {
     pub fn claims(&self) -> BTreeSet<Claim> {
         let each = self.commits.iter().flat_map(|(sha, claimants)| claimants.iter().map(move |c| (*sha, c)));
         each.flat_map(|(sha, claimant)| {
-            let repository = &self.repositories[claimant.repository as usize];
+            let repository = &self.repositories[claimant.repository.0 as usize];
             let own = claimant.pull_requests.is_empty().then(|| Claim::Commit(repository.clone(), sha));
             let numbers = claimant.pull_requests.iter();
             own.into_iter().chain(numbers.map(move |n| Claim::PullRequestCommit(repository.clone(), *n, sha)))
@@ -236,18 +294,9 @@ impl Identity {
         .collect()
     }
 
-    fn number(&mut self, repository: &Repository) -> u32 {
-        if let Some(number) = self.numbers.get(repository) {
-            return *number;
-        }
-        let number = u32::try_from(self.repositories.len()).unwrap_or(u32::MAX);
-        self.repositories.push(repository.clone());
-        self.numbers.insert(repository.clone(), number);
-        number
-    }
-
-    fn forget_down_to(&mut self, limit: usize) {
-        while self.commits.len() > limit {
+    /// Makes room for one more commit.
+    fn forget(&mut self) {
+        while self.commits.len() >= self.bounds.commits.max(1) {
             let Some(oldest) = self.order.pop_front() else { return };
             self.commits.remove(&oldest);
             self.forgotten += 1;
@@ -255,11 +304,11 @@ impl Identity {
     }
 }
 
-fn tie(repository: &Repository, claimant: &mut Claimant) -> Resolution {
+fn tie(repository: &Repository, claimant: &mut Claimant) -> Tie {
     let all = &claimant.pull_requests;
     claimant.named |= all.is_empty();
     let several = all.len() > 1;
-    Resolution::Tied(Tie {
+    Tie {
         change_id: claimant.change_id.clone(),
         change_ids: all
             .iter()
@@ -268,7 +317,7 @@ fn tie(repository: &Repository, claimant: &mut Claimant) -> Resolution {
             .collect(),
         repository: repository.clone(),
         pull_request: all.last().copied(),
-    })
+    }
 }
 
 /// The journal's form of a claim.

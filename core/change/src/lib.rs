@@ -11,4 +11,4 @@ mod identity;
 pub mod labels;
 
 pub use id::{ChangeId, Repository, Sha, change_key};
-pub use identity::{Bounds, Claim, Hint, Identity, Learned, Resolution, Superseded, Tie};
+pub use identity::{Bounds, Claim, Hint, Identity, Known, Learned, Resolution, Superseded, Tie};

@@ -1,5 +1,7 @@
 //! Reading the labels of one record, in one look at its attributes.
 
+use std::sync::LazyLock;
+
 use throughline_change::labels::{COMMIT, COPIED, PULL_REQUEST, REPOSITORY};
 use throughline_change::{Repository, Sha};
 use throughline_otlp::view::{AnyValue, Attributes};
@@ -8,14 +10,39 @@ use throughline_otlp::view::{AnyValue, Attributes};
 #[derive(Clone, Default)]
 pub(super) struct Seen<'a> {
     pub(super) change_id: Option<&'a str>,
-    pub(super) repository: Option<&'a str>,
-    pub(super) pull_request: Option<u64>,
-    pub(super) commit: Option<Sha>,
+    pub(super) repository: Best<&'a str>,
+    pub(super) pull_request: Best<u64>,
+    pub(super) commit: Best<Sha>,
     pub(super) merge_commit: Option<Sha>,
-    /// Which of the labels are there already, in the order of `identity_labels`.
+    /// Which of the labels are there already.
     pub(super) has: Has,
-    /// Values for [`COPIED`] labels that are not there: by index.
-    pub(super) copied: [Option<&'a str>; COPIED.len()],
+    /// Values for [`COPIED`] labels, by index.
+    copied: [Best<&'a str>; COPIED.len()],
+    /// Which of them are there already.
+    present: [bool; COPIED.len()],
+    /// Whether there is anything to copy.
+    pub(super) copies: bool,
+}
+
+/// The value of the best of several attributes that name one thing.
+#[derive(Clone, Copy)]
+pub(super) struct Best<T> {
+    pub(super) value: Option<T>,
+    rank: u8,
+}
+
+impl<T> Default for Best<T> {
+    fn default() -> Self {
+        Self { value: None, rank: u8::MAX }
+    }
+}
+
+impl<T> Best<T> {
+    fn offer(&mut self, rank: u8, value: Option<T>) {
+        if value.is_some() && rank < self.rank {
+            *self = Self { value, rank };
+        }
+    }
 }
 
 /// Labels that are there and must not be overwritten.
@@ -27,74 +54,89 @@ pub(super) struct Has {
     pub(super) repository: bool,
 }
 
+/// What an attribute of interest is to us; the number is its rank among its like.
+#[derive(Clone, Copy)]
+enum Role {
+    ChangeId,
+    MergeCommit,
+    Commit(u8),
+    PullRequest(u8),
+    Repository(u8),
+    /// A copied label itself.
+    Label(u8),
+    /// One of its inputs.
+    Input(u8, u8),
+}
+
+/// Keys of interest by their length: most attributes are ruled out by it alone.
+static ROLES: LazyLock<Vec<Vec<(&'static [u8], Role)>>> = LazyLock::new(|| {
+    let mut roles = vec![("change_id", Role::ChangeId), ("merge_commit_sha", Role::MergeCommit)];
+    let ranked = |list: &'static [&'static str]| list.iter().copied().zip(0_u8..);
+    roles.extend(ranked(COMMIT).map(|(key, rank)| (key, Role::Commit(rank))));
+    roles.extend(ranked(PULL_REQUEST).map(|(key, rank)| (key, Role::PullRequest(rank))));
+    roles.extend(ranked(REPOSITORY).map(|(key, rank)| (key, Role::Repository(rank))));
+    for ((label, inputs), index) in COPIED.iter().zip(0_u8..) {
+        roles.push((label, Role::Label(index)));
+        roles.extend(ranked(inputs).map(|(key, rank)| (key, Role::Input(index, rank))));
+    }
+    let longest = roles.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
+    let mut by_length = vec![Vec::new(); longest + 1];
+    for (key, role) in roles {
+        by_length[key.len()].push((key.as_bytes(), role));
+    }
+    by_length
+});
+
 impl<'a> Seen<'a> {
     pub(super) fn read(attributes: Attributes<'a>) -> Self {
+        let roles = &**ROLES;
         let mut seen = Self::default();
-        let mut ranks = [usize::MAX; 3];
-        let mut copied_ranks = [usize::MAX; COPIED.len()];
-        let mut present = [false; COPIED.len()];
-        for (key, value) in attributes.iter() {
-            // All keys of interest start with one of these; most attributes are none of them.
-            if !matches!(
-                key.as_bytes().first(),
-                Some(b'a'..=b'e' | b'g' | b'k' | b'm' | b'o'..=b'p' | b'r'..=b't' | b'v')
-            ) {
-                continue;
-            }
-            match key {
-                "change_id" => {
-                    seen.has.change_id = true;
-                    seen.change_id = value.as_str();
-                }
-                "merge_commit_sha" => seen.merge_commit = value.as_str().and_then(Sha::parse),
-                _ => seen.place(key, value, &mut ranks, &mut copied_ranks, &mut present),
-            }
-        }
-        for (slot, present) in seen.copied.iter_mut().zip(present) {
-            if present {
-                *slot = None;
+        for pair in attributes.pairs() {
+            let key = pair.key_bytes();
+            let Some(candidates) = roles.get(key.len()) else { continue };
+            if let Some((_, role)) = candidates.iter().find(|(known, _)| *known == key) {
+                seen.take(*role, pair.value());
             }
         }
         seen
     }
 
-    fn place(
-        &mut self,
-        key: &str,
-        value: AnyValue<'a>,
-        ranks: &mut [usize; 3],
-        copied_ranks: &mut [usize; COPIED.len()],
-        present: &mut [bool; COPIED.len()],
-    ) {
-        let rank = |list: &[&str]| list.iter().position(|name| *name == key);
-        if let Some(at) = rank(COMMIT) {
-            self.has.commit_sha |= at == 0;
-            if let Some(sha) = value.as_str().and_then(Sha::parse).filter(|_| at < ranks[0]) {
-                (self.commit, ranks[0]) = (Some(sha), at);
+    fn take(&mut self, role: Role, value: AnyValue<'a>) {
+        match role {
+            Role::ChangeId => {
+                self.has.change_id = true;
+                self.change_id = value.as_str();
             }
-        } else if let Some(at) = rank(PULL_REQUEST) {
-            self.has.pull_request |= at == 0;
-            if let Some(number) = number(value).filter(|_| at < ranks[1]) {
-                (self.pull_request, ranks[1]) = (Some(number), at);
+            Role::MergeCommit => self.merge_commit = value.as_str().and_then(Sha::parse),
+            Role::Commit(rank) => {
+                self.has.commit_sha |= rank == 0;
+                self.commit.offer(rank, value.as_str().and_then(Sha::parse));
             }
-        } else if let Some(at) = rank(REPOSITORY) {
-            self.has.repository |= at == 0;
-            if let Some(text) = value.as_str().filter(|_| at < ranks[2]) {
-                (self.repository, ranks[2]) = (Some(text), at);
+            Role::PullRequest(rank) => {
+                self.has.pull_request |= rank == 0;
+                self.pull_request.offer(rank, number(value));
             }
-        } else {
-            for (index, (label, inputs)) in COPIED.iter().enumerate() {
-                present[index] |= key == *label;
-                if let Some(at) = rank(inputs).filter(|at| *at < copied_ranks[index]) {
-                    (self.copied[index], copied_ranks[index]) = (value.as_str(), at);
-                }
+            Role::Repository(rank) => {
+                self.has.repository |= rank == 0;
+                self.repository.offer(rank, value.as_str());
+            }
+            Role::Label(index) => self.present[usize::from(index)] = true,
+            Role::Input(index, rank) => {
+                self.copies = true;
+                self.copied[usize::from(index)].offer(rank, value.as_str());
             }
         }
     }
 
+    /// Labels to copy, with their values: those that are not there yet.
+    pub(super) fn copied(&self) -> Vec<(&'static str, String)> {
+        let each = COPIED.iter().zip(&self.copied).zip(self.present).filter(|(_, present)| !present);
+        each.filter_map(|(((label, _), best), _)| Some((*label, best.value?.to_owned()))).collect()
+    }
+
     /// The repository's canonical name.
     pub(super) fn repository(&self) -> Option<Repository> {
-        self.repository.and_then(Repository::parse)
+        self.repository.value.and_then(Repository::parse)
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::sync::{MutexGuard, PoisonError};
 
-use throughline_change::labels::{COPIED, environment};
+use throughline_change::labels::environment;
 use throughline_change::{
-    Claim, Hint, Identity, Repository, Resolution, Sha, Superseded, Tie, change_key, event,
+    Hint, Identity, Known, Learned, Repository, Resolution, Sha, Superseded, Tie, change_key, event,
 };
 use throughline_component::{Barrier, Notice, Pass};
 use throughline_otlp::Value;
@@ -19,6 +19,8 @@ pub(super) struct Walk<'a> {
     /// Held for the whole walk: one lock a chunk, none a record.
     identity: MutexGuard<'a, Identity>,
     resource: Around,
+    /// The last repository that was named, since neighbours mostly name the same.
+    named: Option<(String, Known)>,
     counts: Counts,
     superseded: Vec<Superseded>,
 }
@@ -26,10 +28,8 @@ pub(super) struct Walk<'a> {
 /// What the resource says for all records below it.
 #[derive(Default)]
 struct Around {
-    change_id: Option<String>,
-    repository: Option<Repository>,
-    /// The last repository that a record named by itself, since neighbours mostly name the same.
-    named: Option<(String, Repository)>,
+    has_change_id: bool,
+    repository: Option<Known>,
     pull_request: Option<u64>,
     commit: Option<Sha>,
 }
@@ -46,83 +46,70 @@ impl<'a> Walk<'a> {
     pub(super) fn new(change: &'a Change) -> Self {
         let identity = change.identity.lock().unwrap_or_else(PoisonError::into_inner);
         let (resource, counts, superseded) = (Around::default(), Counts::default(), Vec::new());
-        Self { change, identity, resource, counts, superseded }
+        Self { change, identity, resource, named: None, counts, superseded }
     }
 
     fn enter(&mut self, record: &mut Record<'_>) {
         let seen = Seen::read(record.attributes());
-        let repository = seen.repository();
-        let (pull_request, commit, has) = (seen.pull_request, seen.commit, seen.has);
-        let change_id = seen.change_id.map(str::to_owned);
-        let copied = seen.copied.map(|value| value.map(str::to_owned));
-        self.resource =
-            Around { change_id, repository, named: self.resource.named.take(), pull_request, commit };
+        let name = seen.repository();
+        let known = name.as_ref().map(|name| self.identity.know(name));
+        self.resource = Around {
+            has_change_id: seen.change_id.is_some(),
+            repository: known,
+            pull_request: seen.pull_request.value,
+            commit: seen.commit.value,
+        };
+        let (copied, has) = (seen.copied(), seen.has);
         copy(record, &copied);
-        if let Some(repository) = self.resource.repository.as_ref().filter(|_| !has.repository) {
-            record.insert_attribute("repository", Value::Str(repository.as_str()));
+        if let Some(name) = name.filter(|_| !has.repository) {
+            record.append_attribute("repository", Value::Str(name.as_str()));
         }
     }
 
     fn label(&mut self, record: &mut Record<'_>) {
         let seen = Seen::read(record.attributes());
-        let repository = self.repository(&seen);
-        let repository = repository.or_else(|| self.resource.repository.clone());
-        let pull_request = seen.pull_request.or(self.resource.pull_request);
-        let commit = seen.commit.or(self.resource.commit);
-        let merge_commit = seen.merge_commit;
-        let has = Has { change_id: seen.has.change_id || self.resource.change_id.is_some(), ..seen.has };
-        let copied = seen
-            .copied
-            .iter()
-            .any(Option::is_some)
-            .then(|| seen.copied.map(|value| value.map(str::to_owned)));
-        let kept = seen.change_id.or(self.resource.change_id.as_deref()).map(str::to_owned);
-        if let Some(repository) = &repository {
-            for sha in commit.into_iter().chain(merge_commit) {
-                self.learn(repository, pull_request, sha);
-            }
-        }
-        if let Some(copied) = copied {
-            copy(record, &copied);
-        }
-        let hint = Hint { repository: repository.as_ref(), pull_request, commit };
-        let resolution = match kept {
-            // A value that is already there is not overwritten, and names the change.
-            Some(_) if pull_request.is_none() && commit.is_none() => None,
-            _ => Some(self.identity.resolve(&hint)),
+        let own = seen.repository.value.and_then(|text| self.repository(text));
+        let hint = Hint {
+            repository: own.or(self.resource.repository),
+            pull_request: seen.pull_request.value.or(self.resource.pull_request),
+            commit: seen.commit.value.or(self.resource.commit),
         };
+        let (merge_commit, mut has) = (seen.merge_commit, seen.has);
+        has.change_id |= self.resource.has_change_id;
+        let copied = if seen.copies { seen.copied() } else { Vec::new() };
+        copy(record, &copied);
+        if let Some(sha) = merge_commit {
+            let learned = self.identity.observe(Hint { commit: Some(sha), ..hint }).0;
+            self.learnt(learned);
+        }
+        if hint.commit.is_none() && hint.pull_request.is_none() {
+            self.counts.tied += u64::from(has.change_id);
+            return;
+        }
+        let (learned, resolution) = self.identity.observe(hint);
+        self.learnt(learned);
         match resolution {
-            Some(Resolution::Tied(tie)) => {
+            Resolution::Tied(tie) => {
                 self.counts.tied += 1;
-                write(record, &tie, commit, has);
+                write(record, &tie, hint.commit, has);
             }
-            Some(Resolution::Ambiguous) => self.counts.ambiguous += 1,
-            Some(Resolution::Unknown) if commit.is_some() || pull_request.is_some() => {
-                self.counts.untied += 1
-            }
-            Some(Resolution::Unknown) => {}
-            None => self.counts.tied += 1,
+            Resolution::Ambiguous => self.counts.ambiguous += 1,
+            Resolution::Unknown => self.counts.untied += 1,
         }
     }
 
-    fn repository(&mut self, seen: &Seen<'_>) -> Option<Repository> {
-        let text = seen.repository?;
-        if let Some((known, repository)) = &self.resource.named
-            && known == text
+    fn repository(&mut self, text: &str) -> Option<Known> {
+        if let Some((last, known)) = &self.named
+            && last == text
         {
-            return Some(repository.clone());
+            return Some(*known);
         }
-        let repository = Repository::parse(text)?;
-        self.resource.named = Some((text.to_owned(), repository.clone()));
-        Some(repository)
+        let known = self.identity.know(&Repository::parse(text)?);
+        self.named = Some((text.to_owned(), known));
+        Some(known)
     }
 
-    fn learn(&mut self, repository: &Repository, pull_request: Option<u64>, sha: Sha) {
-        let claim = match pull_request {
-            Some(number) => Claim::PullRequestCommit(repository.clone(), number, sha),
-            None => Claim::Commit(repository.clone(), sha),
-        };
-        let learned = self.identity.claim(&claim);
+    fn learnt(&mut self, learned: Learned) {
         self.counts.refused += u64::from(learned.refused);
         self.superseded.extend(learned.superseded);
     }
@@ -161,32 +148,32 @@ impl Pass for Walk<'_> {
 
 /// Sets the labels that are not there yet. On metrics the unbounded ones go to exemplars.
 fn write(record: &mut Record<'_>, tie: &Tie, commit: Option<Sha>, has: Has) {
-    let mut hex = [0; 64];
-    let commit = commit.as_ref().map(|sha| sha.hex(&mut hex));
-    let number = tie.pull_request.map(|number| number.to_string());
+    let (mut hex, mut digits) = ([0; 64], [0; 20]);
+    let number = tie.pull_request.map(|number| decimal(number, &mut digits));
     let change_id = tie.change_id.as_str();
     if record.level() == Level::Metric {
         record.insert_exemplar_attribute("change_id", Value::Str(change_id));
-        if let Some(commit) = commit {
-            record.insert_exemplar_attribute("commit_sha", Value::Str(commit));
+        if let Some(commit) = &commit {
+            record.insert_exemplar_attribute("commit_sha", Value::Str(commit.hex(&mut hex)));
         }
-        if let Some(number) = &number {
+        if let Some(number) = number {
             record.insert_exemplar_attribute("pull_request", Value::Str(number));
         }
         record.insert_attribute("repository", Value::Str(tie.repository.as_str()));
         return;
     }
+    // Which labels are there was seen a moment ago: nothing needs to be looked for again.
     if !has.change_id {
-        record.insert_attribute("change_id", Value::Str(change_id));
+        record.append_attribute("change_id", Value::Str(change_id));
     }
     if let Some(commit) = commit.filter(|_| !has.commit_sha) {
-        record.insert_attribute("commit_sha", Value::Str(commit));
+        record.append_attribute("commit_sha", Value::Str(commit.hex(&mut hex)));
     }
-    if let Some(number) = number.as_deref().filter(|_| !has.pull_request) {
-        record.insert_attribute("pull_request", Value::Str(number));
+    if let Some(number) = number.filter(|_| !has.pull_request) {
+        record.append_attribute("pull_request", Value::Str(number));
     }
     if !has.repository {
-        record.insert_attribute("repository", Value::Str(tie.repository.as_str()));
+        record.append_attribute("repository", Value::Str(tie.repository.as_str()));
     }
     if !tie.change_ids.is_empty() {
         let all: Vec<Value<'_>> = tie.change_ids.iter().map(|id| Value::Str(id.as_str())).collect();
@@ -194,6 +181,19 @@ fn write(record: &mut Record<'_>, tie: &Tie, commit: Option<Sha>, has: Has) {
     }
     if record.level() == Level::Log {
         event_of_change(record, change_id);
+    }
+}
+
+/// A number's digits, without an allocation.
+fn decimal(mut number: u64, into: &mut [u8; 20]) -> &str {
+    let mut at = into.len();
+    loop {
+        at -= 1;
+        into[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return std::str::from_utf8(&into[at..]).unwrap_or_default();
+        }
     }
 }
 
@@ -209,11 +209,9 @@ fn event_of_change(record: &mut Record<'_>, change_id: &str) {
     }
 }
 
-fn copy(record: &mut Record<'_>, copied: &[Option<String>; COPIED.len()]) {
-    for ((label, _), value) in COPIED.iter().zip(copied) {
-        if let Some(value) = value {
-            let value = if *label == "environment" { environment(value) } else { value };
-            record.insert_attribute(label, Value::Str(value));
-        }
+fn copy(record: &mut Record<'_>, copied: &[(&'static str, String)]) {
+    for (label, value) in copied {
+        let value = if *label == "environment" { environment(value) } else { value };
+        record.insert_attribute(label, Value::Str(value));
     }
 }

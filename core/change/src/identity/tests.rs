@@ -10,7 +10,7 @@ fn sha(n: u8) -> Sha {
     Sha::parse(&format!("{:040x}", u16::from(n) + 1)).expect("a commit")
 }
 
-fn bare(n: u8) -> Hint<'static> {
+fn bare(n: u8) -> Hint {
     Hint { commit: Some(sha(n)), ..Hint::default() }
 }
 
@@ -26,7 +26,7 @@ fn a_head_and_the_merge_commit_are_one_change() {
     let mut identity = Identity::default();
     identity.claim(&Claim::PullRequestCommit(repository(1), 7, sha(1)));
     identity.claim(&Claim::PullRequestCommit(repository(1), 7, sha(2)));
-    let (head, merge) = (tied(identity.resolve(&bare(1))), tied(identity.resolve(&bare(2))));
+    let (head, merge) = (tied(identity.resolve(bare(1))), tied(identity.resolve(bare(2))));
     assert_eq!(head.change_id.as_str(), "github.com/acme/r1#7");
     assert_eq!(head, merge);
 }
@@ -37,30 +37,31 @@ fn a_commit_that_two_pull_requests_claim_carries_both_and_they_stay_two() {
     for number in [9, 7] {
         identity.claim(&Claim::PullRequestCommit(repository(1), number, sha(1)));
     }
-    let tie = tied(identity.resolve(&bare(1)));
+    let tie = tied(identity.resolve(bare(1)));
     assert_eq!(tie.change_id.as_str(), "github.com/acme/r1#9", "the newest");
     assert_eq!(tie.change_ids.len(), 2);
     identity.claim(&Claim::PullRequestCommit(repository(1), 7, sha(2)));
-    assert_eq!(tied(identity.resolve(&bare(2))).change_id.as_str(), "github.com/acme/r1#7");
+    assert_eq!(tied(identity.resolve(bare(2))).change_id.as_str(), "github.com/acme/r1#7");
 }
 
 #[test]
 fn a_bare_commit_ties_only_if_one_repository_claims_it() {
     let mut identity = Identity::default();
-    assert_eq!(identity.resolve(&bare(1)), Resolution::Unknown);
+    assert_eq!(identity.resolve(bare(1)), Resolution::Unknown);
     identity.claim(&Claim::Commit(repository(1), sha(1)));
-    assert!(matches!(identity.resolve(&bare(1)), Resolution::Tied(_)));
+    assert!(matches!(identity.resolve(bare(1)), Resolution::Tied(_)));
     identity.claim(&Claim::PullRequestCommit(repository(2), 3, sha(1)));
-    assert_eq!(identity.resolve(&bare(1)), Resolution::Ambiguous, "a fork has it too");
-    let hint = Hint { repository: Some(&repository(2)), ..bare(1) };
-    assert_eq!(tied(identity.resolve(&hint)).change_id.as_str(), "github.com/acme/r2#3");
+    assert_eq!(identity.resolve(bare(1)), Resolution::Ambiguous, "a fork has it too");
+    let known = identity.know(&repository(2));
+    let hint = Hint { repository: Some(known), ..bare(1) };
+    assert_eq!(tied(identity.resolve(hint)).change_id.as_str(), "github.com/acme/r2#3");
 }
 
 #[test]
 fn a_name_that_was_given_out_is_superseded_once() {
     let mut identity = Identity::default();
     identity.claim(&Claim::Commit(repository(1), sha(1)));
-    let old = tied(identity.resolve(&bare(1))).change_id;
+    let old = tied(identity.resolve(bare(1))).change_id;
     let learned = identity.claim(&Claim::PullRequestCommit(repository(1), 7, sha(1)));
     let new = ChangeId::of_pull_request(&repository(1), 7);
     assert_eq!(learned.superseded, Some(Superseded { old, new }));
@@ -75,6 +76,19 @@ fn a_name_nobody_was_told_is_replaced_in_silence() {
 }
 
 #[test]
+fn who_names_a_pull_request_belongs_to_it_and_teaches_its_commit() {
+    let mut identity = Identity::default();
+    let known = identity.know(&repository(1));
+    let hint = |number| Hint { repository: Some(known), pull_request: Some(number), commit: Some(sha(1)) };
+    for number in [9, 7] {
+        let (learned, resolution) = identity.observe(hint(number));
+        assert!(learned.new);
+        assert_eq!(tied(resolution).pull_request, Some(number));
+    }
+    assert_eq!(tied(identity.resolve(bare(1))).change_ids.len(), 2);
+}
+
+#[test]
 fn bounds_hold_and_are_told() {
     let bounds = Bounds { commits: 3, changes_per_commit: 2, repositories_per_commit: 2 };
     let mut identity = Identity::new(bounds);
@@ -82,7 +96,7 @@ fn bounds_hold_and_are_told() {
         identity.claim(&Claim::Commit(repository(1), sha(n)));
     }
     assert_eq!((identity.len(), identity.forgotten()), (3, 7));
-    assert!(matches!(identity.resolve(&bare(9)), Resolution::Tied(_)), "the newest are kept");
+    assert!(matches!(identity.resolve(bare(9)), Resolution::Tied(_)), "the newest are kept");
     for number in 1..=2 {
         assert!(identity.claim(&Claim::PullRequestCommit(repository(1), number, sha(9))).new);
     }
@@ -103,11 +117,9 @@ fn claims() -> impl Strategy<Value = Vec<Claim>> {
 fn answers(claims: &[Claim]) -> (BTreeSet<Claim>, Vec<Resolution>) {
     let mut identity = Identity::default();
     claims.iter().for_each(|claim| drop(identity.claim(claim)));
-    let repositories: Vec<_> = (0..3).map(repository).collect();
-    let named = repositories.iter().flat_map(|r| (0..4).map(move |c| (Some(r), c)));
-    let hints: Vec<_> = (0..4).map(|c| (None, c)).chain(named).collect();
-    let resolved =
-        hints.into_iter().map(|(repository, c)| identity.resolve(&Hint { repository, ..bare(c) })).collect();
+    let named: Vec<_> = (0..3).map(|r| Some(identity.know(&repository(r)))).chain([None]).collect();
+    let hints = named.into_iter().flat_map(|repository| (0..4).map(move |c| Hint { repository, ..bare(c) }));
+    let resolved = hints.collect::<Vec<_>>().into_iter().map(|hint| identity.resolve(hint)).collect();
     (identity.claims(), resolved)
 }
 

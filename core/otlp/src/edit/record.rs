@@ -178,6 +178,20 @@ impl Record<'_> {
         true
     }
 
+    /// Adds an attribute at the end without looking whether the key is there: for callers that have just read them all.
+    pub fn append_attribute<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
+        let value = value.into();
+        match self.level.attributes() {
+            None => {
+                self.insert_attribute(key, value);
+            }
+            Some(number) => {
+                self.begin_copy(true);
+                put_pair(&mut self.output.out, number, key, &value);
+            }
+        }
+    }
+
     /// Sets an attribute: the value of the first with this key, or a new one at the end.
     pub fn set_attribute<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
         let value = value.into();
