@@ -3,6 +3,7 @@
 use super::{Found, Rule};
 use crate::allow::is_stand_in;
 use crate::class::{ALPHANUMERIC, Class};
+use crate::tag::replacement;
 
 /// Userinfo does not go on beyond these.
 const INSIDE: Class = Class::visible_but(b"\"'`<>\\");
@@ -58,16 +59,30 @@ impl Userinfo {
 
     fn password(&self, text: &[u8], start: usize, at: usize) -> Option<Found> {
         let userinfo = text.get(start..at)?;
-        let Some(colon) = userinfo.iter().position(|byte| *byte == b':') else {
+        let Some(colon) = colon(userinfo) else {
             return lone(userinfo, start);
         };
         let (user, password) = (&userinfo[..colon], &userinfo[colon + 1..]);
         // `host:8080/path?mail=a@b` is no password, and neither is `host/a:b@c`.
         let port = password.split(|byte| matches!(byte, b'/' | b'?' | b'#')).next().unwrap_or_default();
         let no_port = port.len() == password.len() || !port.iter().all(u8::is_ascii_digit);
-        let fine =
-            no_port && !user.iter().any(|byte| matches!(byte, b'/' | b'?' | b'#')) && !is_stand_in(password);
+        let fine = no_port
+            && !user.iter().any(|byte| matches!(byte, b'/' | b'?' | b'#'))
+            && !is_stand_in(password)
+            && replacement(password).is_none();
         fine.then_some(Found { rule: Rule::Userinfo, range: start + colon + 1..at })
+    }
+}
+
+/// The first colon that is not inside a replacement.
+fn colon(userinfo: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        match userinfo.get(at)? {
+            b':' => return Some(at),
+            b'[' => at += replacement(&userinfo[at..]).unwrap_or(1),
+            _ => at += 1,
+        }
     }
 }
 
