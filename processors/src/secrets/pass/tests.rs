@@ -6,8 +6,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use throughline_component::port::{SystemClock, SystemRandom};
 use throughline_component::{Build, Chunk, ComponentId, Context, DynEditor, Editor, Meter, Services, Settle};
-use throughline_otlp::edit::{Keep, Levels, Record, rewrite};
-use throughline_otlp::schema::{Cardinality, Kind, Message, Role};
+use throughline_otlp::edit::{Levels, Record, rewrite};
+use throughline_otlp::schema::{Kind, Message, Role};
 use throughline_otlp::{Limits, Signal, Value, admit, build, wire};
 
 use super::super::{Config, Secrets};
