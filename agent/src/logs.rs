@@ -1,8 +1,13 @@
-//! The agent's own log, on standard error.
+//! The agent's own log, on standard error. Secrets are masked in it like in everything else.
+
+use std::io::{self, Write};
+use std::sync::Arc;
 
 use throughline_config::{LogEncoding, LogLevel, LogsTelemetry};
+use throughline_redaction::{Counts, Scanner, Settings, TagKey};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::MakeWriter;
 
 /// Starts logging. The first call wins: a reload does not change the log.
 pub(crate) fn start(settings: &LogsTelemetry) {
@@ -12,10 +17,103 @@ pub(crate) fn start(settings: &LogsTelemetry) {
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Error => LevelFilter::ERROR,
     };
-    let builder = fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false);
+    let masked = Masked { scanner: Arc::new(scanner()), to: io::stderr };
+    let builder = fmt().with_max_level(level).with_writer(masked).with_target(false);
     let started = match settings.encoding {
         LogEncoding::Console => builder.with_ansi(false).try_init(),
         LogEncoding::Json => builder.json().flatten_event(true).try_init(),
     };
     drop(started);
+}
+
+fn scanner() -> Scanner {
+    let mut key = [0; 32];
+    // Without randomness tags can be guessed, but what they stand for is still masked; there must be a log.
+    getrandom::fill(&mut key).unwrap_or_default();
+    Scanner::new(&Settings::default(), TagKey::new(&key))
+}
+
+/// Masks each event before it is written. The formatter writes an event at once, so nothing is cut in two.
+struct Masked<M> {
+    scanner: Arc<Scanner>,
+    to: M,
+}
+
+impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Masked<M> {
+    type Writer = Masking<M::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Masking { scanner: Arc::clone(&self.scanner), to: self.to.make_writer() }
+    }
+}
+
+struct Masking<W> {
+    scanner: Arc<Scanner>,
+    to: W,
+}
+
+impl<W: Write> Write for Masking<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        match self.scanner.mask(event, &mut Counts::default()) {
+            Some(masked) => self.to.write_all(&masked),
+            None => self.to.write_all(event),
+        }?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no test panics in here").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(json: bool) -> String {
+        let page = Page::default();
+        let to = page.clone();
+        let masked = Masked { scanner: Arc::new(scanner()), to: move || to.clone() };
+        let builder = fmt().with_writer(masked).with_ansi(false);
+        let say = || {
+            tracing::error!(
+                password = "hunter2",
+                "cannot clone https://bot:hunter2@example.org/x: \"token\": \"hunter2\""
+            );
+        };
+        if json {
+            tracing::subscriber::with_default(builder.json().flatten_event(true).finish(), say);
+        } else {
+            tracing::subscriber::with_default(builder.finish(), say);
+        }
+        let bytes = page.0.lock().expect("no test panics in here").clone();
+        String::from_utf8(bytes).expect("it is text")
+    }
+
+    #[test]
+    fn no_secret_reaches_the_log_in_either_encoding() {
+        for json in [false, true] {
+            let text = logged(json);
+            assert!(text.contains("https://bot:[REDACTED:userinfo:"), "{text}");
+            assert!(!text.contains("hunter2"), "{text}");
+            if json {
+                assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{text}");
+            }
+        }
+    }
 }

@@ -1,7 +1,9 @@
 //! The first stage: where a secret may be.
 
 use aho_corasick::packed::{Config, MatchKind, Searcher};
-use aho_corasick::{AhoCorasick, AhoCorasickKind, Span};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, Span};
+
+use crate::order::arrange;
 
 /// Finds every occurrence of some literals, overlapping ones too, with vector instructions where the machine has them.
 #[derive(Clone, Debug)]
@@ -11,8 +13,8 @@ pub(crate) struct Anchors {
 
 #[derive(Clone, Debug)]
 enum Engine {
-    /// Teddy: eight or sixteen buckets, looked up for many positions at once.
-    Packed(Searcher),
+    /// Teddy: eight or sixteen buckets, looked up for many positions at once; and which of its literals is which of ours.
+    Packed(Searcher, Vec<usize>),
     Automaton(Box<AhoCorasick>),
 }
 
@@ -25,17 +27,18 @@ pub(crate) struct Hit {
 }
 
 impl Anchors {
-    /// For these literals. Teddy puts those that are neighbours in this order into different buckets.
+    /// For these literals.
     pub(crate) fn new(literals: &[String]) -> Self {
+        let order = arrange(literals);
         // The limit of 64 is about common literals; these are rare ones.
         let packed = Config::new()
             .match_kind(MatchKind::LeftmostFirst)
             .heuristic_pattern_limits(false)
             .builder()
-            .extend(literals)
+            .extend(order.iter().map(|index| &literals[*index]))
             .build();
         let engine = match packed {
-            Some(searcher) => Engine::Packed(searcher),
+            Some(searcher) => Engine::Packed(searcher, order),
             None => Engine::Automaton(Box::new(automaton(literals))),
         };
         Self { engine }
@@ -47,11 +50,17 @@ impl Anchors {
             return None;
         }
         let span = Span::from(from..bytes.len());
-        let found = match &self.engine {
-            Engine::Packed(searcher) => searcher.find_in(bytes, span),
-            Engine::Automaton(automaton) => automaton.find(aho_corasick::Input::new(bytes).span(span)),
-        }?;
-        Some(Hit { literal: found.pattern().as_usize(), start: found.start(), end: found.end() })
+        let (found, literal) = match &self.engine {
+            Engine::Packed(searcher, order) => {
+                let found = searcher.find_in(bytes, span)?;
+                (found, order[found.pattern().as_usize()])
+            }
+            Engine::Automaton(automaton) => {
+                let found = automaton.find(Input::new(bytes).span(span))?;
+                (found, found.pattern().as_usize())
+            }
+        };
+        Some(Hit { literal, start: found.start(), end: found.end() })
     }
 }
 

@@ -21,6 +21,7 @@ mod base64;
 mod class;
 mod counts;
 mod keys;
+mod order;
 mod rules;
 mod scanner;
 mod tag;

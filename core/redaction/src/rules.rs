@@ -169,7 +169,7 @@ impl Probe {
     pub(crate) fn is_plausible(self, bytes: &[u8], at: usize, end: usize) -> bool {
         match self {
             Self::Shape(shape) => shape.is_plausible(bytes, end),
-            Self::Name => follows_a_name(bytes, end),
+            Self::Name => follows_a_name(bytes, at, end),
             // Where the first part starts cannot be told from what precedes the string.
             Self::Jwt if bytes[at] == b'.' => true,
             Self::Jwt | Self::Pem | Self::Scheme => self.find(bytes, at, end).is_some(),

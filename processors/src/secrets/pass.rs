@@ -66,9 +66,11 @@ fn is_suspicious(scanner: &Scanner, record: &Record<'_>) -> bool {
 
 fn mask(scanner: &Scanner, record: &mut Record<'_>, counts: &mut Counts) {
     let mut names = Names::default();
-    record.rewrite_strings(&mut |leaf| {
+    record.rewrite_strings_and_unknown(&mut |leaf| {
         let masked = if leaf.is_id() {
             None
+        } else if leaf.is_unknown() {
+            scanner.overwrite(leaf.bytes, counts)
         } else if leaf.is_key() {
             names.distinct(scanner.mask(leaf.bytes, counts), leaf.bytes)
         } else if is_under_secret_name(scanner, &leaf) {
@@ -106,3 +108,6 @@ impl Names {
         (changed || copies > 1).then_some(name)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -250,7 +250,14 @@ impl Record<'_> {
     /// it says. Whether anything was replaced.
     pub fn rewrite_strings(&mut self, edit: &mut dyn FnMut(Leaf<'_>) -> Rewrite) -> bool {
         let message = self.level.message();
-        self.transform(|splicer, source| strings::rewrite(splicer, source, message, edit));
+        self.transform(|splicer, source| strings::rewrite(splicer, source, message, false, edit));
+        self.adopt()
+    }
+
+    /// The same, and shows fields that the schema does not know too (see [`Leaf::is_unknown`]), unless they are numbers or groups.
+    pub fn rewrite_strings_and_unknown(&mut self, edit: &mut dyn FnMut(Leaf<'_>) -> Rewrite) -> bool {
+        let message = self.level.message();
+        self.transform(|splicer, source| strings::rewrite(splicer, source, message, true, edit));
         self.adopt()
     }
 

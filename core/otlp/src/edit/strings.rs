@@ -5,7 +5,7 @@ use std::ops::Range;
 use smallvec::SmallVec;
 
 use super::splicer::Splicer;
-use crate::schema::{Field, Kind, Message, Role};
+use crate::schema::{Cardinality, Field, Kind, Message, Role};
 use crate::view::key_of;
 use crate::wire::{self, Fields};
 
@@ -51,6 +51,12 @@ impl<'a> Leaf<'a> {
         !matches!(self.field.kind, Kind::String)
     }
 
+    /// Whether it is a field that the schema does not know, whatever is in it: text, or a message.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.field.number == 0
+    }
+
     /// Whether it is a trace or span id.
     #[must_use]
     pub fn is_id(&self) -> bool {
@@ -58,13 +64,19 @@ impl<'a> Leaf<'a> {
     }
 }
 
+/// Stands for every field that the schema does not know.
+static UNKNOWN: Field =
+    Field { number: 0, name: "unknown", kind: Kind::Bytes, cardinality: Cardinality::Repeated };
+
 pub(super) fn rewrite(
     splicer: &mut Splicer,
     source: &[u8],
     schema: &'static Message,
+    unknown: bool,
     edit: &mut dyn FnMut(Leaf<'_>) -> Rewrite,
 ) {
-    message(splicer, source, 0..source.len(), schema, &mut SmallVec::new(), edit);
+    let mut visit = |leaf: Leaf<'_>| if leaf.is_unknown() && !unknown { Rewrite::Keep } else { edit(leaf) };
+    message(splicer, source, 0..source.len(), schema, &mut SmallVec::new(), &mut visit);
 }
 
 fn message<'a>(
@@ -76,7 +88,7 @@ fn message<'a>(
     edit: &mut dyn FnMut(Leaf<'_>) -> Rewrite,
 ) {
     for found in Fields::within(source, region.clone()) {
-        let Some(field) = schema.field(found.number) else { continue };
+        let field = schema.field(found.number).unwrap_or(&UNKNOWN);
         let Some(bytes) = found.len_bytes() else { continue };
         match field.kind {
             Kind::Message(nested) => {

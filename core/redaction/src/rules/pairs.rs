@@ -4,6 +4,7 @@ use super::{Found, Rule};
 use crate::allow::is_stand_in;
 use crate::class::{ALPHANUMERIC, Class, NAME, TOKEN68};
 use crate::keys::{Keys, is_pagerduty};
+use crate::tag::replacement;
 
 /// What every secret name has in it, in the spellings in use. Short, and rare where nothing is secret.
 pub(crate) const KEY_STEMS: [&str; 57] = [
@@ -92,12 +93,14 @@ pub(crate) fn pair(text: &[u8], at: usize, end: usize, keys: &Keys) -> Option<Fo
     let value = Value::after(text, stop, flag)?;
     let range = kind.range(text, &value)?;
     let content = &text[range.clone()];
-    (!content.is_empty() && !is_stand_in(content)).then_some(Found { rule: kind.rule(), range })
+    // What is glued to a replacement was no part of the value when it was masked.
+    let masked = replacement(&text[range.start..]).is_some();
+    (!content.is_empty() && !masked && !is_stand_in(content)).then_some(Found { rule: kind.rule(), range })
 }
 
 /// Whether a stem at `end` of undivided bytes may end a name: a cheap look, which may say yes too often. What follows a
 /// name in protobuf is a tag, which can be any letter but most lower-case ones.
-pub(crate) fn follows_a_name(bytes: &[u8], end: usize) -> bool {
+pub(crate) fn follows_a_name(bytes: &[u8], at: usize, end: usize) -> bool {
     // The rest of a word that was only begun: `passw|ord`.
     if end > 0 && bytes[end - 1] == b'=' {
         return true;
@@ -122,7 +125,11 @@ pub(crate) fn follows_a_name(bytes: &[u8], end: usize) -> bool {
     .unwrap_or(rest);
     match rest {
         [] => false,
-        [b' ', next, ..] => !next.is_ascii_lowercase(),
+        // A flag's value; else an equals sign or a colon.
+        [b' ' | b'\t', next, ..] => {
+            !next.is_ascii_lowercase()
+                || bytes[at - NAME.run_before(bytes, at, LONGEST_NAME)..end].contains(&b'-')
+        }
         [b'.' | b'-' | b'_', b' ' | b'\n', ..] => false,
         [b'b' | b'h' | b'j' | b'p' | b'r' | b'x' | b'z', ..] => true,
         [next, ..] => !next.is_ascii_lowercase(),
@@ -255,19 +262,22 @@ impl Value {
     }
 }
 
-/// The length of a `${…}` or `{{…}}` that stands here, which may have blanks in it.
+/// The length of a `${…}`, `{{…}}` or `[…]` that stands here, which may have blanks and delimiters in it.
 fn placeholder(rest: &[u8]) -> Option<usize> {
     let close: &[u8] = if rest.starts_with(b"${{") || rest.starts_with(b"{{") {
         b"}}"
     } else if rest.starts_with(b"${") {
         b"}"
+    } else if rest.starts_with(b"[") || rest.starts_with(b"ENC[") {
+        b"]"
     } else {
-        return crate::tag::replacement(rest);
+        return None;
     };
     let end = rest.iter().take(128).enumerate().position(|(index, _)| rest[index..].starts_with(close))?
         + close.len();
     // What is glued to it is part of the value.
-    rest.get(end).is_none_or(|next| !UNQUOTED.has(*next)).then_some(end)
+    let alone = rest.get(end).is_none_or(|next| !UNQUOTED.has(*next));
+    (alone && is_stand_in(&rest[..end])).then_some(end)
 }
 
 /// Skips a quote, escaped or not: where what is behind it starts, the quote and the backslashes before it.

@@ -86,7 +86,12 @@ impl Shape {
     /// The token whose prefix ends at `end`.
     pub(super) fn find(&self, text: &[u8], end: usize) -> Option<Found> {
         let run = self.class.run(text, end, self.most);
-        let body = &text[end..end + run];
+        let mut body = &text[end..end + run];
+        // The end of a sentence.
+        while let [rest @ .., b'.'] = body {
+            body = rest;
+        }
+        let run = body.len();
         let start = if self.keep { end } else { end - self.prefix.len() };
         (run >= self.least && !allow::is_example(body))
             .then_some(Found { rule: self.rule, range: start..end + run })

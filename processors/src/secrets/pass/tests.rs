@@ -1,0 +1,276 @@
+//! Secrets of every rule in every field of every signal.
+
+use std::sync::{Arc, LazyLock};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use throughline_component::port::{SystemClock, SystemRandom};
+use throughline_component::{Build, Chunk, ComponentId, Context, DynEditor, Editor, Meter, Services, Settle};
+use throughline_otlp::edit::{Levels, Record, rewrite};
+use throughline_otlp::schema::{Kind, Message, Role};
+use throughline_otlp::{Limits, Signal, Value, admit, build, wire};
+
+use super::super::{Config, Secrets};
+
+const TOKEN: &str = concat!("ghp", "_0123456789abcdefghijABCDEFGHIJ012345");
+/// A secret of each way of finding one, and text around it.
+const SECRETS: [(&str, &str, &str); 6] = [
+    ("", TOKEN, ""),
+    ("pushed with ", TOKEN, " by bot"),
+    ("https://bot:", "correcthorsebattery", "@example.org/x"),
+    ("DB_PASSWORD=", "correcthorsebattery", " x"),
+    ("", concat!("eyJhbGciOiJIUzI1", "NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"), "\n"),
+    (
+        "-----",
+        concat!("BEGIN PRIV", "ATE KEY-----\\nMIIEvQIBADANBgkqhkiG9w0BAQEF\\n-----END PRIVATE KEY-----"),
+        "",
+    ),
+];
+
+fn secrets(config: &str) -> (Secrets, Arc<Meter>) {
+    let meter = Arc::<Meter>::default();
+    let mut services = Services::default();
+    services.offer(Arc::clone(&meter));
+    let cx = Build {
+        id: ComponentId::new("secrets"),
+        clock: Arc::new(SystemClock::default()),
+        random: Arc::new(SystemRandom::default()),
+        services,
+    };
+    let config: Config = serde_json::from_str(config).expect("the settings are right");
+    (Secrets::build(config, &cx).expect("the settings are right"), meter)
+}
+
+fn chunk(bytes: Bytes) -> Chunk {
+    let context = Arc::new(Context::internal(ComponentId::new("test"), 0));
+    Chunk { bytes, items: 1, position: None, context, settle: Settle::nobody() }
+}
+
+/// One walk of an editing function and `secrets` behind it.
+fn walk(secrets: &Secrets, signal: Signal, bytes: &Bytes, first: &mut dyn FnMut(&mut Record<'_>)) -> Bytes {
+    let chunk = chunk(bytes.clone());
+    let mut pass = DynEditor::begin(secrets, signal, &chunk).expect("it has to see what others write");
+    let rewritten = rewrite(signal, &chunk.bytes, Levels::ALL, &mut |record| {
+        first(record);
+        pass.edit(record)
+    });
+    drop(pass.finish());
+    rewritten.bytes
+}
+
+fn masked(signal: Signal, bytes: &Bytes) -> Bytes {
+    static SECRETS: LazyLock<Secrets> = LazyLock::new(|| secrets("{}").0);
+    walk(&SECRETS, signal, bytes, &mut |_| {})
+}
+
+/// The ways to each string and bytes field from a message: field numbers, the last of which is the field's own.
+fn ways(message: &'static Message, depth: usize, way: &mut Vec<u32>, all: &mut Vec<Vec<u32>>) {
+    for field in message.fields {
+        way.push(field.number);
+        let group = matches!(message.role, Role::ResourceGroup | Role::ScopeGroup);
+        match field.kind {
+            Kind::Message(nested) if depth > 0 => ways(nested, depth - 1, way, all),
+            // A group's schema URL is no part of any record: see docs/masking.md.
+            Kind::String | Kind::Bytes if !group => all.push(way.clone()),
+            _ => {}
+        }
+        way.pop();
+    }
+}
+
+/// A request with nothing in it but what a way leads to.
+fn request(way: &[u32], content: &[u8]) -> Vec<u8> {
+    way.iter().rev().fold(content.to_vec(), |content, number| {
+        let mut out = Vec::new();
+        wire::put_len(&mut out, *number, &content);
+        out
+    })
+}
+
+/// Tidy bytes, as editors may expect.
+fn admitted(signal: Signal, bytes: Vec<u8>) -> Bytes {
+    admit(signal, bytes.into(), &Limits::default()).expect("it is legal").bytes
+}
+
+fn leaks(bytes: &[u8], secret: &str) -> bool {
+    secret.as_bytes().windows(8).any(|part| bytes.windows(8).any(|window| window == part))
+}
+
+#[test]
+fn no_part_of_a_secret_survives_in_any_field_and_all_else_stays() {
+    let mut fields = 0;
+    for signal in Signal::ALL {
+        let mut all = Vec::new();
+        ways(signal.request(), 9, &mut Vec::new(), &mut all);
+        fields += all.len();
+        for way in &all {
+            for (before, secret, behind) in SECRETS {
+                let text = format!("{before}{secret}{behind}");
+                let (plain, secret) = (text.as_bytes(), secret);
+                let clean = admitted(signal, request(way, plain));
+                let out = masked(signal, &clean);
+                assert!(!leaks(&out, secret), "{signal:?} {way:?}: {text}");
+                let content = content(&out, way);
+                let around = content.starts_with(before.trim_end_matches('-').as_bytes())
+                    && content.ends_with(behind.as_bytes());
+                assert!(around, "{signal:?} {way:?}: {}", String::from_utf8_lossy(content));
+                // Framed as before around it.
+                assert_eq!(out, request(way, content), "{signal:?} {way:?}");
+            }
+        }
+    }
+    assert!(fields > 200, "{fields} fields are fewer than there are");
+}
+
+/// What stands at the end of a way.
+fn content<'a>(bytes: &'a [u8], way: &[u32]) -> &'a [u8] {
+    way.iter().fold(bytes, |bytes, number| {
+        let field = wire::Fields::new(bytes).find(|field| field.number == *number);
+        field.and_then(|field| field.len_bytes()).expect("what was there is there still")
+    })
+}
+
+#[test]
+fn what_stands_under_a_secret_name_goes_whole_at_any_depth() {
+    let inner =
+        [("a", Value::Str("hunter2hunter2")), ("b", Value::Bytes(b"hunter3hunter3")), ("n", Value::Int(7))];
+    let mut nested = Value::Map(&inner);
+    let levels: Vec<[(&str, Value<'_>); 1]> = (0..20).map(|_| [("x", Value::Empty)]).collect();
+    let mut held = Vec::new();
+    for mut level in levels {
+        level[0].1 = nested;
+        held.push(level);
+        nested =
+            Value::Map(held.last().map(|level| Box::leak(Box::new(*level)) as &_).expect("it was pushed"));
+    }
+    let bytes = build::logs(|request| {
+        request.resource(&[("service.name", "x".into())], |resource| {
+            resource.scope("s", "", |scope| {
+                scope.log_record(|log| {
+                    log.attribute("clientSecret", nested).attribute("secret_name", "hunter4hunter4");
+                });
+            });
+        });
+    });
+    let out = masked(Signal::Logs, &bytes);
+    assert!(!leaks(&out, "hunter2hunter2") && !leaks(&out, "hunter3hunter3"));
+    assert!(leaks(&out, "hunter4hunter4"), "a name of a secret is none");
+}
+
+#[test]
+fn clean_bytes_stay_the_same_bytes() {
+    let bytes = build::traces(|request| {
+        request.resource(&[("service.name", "x".into())], |resource| {
+            resource.scope("s", "", |scope| {
+                scope.span(|span| {
+                    span.trace_id(TOKEN.as_bytes()).name("commit 0123456789abcdef0123456789abcdef01234567");
+                });
+            });
+        });
+    });
+    let out = masked(Signal::Traces, &bytes);
+    assert_eq!(out.as_ptr(), bytes.as_ptr(), "ids are never masked, and nothing is copied");
+}
+
+#[test]
+fn what_an_editor_before_it_writes_is_masked_too() {
+    let (secrets, meter) = secrets("{}");
+    let bytes = build::traces(|request| {
+        request.resource(&[("service.name", "x".into())], |resource| {
+            resource.scope("s", "", |scope| {
+                scope.span(|span| {
+                    span.name("first").attribute("note", "was here");
+                });
+                scope.span(|span| {
+                    span.name("second").attribute("note", "was here");
+                });
+            });
+        });
+    });
+    for change in [
+        &mut (|record: &mut Record<'_>| {
+            record.insert_attribute("added", TOKEN);
+        }) as &mut dyn FnMut(&mut Record<'_>),
+        &mut |record| record.set_attribute("note", TOKEN),
+        &mut |record| {
+            record.insert_attribute("password", TOKEN);
+        },
+    ] {
+        let out = walk(&secrets, Signal::Traces, &bytes, change);
+        assert!(!leaks(&out, TOKEN));
+    }
+    let mut rename = |record: &mut Record<'_>| {
+        record.rename_attribute("note", "password");
+    };
+    assert!(!leaks(&walk(&secrets, Signal::Traces, &bytes, &mut rename), "was here"));
+    assert!(meter.read().iter().any(|(name, labels, count)| {
+        name == "throughline_secrets_masked" && labels.contains("rule=\"github\"") && *count == 8
+    }));
+}
+
+#[test]
+fn keys_that_hold_secrets_are_masked_and_stay_apart() {
+    let map = [(TOKEN, Value::Int(1)), (TOKEN, Value::Int(2))];
+    let bytes = build::logs(|request| {
+        request.resource(&[], |resource| {
+            resource.scope("s", "", |scope| {
+                scope.log_record(|log| {
+                    log.attribute("map", Value::Map(&map));
+                });
+            });
+        });
+    });
+    let out = masked(Signal::Logs, &bytes);
+    let text = String::from_utf8_lossy(&out);
+    assert!(!leaks(&out, TOKEN));
+    assert_eq!(text.matches("[REDACTED:github:").count(), 2);
+    assert_eq!(text.matches("]#2").count(), 1);
+}
+
+#[test]
+fn a_secret_in_an_unknown_field_is_overwritten_in_place() {
+    let mut span = Vec::new();
+    wire::put_len(&mut span, 5, b"name");
+    wire::put_message(&mut span, 999, |out| wire::put_len(out, 1, TOKEN.as_bytes()));
+    let bytes = admitted(Signal::Traces, request(&[1, 2, 2], &span));
+    let out = masked(Signal::Traces, &bytes);
+    assert_eq!(out.len(), bytes.len());
+    assert_eq!(content(&out, &[1, 2, 2, 999, 1]), [b'*'; 40]);
+}
+
+#[test]
+fn wrong_settings_are_refused() {
+    let cx = Build {
+        id: ComponentId::new("secrets"),
+        clock: Arc::new(SystemClock::default()),
+        random: Arc::new(SystemRandom::default()),
+        services: Services::default(),
+    };
+    for wrong in [r#"{"rules": {"disable": ["nothing"]}}"#, r#"{"tag_key": "short"}"#] {
+        let config: Config = serde_json::from_str(wrong).expect("its shape is right");
+        assert!(Secrets::build(config, &cx).is_err(), "{wrong}");
+    }
+    assert!(serde_json::from_str::<Config>(r#"{"rule": {}}"#).is_err());
+}
+
+#[test]
+fn a_configured_key_gives_equal_tags_in_every_agent() {
+    let bytes = admitted(Signal::Traces, request(&[1, 2, 2, 5], TOKEN.as_bytes()));
+    let tagged = |config: &str| walk(&secrets(config).0, Signal::Traces, &bytes, &mut |_| {});
+    let key = r#"{"tag_key": "0123456789abcdef0123456789abcdef"}"#;
+    assert_eq!(tagged(key), tagged(key));
+    assert_ne!(tagged("{}"), tagged("{}"));
+}
+
+proptest! {
+    #[test]
+    fn bytes_that_were_never_admitted_do_not_panic(bytes: Vec<u8>, cut in any::<prop::sample::Index>()) {
+        let way = [1, 2, 2, 9, 2, 1];
+        let mut request = request(&way, TOKEN.as_bytes());
+        request.truncate(cut.index(request.len()));
+        request.extend(bytes);
+        for signal in Signal::ALL {
+            drop(masked(signal, &Bytes::from(request.clone())));
+        }
+    }
+}
