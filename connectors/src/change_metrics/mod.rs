@@ -14,15 +14,15 @@
 mod state;
 mod write;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use smallvec::smallvec;
 use throughline_component::port::Clock;
 use throughline_component::{
-    Batch, Build, Chunk, ComponentId, ConfigError, Context, Counter, Factory, Outcome, Outlet, Processor,
-    Settle,
+    Batch, Build, Chunk, ComponentId, ConfigError, Context, Counter, Factory, Journaled, Outcome, Outlet,
+    Processor, Settle,
 };
 use throughline_config as config;
 use throughline_otlp::view::{Record, Request};
@@ -40,8 +40,10 @@ pub(crate) struct Config {
     flush_interval: config::Duration,
     /// How many changes are remembered; beyond it the one heard of longest ago is forgotten, and counted.
     max_changes: u32,
-    /// Upper bounds of the histograms' buckets, in seconds, ascending.
+    /// Upper bounds of the histograms' buckets, in seconds, ascending. Counts that a storage kept for other bounds start anew.
     buckets: Vec<f64>,
+    /// The storage extension that keeps counts and ages over a restart. Unset: in memory.
+    storage: Option<String>,
 }
 
 impl Default for Config {
@@ -53,13 +55,14 @@ impl Default for Config {
             buckets: vec![
                 1.0, 10.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 14_400.0, 86_400.0, 259_200.0, 604_800.0,
             ],
+            storage: None,
         }
     }
 }
 
 pub(crate) struct ChangeMetrics {
     id: ComponentId,
-    state: Arc<Mutex<State>>,
+    state: Arc<Journaled<State>>,
     clock: Arc<dyn Clock>,
     flush_interval: u64,
     next_flush: u64,
@@ -80,15 +83,9 @@ impl Processor for ChangeMetrics {
         }
         let interval = u64::try_from(config.flush_interval.get().as_nanos()).unwrap_or(u64::MAX);
         let forgotten = cx.counter("throughline_change_metrics_forgotten_changes", None);
-        let state = cx.state(|| {
-            let now = cx.clock.unix_nanos();
-            Ok::<_, ConfigError>(Mutex::new(State::new(
-                config.buckets,
-                config.max_changes as usize,
-                now,
-                forgotten,
-            )))
-        })?;
+        let (buckets, max, now) = (config.buckets, config.max_changes as usize, cx.clock.unix_nanos());
+        let state =
+            Journaled::of(cx, config.storage.as_deref(), || State::new(buckets, max, now, forgotten))?;
         Ok(Self {
             id: cx.id.clone(),
             state,
@@ -100,20 +97,35 @@ impl Processor for ChangeMetrics {
     }
 
     fn accept(&mut self, batch: Batch, out: &mut Outlet) {
-        let mut changed = false;
+        let mut state = match self.state.open() {
+            Ok(state) => state,
+            Err(error) => return out.settle(batch, &Outcome::retry(error.to_string())),
+        };
+        let (mut entry, mut facts) = (Vec::new(), 0_u64);
         for chunk in &batch.chunks {
             for (group, _, record) in Request::new(batch.signal, &chunk.bytes).records() {
                 let Record::Log(log) = record else { continue };
                 let Some(fact) = Fact::read(log, group.resource()) else { continue };
-                let new = self.state().take(&fact);
-                self.repeated.add(u64::from(!new));
-                changed |= new;
+                if state.take(&fact) {
+                    fact.write(&mut entry);
+                    facts += 1;
+                } else {
+                    self.repeated.add(1);
+                }
             }
         }
-        out.settle(batch, &Outcome::DONE);
-        if changed {
-            self.emit(out);
+        if facts == 0 {
+            return out.settle(batch, &Outcome::DONE);
         }
+        let journaled = state.append(entry);
+        drop(state);
+        out.fold(batch.items());
+        // The input settles once what it taught is on disk.
+        let senders: Vec<Settle> = batch.chunks.into_iter().map(|chunk| chunk.settle).collect();
+        journaled.join(Settle::hook(move |outcome| {
+            senders.into_iter().for_each(|sender| sender.settle(outcome.clone()));
+        }));
+        self.emit(out);
     }
 
     fn wakes_at(&self) -> Option<u64> {
@@ -129,7 +141,10 @@ impl Processor for ChangeMetrics {
 impl ChangeMetrics {
     fn emit(&self, out: &mut Outlet) {
         let now = self.clock.unix_nanos();
-        let bytes = write::request(&mut self.state(), now);
+        // A journal that cannot be opened is said to those who send; there is nothing to show until then.
+        let Ok(mut state) = self.state.open() else { return };
+        let bytes = write::request(&mut state, now);
+        drop(state);
         let items = batch::count(Signal::Metrics, &bytes);
         if items == 0 {
             return;
@@ -138,10 +153,6 @@ impl ChangeMetrics {
         // Series are cumulative: what is lost is in the next emission.
         let chunk = Chunk { bytes, items, position: None, context, settle: Settle::nobody() };
         out.send(Batch { signal: Signal::Metrics, chunks: smallvec![chunk] });
-    }
-
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

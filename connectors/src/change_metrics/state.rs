@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use throughline_change::event;
-use throughline_component::Counter;
+use throughline_component::{Counter, Replay};
 use throughline_otlp::view::{AnyValue, LogRecord, Resource};
 
 /// How many event ids are remembered to count each once.
@@ -75,7 +75,7 @@ impl Fact {
 }
 
 /// What is known of one change.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Known {
     opened: Option<u64>,
     /// Times at which its content changed, for the latency of the plan that followed.
@@ -91,8 +91,24 @@ struct Known {
     plans: Vec<(u64, Labels)>,
 }
 
+/// How an apply ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) enum Ended {
+    Success,
+    Failure,
+}
+
+impl Ended {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+        }
+    }
+}
+
 /// A histogram's series.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Histogram {
     pub(super) counts: Vec<u64>,
     pub(super) sum: f64,
@@ -108,8 +124,8 @@ pub(super) struct State {
     pub(super) lead_time: BTreeMap<Labels, Histogram>,
     pub(super) plan_latency: BTreeMap<Labels, Histogram>,
     /// By labels and result.
-    pub(super) apply_duration: BTreeMap<(Labels, &'static str), Histogram>,
-    pub(super) applies: BTreeMap<(Labels, &'static str), u64>,
+    pub(super) apply_duration: BTreeMap<(Labels, Ended), Histogram>,
+    pub(super) applies: BTreeMap<(Labels, Ended), u64>,
     /// Ages that were told last time.
     told: BTreeSet<Labels>,
     changes: HashMap<String, Known>,
@@ -162,7 +178,8 @@ impl State {
                 known.apply_started = Some(known.apply_started.map_or(fact.at, |at| at.max(fact.at)))
             }
             "ApplySucceeded" | "ApplyFailed" => {
-                let result = if fact.event_type == "ApplySucceeded" { "success" } else { "failure" };
+                let result =
+                    if fact.event_type == "ApplySucceeded" { Ended::Success } else { Ended::Failure };
                 let started =
                     fact.duration_ms.map_or(fact.at, |millis| fact.at.saturating_sub(millis * 1_000_000));
                 known.apply_started = Some(known.apply_started.map_or(started, |at| at.max(started)));
@@ -296,6 +313,80 @@ impl Histogram {
         self.counts[bucket] += 1;
         self.sum += value;
         self.exemplar = Some((value, change_id.to_owned(), at));
+    }
+}
+
+/// The state as a snapshot has it: lists, since JSON's keys are text.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    bounds: Vec<f64>,
+    since: u64,
+    lead_time: Vec<(Labels, Histogram)>,
+    plan_latency: Vec<(Labels, Histogram)>,
+    apply_duration: Vec<((Labels, Ended), Histogram)>,
+    applies: Vec<((Labels, Ended), u64)>,
+    told: Vec<Labels>,
+    changes: Vec<(String, Known)>,
+    events: Vec<String>,
+}
+
+impl Fact {
+    /// Appends the fact as a line of the journal.
+    pub(super) fn write(&self, into: &mut Vec<u8>) {
+        if serde_json::to_writer(&mut *into, self).is_ok() {
+            into.push(b'\n');
+        }
+    }
+}
+
+impl Replay for State {
+    fn replay(&mut self, entry: &[u8]) {
+        if let Ok(saved) = serde_json::from_slice::<Saved>(entry) {
+            return self.restore(saved);
+        }
+        for line in entry.split(|byte| *byte == b'\n') {
+            if let Ok(fact) = serde_json::from_slice::<Fact>(line) {
+                self.take(&fact);
+            }
+        }
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        let changes = self.order.iter().filter_map(|id| Some((id.clone(), self.changes.get(id)?.clone())));
+        let saved = Saved {
+            bounds: self.bounds.clone(),
+            since: self.since,
+            lead_time: list(&self.lead_time),
+            plan_latency: list(&self.plan_latency),
+            apply_duration: list(&self.apply_duration),
+            applies: list(&self.applies),
+            told: self.told.iter().cloned().collect(),
+            changes: changes.collect(),
+            events: self.event_order.iter().cloned().collect(),
+        };
+        serde_json::to_vec(&saved).unwrap_or_default() // plain data always serialises
+    }
+}
+
+fn list<K: Clone, V: Clone>(map: &BTreeMap<K, V>) -> Vec<(K, V)> {
+    map.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+impl State {
+    fn restore(&mut self, saved: Saved) {
+        self.since = saved.since;
+        self.applies = saved.applies.into_iter().collect();
+        // Counts for other bounds cannot be shown with these.
+        if saved.bounds == self.bounds {
+            self.lead_time = saved.lead_time.into_iter().collect();
+            self.plan_latency = saved.plan_latency.into_iter().collect();
+            self.apply_duration = saved.apply_duration.into_iter().collect();
+        }
+        self.told = saved.told.into_iter().collect();
+        self.order = saved.changes.iter().map(|(id, _)| id.clone()).collect();
+        self.changes = saved.changes.into_iter().collect();
+        self.events = saved.events.iter().cloned().collect();
+        self.event_order = saved.events.into();
     }
 }
 

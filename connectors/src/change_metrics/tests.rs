@@ -1,4 +1,6 @@
-use super::state::{Fact, Labels, State};
+use throughline_component::Replay;
+
+use super::state::{Ended, Fact, Labels, State};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -73,7 +75,7 @@ fn m0_06_m0_10_applies_are_timed_and_counted_by_result_once_per_event() {
     let failed = Fact { duration_ms: Some(5_000), ..production("ApplyFailed", 300) };
     let state = state(&[failed.clone(), failed, production("ApplySucceeded", 400)]);
     let counts: Vec<_> = state.applies.iter().map(|((_, result), count)| (*result, *count)).collect();
-    assert_eq!(counts, [("failure", 1), ("success", 1)]);
+    assert_eq!(counts, [(Ended::Success, 1), (Ended::Failure, 1)]);
     assert_eq!(state.apply_duration.values().map(|series| series.sum).sum::<f64>(), 5.0);
 }
 
@@ -99,4 +101,25 @@ fn an_age_that_ended_is_told_once_more_and_then_no_longer() {
     state.take(&production("ApplyStarted", 130));
     assert_eq!(state.ages().into_values().collect::<Vec<_>>(), [None]);
     assert!(state.ages().is_empty());
+}
+
+#[test]
+fn trp_27_a_restart_from_facts_or_from_a_snapshot_goes_on_with_the_same_series() {
+    let facts = [
+        fact("ChangeOpened", 100),
+        fact("PlanCompleted", 160),
+        Fact { duration_ms: Some(5_000), ..production("ApplySucceeded", 200) },
+        production("DeploymentFinished", 400),
+        Fact { change_id: "c2".into(), ..production("ApprovalGranted", 300) },
+    ];
+    let before = state(&facts);
+    let mut lines = Vec::new();
+    facts.iter().for_each(|fact| fact.write(&mut lines));
+    for entry in [lines, before.snapshot()] {
+        let mut after = State::new(vec![60.0, 600.0], 10, 0, throughline_component::Counter::default());
+        after.replay(&entry);
+        assert_eq!(after.snapshot(), before.snapshot());
+        assert_eq!(after.waiting(), before.waiting());
+        assert!(!after.take(&facts[2]), "what was counted before the restart is not counted again");
+    }
 }

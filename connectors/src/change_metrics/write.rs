@@ -40,7 +40,7 @@ pub(super) fn request(state: &mut State, now: u64) -> Bytes {
                 let apply = state
                     .apply_duration
                     .iter()
-                    .map(|((labels, result), series)| (labels, Some(*result), series));
+                    .map(|((labels, result), series)| (labels, Some(result.as_str()), series));
                 histogram(scope, state, now, "apply_duration_seconds", "How long applies took", apply);
                 applies(scope, state, now);
                 waiting(scope, &ages, now);
@@ -91,7 +91,7 @@ fn histogram<'s>(
 
 fn applies(scope: &mut Scope<'_>, state: &State, now: u64) {
     for ((labels, result), count) in &state.applies {
-        let attributes = attributes(labels, Some(result));
+        let attributes = attributes(labels, Some(result.as_str()));
         let point = NumberPoint {
             start_time_unix_nano: state.since,
             time_unix_nano: now,

@@ -174,6 +174,15 @@ impl Identity {
         }
     }
 
+    /// What [`observe`](Self::observe) would learn from a hint.
+    pub fn as_claim(&self, hint: Hint) -> Option<Claim> {
+        let (repository, sha) = (self.repositories[hint.repository?.0 as usize].clone(), hint.commit?);
+        Some(match hint.pull_request {
+            Some(number) => Claim::PullRequestCommit(repository, number, sha),
+            None => Claim::Commit(repository, sha),
+        })
+    }
+
     /// What [`observe`](Self::observe) finds, and nothing is learnt.
     pub fn resolve(&mut self, hint: Hint) -> Resolution {
         let Hint { repository, pull_request, commit } = hint;

@@ -88,7 +88,7 @@ impl Settle {
         let mut ways = self.fork(2);
         let (own, other) = (ways.pop(), ways.pop());
         if let Some(other) = other {
-            (barrier.0)(other);
+            barrier.join(other);
         }
         own.unwrap_or_else(Self::nobody)
     }
@@ -137,6 +137,11 @@ impl Barrier {
     /// A barrier made of what takes over one branch of the settlement and settles it when its own work is done.
     pub fn new(join: impl FnOnce(Settle) + Send + 'static) -> Self {
         Self(Box::new(join))
+    }
+
+    /// Hands a branch of the settlement over.
+    pub fn join(self, settle: Settle) {
+        (self.0)(settle);
     }
 }
 

@@ -5,14 +5,15 @@
 mod labels;
 mod pass;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use throughline_change::{Bounds, Identity};
+use throughline_change::{Bounds, Claim, Identity};
 use throughline_component::port::Clock;
 use throughline_component::{
-    Build, Chunk, ComponentId, ConfigError, Counter, Editor, Factory, Internal, Pass, Touch,
+    Build, Chunk, ComponentId, ConfigError, Counter, Editor, Factory, Internal, Journaled, Pass, Replay,
+    Touch,
 };
 use throughline_otlp::Signal;
 use throughline_otlp::edit::Levels;
@@ -25,18 +26,20 @@ pub(crate) const FACTORY: Factory = Factory::editor::<Change>("change");
 pub(crate) struct Config {
     /// How many commits are remembered; beyond it the one claimed longest ago is forgotten, and counted.
     max_commits: u32,
+    /// The storage extension that keeps what was learnt over a restart. Unset: in memory.
+    storage: Option<String>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_commits: 200_000 }
+        Self { max_commits: 200_000, storage: None }
     }
 }
 
 /// The processor. Its state is shared by all pipelines that name it.
 pub(crate) struct Change {
     id: ComponentId,
-    identity: Arc<Mutex<Identity>>,
+    identity: Arc<Journaled<Learnt>>,
     clock: Arc<dyn Clock>,
     internal: Option<Arc<Internal>>,
     counters: Counters,
@@ -61,7 +64,7 @@ impl Editor for Change {
         let signals = |result: &str| cx.counter("throughline_change_signals", Some(("result", result)));
         Ok(Self {
             id: cx.id.clone(),
-            identity: cx.state(|| Ok::<_, ConfigError>(Mutex::new(Identity::new(bounds))))?,
+            identity: Journaled::of(cx, config.storage.as_deref(), || Learnt(Identity::new(bounds)))?,
             clock: Arc::clone(&cx.clock),
             internal: cx.services.get::<Internal>(),
             counters: Counters {
@@ -85,6 +88,25 @@ impl Editor for Change {
     }
 
     fn begin<'a>(&'a self, _: Signal, _: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
-        Some(Box::new(pass::Walk::new(self)))
+        match self.identity.open() {
+            Ok(identity) => Some(Box::new(pass::Walk::new(self, identity))),
+            Err(error) => Some(Box::new(pass::Unopened(error))),
+        }
+    }
+}
+
+/// What was learnt, as a journal keeps it: a line a claim.
+struct Learnt(Identity);
+
+impl Replay for Learnt {
+    fn replay(&mut self, entry: &[u8]) {
+        for claim in entry.split(|byte| *byte == b'\n').filter_map(Claim::read) {
+            self.0.claim(&claim);
+        }
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        let lines: Vec<_> = self.0.claims().iter().map(Claim::write).collect();
+        lines.join(&b'\n')
     }
 }

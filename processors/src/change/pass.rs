@@ -1,28 +1,42 @@
 //! One walk: learn, resolve, label.
 
-use std::sync::{MutexGuard, PoisonError};
-
 use throughline_change::labels::environment;
 use throughline_change::{
-    Hint, Identity, Known, Learned, Repository, Resolution, Sha, Superseded, Tie, change_key, event,
+    Hint, Known, Learned, Repository, Resolution, Sha, Superseded, Tie, change_key, event,
 };
-use throughline_component::{Barrier, Notice, Pass};
+use throughline_component::port::StoreError;
+use throughline_component::{Barrier, Guard, Notice, Outcome, Pass};
 use throughline_otlp::Value;
 use throughline_otlp::edit::{Keep, Level, Record};
 use throughline_otlp::path::Path;
 
-use super::Change;
 use super::labels::{Has, Seen};
+use super::{Change, Learnt};
 
 pub(super) struct Walk<'a> {
     change: &'a Change,
     /// Held for the whole walk: one lock a chunk, none a record.
-    identity: MutexGuard<'a, Identity>,
+    identity: Guard<'a, Learnt>,
     resource: Around,
     /// The last repository that was named, since neighbours mostly name the same.
     named: Option<(String, Known)>,
     counts: Counts,
     superseded: Vec<Superseded>,
+    /// New claims, as the journal will have them.
+    claims: Vec<u8>,
+}
+
+/// The journal cannot be opened: what would be learnt could be lost, so nothing is taken.
+pub(super) struct Unopened(pub(super) StoreError);
+
+impl Pass for Unopened {
+    fn edit(&mut self, _: &mut Record<'_>) -> Keep {
+        Keep::Yes
+    }
+
+    fn finish(self: Box<Self>) -> Option<Barrier> {
+        Some(Barrier::new(move |settle| settle.settle(Outcome::retry(self.0.to_string()))))
+    }
 }
 
 /// What the resource says for all records below it.
@@ -43,16 +57,15 @@ struct Counts {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(change: &'a Change) -> Self {
-        let identity = change.identity.lock().unwrap_or_else(PoisonError::into_inner);
-        let (resource, counts, superseded) = (Around::default(), Counts::default(), Vec::new());
-        Self { change, identity, resource, named: None, counts, superseded }
+    pub(super) fn new(change: &'a Change, identity: Guard<'a, Learnt>) -> Self {
+        let (resource, counts) = (Around::default(), Counts::default());
+        Self { change, identity, resource, named: None, counts, superseded: Vec::new(), claims: Vec::new() }
     }
 
     fn enter(&mut self, record: &mut Record<'_>) {
         let seen = Seen::read(record.attributes());
         let name = seen.repository();
-        let known = name.as_ref().map(|name| self.identity.know(name));
+        let known = name.as_ref().map(|name| self.identity.0.know(name));
         self.resource = Around {
             has_change_id: seen.change_id.is_some(),
             repository: known,
@@ -79,15 +92,16 @@ impl<'a> Walk<'a> {
         let copied = if seen.copies { seen.copied() } else { Vec::new() };
         copy(record, &copied);
         if let Some(sha) = merge_commit {
-            let learned = self.identity.observe(Hint { commit: Some(sha), ..hint }).0;
-            self.learnt(learned);
+            let hint = Hint { commit: Some(sha), ..hint };
+            let learned = self.identity.0.observe(hint).0;
+            self.learnt(learned, hint);
         }
         if hint.commit.is_none() && hint.pull_request.is_none() {
             self.counts.tied += u64::from(has.change_id);
             return;
         }
-        let (learned, resolution) = self.identity.observe(hint);
-        self.learnt(learned);
+        let (learned, resolution) = self.identity.0.observe(hint);
+        self.learnt(learned, hint);
         match resolution {
             Resolution::Tied(tie) => {
                 self.counts.tied += 1;
@@ -104,12 +118,18 @@ impl<'a> Walk<'a> {
         {
             return Some(*known);
         }
-        let known = self.identity.know(&Repository::parse(text)?);
+        let known = self.identity.0.know(&Repository::parse(text)?);
         self.named = Some((text.to_owned(), known));
         Some(known)
     }
 
-    fn learnt(&mut self, learned: Learned) {
+    fn learnt(&mut self, learned: Learned, hint: Hint) {
+        if learned.new
+            && let Some(claim) = self.identity.0.as_claim(hint)
+        {
+            self.claims.extend(claim.write());
+            self.claims.push(b'\n');
+        }
         self.counts.refused += u64::from(learned.refused);
         self.superseded.extend(learned.superseded);
     }
@@ -125,7 +145,9 @@ impl Pass for Walk<'_> {
     }
 
     fn finish(self: Box<Self>) -> Option<Barrier> {
-        let Self { change, counts, superseded, .. } = *self;
+        let Self { change, mut identity, counts, superseded, claims, .. } = *self;
+        let barrier = (!claims.is_empty()).then(|| identity.append(claims));
+        drop(identity);
         change.counters.tied.add(counts.tied);
         change.counters.untied.add(counts.untied);
         change.counters.ambiguous.add(counts.ambiguous);
@@ -142,7 +164,7 @@ impl Pass for Walk<'_> {
                 });
             }
         }
-        None
+        barrier
     }
 }
 

@@ -11,7 +11,7 @@ mod spans;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,7 +22,8 @@ use serde::Deserialize;
 use sha2::Sha256;
 use throughline_component::port::{Budget, Clock};
 use throughline_component::{
-    Build, ComponentId, ConfigError, Context, Counter, Factory, Fatal, Outcome, Output, Receiver, Stop,
+    Build, ComponentId, ConfigError, Context, Counter, Factory, Fatal, Journaled, Outcome, Output, Receiver,
+    Stop, Ticket,
 };
 use throughline_config::Secret;
 use throughline_net::{
@@ -52,6 +53,9 @@ pub(crate) struct Config {
     /// Keeps events that are no domain events as plain log records, instead of counting them only.
     #[serde(default)]
     keep_other_events: bool,
+    /// The storage extension that remembers which deliveries have settled, over a restart. Unset: in memory.
+    #[serde(default)]
+    storage: Option<String>,
 }
 
 /// `webhook`.
@@ -90,7 +94,7 @@ struct Endpoint {
     config: Config,
     clock: Arc<dyn Clock>,
     budget: Arc<Budget>,
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Journaled<Seen>>,
     deliveries: BTreeMap<&'static str, Counter>,
 }
 
@@ -117,12 +121,13 @@ impl Receiver for GitHub {
         let result = |result: &'static str| {
             (result, cx.counter("throughline_github_deliveries", Some(("result", result))))
         };
+        let seen = Journaled::of(cx, config.storage.as_deref(), Seen::default)?;
         let endpoint = Endpoint {
             id: cx.id.clone(),
             config,
             clock: Arc::clone(&cx.clock),
             budget: cx.services.get::<Budget>().ok_or_else(|| need("memory budget"))?,
-            seen: cx.state(|| Ok::<_, ConfigError>(Mutex::new(Seen::default())))?,
+            seen,
             deliveries: RESULTS.into_iter().map(result).collect(),
         };
         let listeners = cx.services.get::<Listeners>().ok_or_else(|| need("listeners"))?;
@@ -202,8 +207,10 @@ impl Endpoint {
             return ("ignored", say(StatusCode::OK, "pong"));
         }
         let delivery = request.header("x-github-delivery").unwrap_or_default().to_owned();
-        if self.seen().contains(&delivery) {
-            return ("repeated", say(StatusCode::OK, "delivered before"));
+        match self.seen.open().map(|seen| seen.contains(&delivery)) {
+            Ok(false) => {}
+            Ok(true) => return ("repeated", say(StatusCode::OK, "delivered before")),
+            Err(error) => return ("unsettled", say(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())),
         }
         let payload = match Payload::parse(&body) {
             Ok(payload) => payload,
@@ -233,13 +240,15 @@ impl Endpoint {
             for ticket in tickets {
                 worst = worst.worst(ticket.await);
             }
+            if let Outcome::Done { .. } = worst
+                && let Some(journaled) = self.settled(delivery)
+            {
+                worst = worst.worst(journaled.await);
+            }
             worst
         };
         match tokio::time::timeout(PATIENCE, settled).await {
-            Ok(Outcome::Done { .. }) => {
-                self.seen().insert(delivery);
-                ("settled", say(StatusCode::OK, "recorded"))
-            }
+            Ok(Outcome::Done { .. }) => ("settled", say(StatusCode::OK, "recorded")),
             Ok(Outcome::Reject { why, .. }) => ("malformed", say(StatusCode::UNPROCESSABLE_ENTITY, &why)),
             Ok(Outcome::Retry { why, .. }) => ("unsettled", say(StatusCode::SERVICE_UNAVAILABLE, &why)),
             Err(_) => {
@@ -290,8 +299,11 @@ impl Endpoint {
         requests
     }
 
-    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Remembers a delivery that has settled; the ticket tells once that is synced.
+    fn settled(&self, delivery: String) -> Option<Ticket> {
+        let mut seen = self.seen.open().ok()?;
+        let entry = delivery.clone().into_bytes();
+        seen.insert(delivery).then(|| seen.append_and_wait(entry))
     }
 }
 
