@@ -62,3 +62,57 @@ fn signals(list: &[Signal]) -> &'static [throughline_config::Signal] {
         (true, true, true) => &[Traces, Metrics, Logs],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+    use throughline_component::port::{SystemClock, SystemRandom};
+    use throughline_component::{Build, ComponentId, Services};
+
+    fn cx(factory: &Factory) -> Build {
+        Build {
+            id: ComponentId::new(factory.name),
+            clock: std::sync::Arc::new(SystemClock::default()),
+            random: std::sync::Arc::new(SystemRandom::default()),
+            services: Services::default(),
+        }
+    }
+
+    #[test]
+    fn names_and_aliases_are_unique_and_sorted_within_their_kind() {
+        for kind in Kind::ALL {
+            let of_kind: Vec<_> = factories().filter(|factory| factory.kind == kind).collect();
+            assert!(of_kind.is_sorted_by_key(|factory| factory.name), "{kind}");
+            let mut names: Vec<_> = of_kind.iter().flat_map(|f| f.aliases.iter().chain([&f.name])).collect();
+            names.sort_unstable();
+            assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{kind}: {names:?}");
+        }
+    }
+
+    #[test]
+    fn every_component_describes_itself_and_each_of_its_options() {
+        for factory in factories() {
+            let schema = factory.schema();
+            let schema = schema.as_object().expect("settings are a map");
+            assert!(schema.contains_key("description"), "{} has no description", factory.name);
+            let options = schema.get("properties").and_then(Value::as_object);
+            for (option, schema) in options.into_iter().flatten() {
+                let described = schema.get("description").is_some() || schema.get("$ref").is_some();
+                assert!(described, "{}: option `{option}` has no description", factory.name);
+            }
+        }
+    }
+
+    #[test]
+    fn bad_settings_of_every_component_are_an_error_and_no_panic() {
+        for factory in factories() {
+            // Nothing is offered here, so even right settings may be refused: they must be refused in words.
+            for settings in [json!({}), json!(null), json!([]), json!("x"), json!({ "no such option": 1 })] {
+                if let Err(error) = factory.build(settings, &cx(factory)) {
+                    assert!(!error.message.is_empty(), "{}", factory.name);
+                }
+            }
+        }
+    }
+}

@@ -139,9 +139,13 @@ impl Request {
 }
 
 pub(crate) fn grow(charge: &mut Charge, more: usize, limit: usize) -> Result<(), BodyError> {
+    let budget = charge.limit().unwrap_or(limit);
     if charge.grow(more) {
         Ok(())
+    } else if charge.could_grow(more) {
+        Err(BodyError::OverBudget { limit: budget })
     } else {
-        Err(BodyError::OverBudget { limit: charge.limit().unwrap_or(limit) })
+        // It would not fit if there were nothing else: trying again is no use.
+        Err(BodyError::TooLarge { limit: budget })
     }
 }

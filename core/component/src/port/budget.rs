@@ -58,6 +58,11 @@ impl Charge {
         self.budget.as_ref().map(|budget| budget.limit)
     }
 
+    /// Whether the budget, were it all free, could hold `bytes` more.
+    pub fn could_grow(&self, bytes: usize) -> bool {
+        self.budget.as_ref().is_none_or(|budget| self.held.saturating_add(bytes) <= budget.limit)
+    }
+
     /// Holds `bytes` more, unless that would break the budget; says whether it could.
     #[must_use = "bytes that the budget does not grant must be refused"]
     pub fn grow(&mut self, bytes: usize) -> bool {
