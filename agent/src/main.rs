@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         cli::Command::Components => show::components(),
         cli::Command::PrintConfig { inputs, mode, format } => show::print_config(&inputs, mode, format),
         cli::Command::Demo { once, seed, folder } => demo::demo(once, seed, folder),
+        cli::Command::Reference { folder } => show::reference(&folder),
         cli::Command::Completion { shell } => show::completion(shell),
     }
 }
