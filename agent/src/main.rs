@@ -1,4 +1,5 @@
-//! `throughline`: the command line, the tables of components, signals, and the admin endpoint. Thin.
+//! `throughline`: the command line, the tables of components, signals, and the admin endpoint. Thin: `assemble` takes a
+//! checked configuration to what the graph is started from, `run` starts, reloads and drains it, `demo` plays a change.
 
 mod admin;
 mod assemble;
