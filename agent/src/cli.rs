@@ -65,6 +65,12 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FOLDER")]
         folder: Option<std::path::PathBuf>,
     },
+    /// Writes a reference page for every component, as Markdown: FOLDER/KIND/NAME.md.
+    #[command(hide = true)]
+    Reference {
+        /// Made if it is not there.
+        folder: std::path::PathBuf,
+    },
     /// Prints a completion script for a shell.
     Completion {
         /// Which shell.

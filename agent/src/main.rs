@@ -1,4 +1,5 @@
-//! `throughline`: the command line, the tables of components, signals, and the admin endpoint. Thin.
+//! `throughline`: the command line, the tables of components, signals, and the admin endpoint. Thin: `assemble` takes a
+//! checked configuration to what the graph is started from, `run` starts, reloads and drains it, `demo` plays a change.
 
 mod admin;
 mod assemble;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         cli::Command::Components => show::components(),
         cli::Command::PrintConfig { inputs, mode, format } => show::print_config(&inputs, mode, format),
         cli::Command::Demo { once, seed, folder } => demo::demo(once, seed, folder),
+        cli::Command::Reference { folder } => show::reference(&folder),
         cli::Command::Completion { shell } => show::completion(shell),
     }
 }

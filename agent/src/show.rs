@@ -1,10 +1,12 @@
 //! Commands that print and exit.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
 use throughline_component::Kind;
+use throughline_config::Known;
 
 use crate::assemble::{World, assemble, document, settings};
 use crate::catalog::{catalog, factories};
@@ -69,6 +71,22 @@ pub(crate) fn print_config(inputs: &Inputs, mode: Mode, format: Format) -> ExitC
     match document(inputs) {
         Err(errors) => complain(&errors),
         Ok(document) => say(&document.print(&catalog(), mode, format)),
+    }
+}
+
+/// Writes the reference pages.
+pub(crate) fn reference(folder: &Path) -> ExitCode {
+    let page = |known: &Known| -> std::io::Result<()> {
+        let kind = folder.join(known.kind.section());
+        std::fs::create_dir_all(&kind)?;
+        std::fs::write(kind.join(known.type_name).with_extension("md"), throughline_config::reference(known))
+    };
+    match catalog().iter().try_for_each(page) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say_aside(&format!("cannot write to {}: {error}", folder.display()));
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Exporters, one file each.
+//! Exporters, one file each: they deliver a batch and answer with an outcome, and know nothing of queues or retries, which
+//! are given to them. [`ALL`] is the table that the agent builds them from.
 
 mod debug;
 mod file;

@@ -1,4 +1,5 @@
-//! Extensions, one file each.
+//! Extensions, one file each: what stands beside the pipelines and offers them something (storage, authenticators), or
+//! tells the outside how the agent is. [`ALL`] is the table that the agent builds them from.
 
 mod basicauth;
 mod bearertokenauth;

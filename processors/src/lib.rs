@@ -1,4 +1,5 @@
-//! Processors, one file each.
+//! Processors, one file each: `change` and `secrets` edit records in a walk they share, `batch` and `memory_limiter` see
+//! whole batches. The domain they are thin skins of is in `core/`. [`ALL`] is the table that the agent builds them from.
 
 mod batch;
 mod change;

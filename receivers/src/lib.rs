@@ -1,4 +1,5 @@
-//! Receivers, one file each.
+//! Receivers, one file each: they turn what arrives into chunks of OTLP, await the settlement, and answer in their
+//! protocol's words. `domain_event` is what they share. [`ALL`] is the table that the agent builds them from.
 
 mod domain_event;
 mod github;

@@ -132,13 +132,16 @@ impl Stage<'_> {
     async fn pull_request(&mut self, action: &'static str, minutes: f64) -> Result<(), String> {
         let Script { number, author, reviewer, head, merge, .. } = self.script;
         let (at, merged) = (self.script.at(minutes).to_string(), action == "closed");
-        let body = json!({ "action": action, "number": number, "requested_reviewer": { "login": reviewer },
+        let mut body = json!({ "action": action, "number": number,
             "pull_request": {
                 "number": number, "title": "Widen the private subnets", "merged": merged,
                 "user": { "login": author }, "head": { "sha": head, "ref": "widen-subnets" }, "base": { "ref": "main" },
                 "merge_commit_sha": merge, "created_at": self.script.at(0.0).to_string(), "updated_at": at,
                 "merged_at": at, "closed_at": at,
             } });
+        if action == "review_requested" {
+            body["requested_reviewer"] = json!({ "login": reviewer });
+        }
         self.deliver("pull_request", body).await.map(drop)
     }
 

@@ -1,4 +1,5 @@
-//! Fake clock, lossy disk, OTLP generators, and the conformance suite every component passes.
+//! What tests stand on: a clock that is turned by hand, a disk that forgets what was not synced, directory entries included,
+//! and a random generator whose whole course follows from a printed seed. A dev-dependency only.
 
 mod clock;
 mod disk;

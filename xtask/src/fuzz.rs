@@ -1,0 +1,37 @@
+//! `cargo xtask fuzz`: the fuzz targets, which stand outside the workspace because they need a nightly toolchain.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::shell::{answers, command, root, run};
+
+/// Runs one target for some seconds.
+pub(crate) fn fuzz(target: &str, seconds: &str) -> Result<()> {
+    if let Some(why) = why_not() {
+        bail!("cannot fuzz, because {why}");
+    }
+    let time = format!("-max_total_time={}", seconds.parse::<u32>()?);
+    run(nightly(&["fuzz", "run", target, "--", &time]))
+}
+
+/// Builds all targets.
+pub(crate) fn build() -> Command {
+    nightly(&["fuzz", "build"])
+}
+
+/// Why fuzz targets cannot be built here, if they cannot.
+pub(crate) fn why_not() -> Option<&'static str> {
+    if !answers("rustup", &["run", "nightly", "rustc", "--version"]) {
+        return Some("there is no nightly toolchain (rustup toolchain install nightly)");
+    }
+    let fuzz = answers("rustup", &["run", "nightly", "cargo", "fuzz", "--version"]);
+    (!fuzz).then_some("there is no cargo-fuzz (cargo install --locked cargo-fuzz)")
+}
+
+fn nightly(arguments: &[&str]) -> Command {
+    let mut cargo = command("rustup", &[&["run", "nightly", "cargo"], arguments].concat());
+    // The toolchain of the workspace is pinned, and Cargo hands it on to what it starts.
+    cargo.current_dir(root()).env_remove("CARGO").env_remove("RUSTC").env_remove("RUSTUP_TOOLCHAIN");
+    cargo
+}
