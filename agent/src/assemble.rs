@@ -250,3 +250,25 @@ fn notes(service: &Service, plan: &Plan) -> Vec<String> {
     }
     notes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_example_is_right() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
+        let files = std::fs::read_dir(folder).expect("the examples");
+        let files: Vec<_> = files.flatten().map(|file| file.path()).collect();
+        let files: Vec<_> =
+            files.iter().filter(|path| path.extension().is_some_and(|e| e == "yaml")).collect();
+        assert!(files.len() >= 3);
+        for file in files {
+            let inputs = Inputs { config: vec![file.display().to_string()], set: Vec::new() };
+            let (settings, _) = settings(&inputs).unwrap_or_else(|errors| panic!("{errors}"));
+            let world = World::new(&settings.service);
+            let assembled = assemble(settings, &world).unwrap_or_else(|errors| panic!("{errors}"));
+            assert!(!assembled.setup.plan.pipelines.is_empty());
+        }
+    }
+}
