@@ -50,6 +50,19 @@ pub enum BodyError {
     TooSlow(std::time::Duration),
 }
 
+impl BodyError {
+    /// The HTTP status to answer with.
+    pub fn status(&self) -> http::StatusCode {
+        match self {
+            Self::TooLarge { .. } => http::StatusCode::PAYLOAD_TOO_LARGE,
+            Self::OverBudget { .. } => http::StatusCode::SERVICE_UNAVAILABLE,
+            Self::UnknownEncoding(_) => http::StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Corrupt { .. } | Self::Broken(_) => http::StatusCode::BAD_REQUEST,
+            Self::TooSlow(_) => http::StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+}
+
 impl Body {
     /// A body of these bytes.
     pub fn new(data: impl Into<Rope>) -> Self {

@@ -26,9 +26,7 @@ use throughline_component::{
     Stop, Ticket,
 };
 use throughline_config::Secret;
-use throughline_net::{
-    Authenticator, Body, BodyError, Handler, Listeners, Reply, Request, Route, ServerSettings,
-};
+use throughline_net::{Authenticator, Body, Handler, Listeners, Reply, Request, Route, ServerSettings};
 use throughline_otlp::{Signal, Value, build};
 
 use crate::domain_event;
@@ -192,7 +190,7 @@ impl Endpoint {
         let mut charge = self.budget.charge();
         let body = match request.read(&mut charge).await {
             Ok(body) => body,
-            Err(error) => return ("malformed", say(status_of(&error), &error.to_string())),
+            Err(error) => return ("malformed", say(error.status(), &error.to_string())),
         };
         if !self.is_signed(&request, &body) {
             return (
@@ -319,16 +317,6 @@ fn plain(event: &str, body: &[u8], resource: &[(&str, Value<'_>)], now: u64) -> 
             });
         });
     })
-}
-
-fn status_of(error: &BodyError) -> StatusCode {
-    match error {
-        BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        BodyError::OverBudget { .. } => StatusCode::SERVICE_UNAVAILABLE,
-        BodyError::UnknownEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        BodyError::Corrupt { .. } | BodyError::Broken(_) => StatusCode::BAD_REQUEST,
-        BodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
-    }
 }
 
 fn say(status: StatusCode, text: &str) -> Reply {

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use throughline_component::{Outcome, Output, RejectKind};
 use throughline_net::grpc::{Code, Status};
-use throughline_net::{Body, BodyError, Handler, Reply, Request, Route, ServerSettings};
+use throughline_net::{Body, Handler, Reply, Request, Route, ServerSettings};
 use throughline_otlp::{Signal, json, partial};
 
 use super::Shared;
@@ -79,21 +79,23 @@ impl Handler for Export {
 
 impl Export {
     async fn export(&self, mut request: Request) -> Reply {
-        let Some(encoding) = Encoding::of(request.header("content-type").unwrap_or_default()) else {
-            let why = "content type must be application/x-protobuf or application/json";
-            let status = Status::new(Code::InvalidArgument, why);
-            return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, Encoding::Protobuf, &status);
-        };
+        let encoding = Encoding::of(request.header("content-type").unwrap_or_default());
         if request.method() != http::Method::POST {
             let status = Status::new(Code::Unimplemented, "only POST is served here");
+            let encoding = encoding.unwrap_or(Encoding::Protobuf);
             let mut reply = refuse(StatusCode::METHOD_NOT_ALLOWED, encoding, &status);
             reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
             return reply;
         }
+        let Some(encoding) = encoding else {
+            let why = "content type must be application/x-protobuf or application/json";
+            let status = Status::new(Code::InvalidArgument, why);
+            return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, Encoding::Protobuf, &status);
+        };
         let mut charge = self.shared.charge();
         let body = match request.read(&mut charge).await {
             Ok(body) => body,
-            Err(error) => return refuse(status_of(&error), encoding, &Status::of_body(&error)),
+            Err(error) => return refuse(error.status(), encoding, &Status::of_body(&error)),
         };
         let body = match encoding {
             Encoding::Protobuf => body,
@@ -157,16 +159,6 @@ fn reply(signal: Signal, encoding: Encoding, outcome: Outcome) -> Reply {
             };
             refuse(http, encoding, &Status::new(code, &*why))
         }
-    }
-}
-
-fn status_of(error: &BodyError) -> StatusCode {
-    match error {
-        BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        BodyError::OverBudget { .. } => StatusCode::SERVICE_UNAVAILABLE,
-        BodyError::UnknownEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        BodyError::Corrupt { .. } | BodyError::Broken(_) => StatusCode::BAD_REQUEST,
-        BodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
     }
 }
 
