@@ -98,7 +98,8 @@ fn value(field: &Field, payload: Payload<'_>, out: &mut Vec<u8>) {
         }
         (Kind::Bool, Payload::Varint(bits)) => put!(out, "{}", bits != 0),
         (Kind::Int32 | Kind::Enum(_), Payload::Varint(bits)) => put!(out, "{}", bits as i32),
-        (Kind::Sint32, Payload::Varint(bits)) => put!(out, "{}", unzigzag(bits)),
+        // Of a longer varint only 32 bits count, as everywhere in protobuf.
+        (Kind::Sint32, Payload::Varint(bits)) => put!(out, "{}", unzigzag(u64::from(bits as u32))),
         (Kind::Uint32, Payload::Varint(bits)) => put!(out, "{}", bits as u32),
         (Kind::Int64, Payload::Varint(bits)) => put!(out, "\"{}\"", bits as i64),
         (Kind::Uint64, Payload::Varint(bits)) | (Kind::Fixed64, Payload::Fixed64(bits)) => {

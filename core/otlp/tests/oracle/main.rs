@@ -6,6 +6,7 @@ mod builders;
 mod edits;
 mod generate;
 mod groups;
+mod json;
 mod metric_views;
 mod ops;
 mod paths;

@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
-use throughline_otlp::{Limits, Signal, admit};
+use throughline_otlp::{Limits, Signal, admit, json};
 
 /// A request as prost decodes it.
 #[derive(Clone, Debug)]
@@ -67,5 +67,23 @@ pub(crate) fn check_admission(signal: Signal, input: &[u8]) {
         }
         // Prost allows 100 levels.
         (Ok(_), Err(malformed)) => assert!(malformed.what.contains("too deep"), "{malformed}"),
+    }
+}
+
+/// What is written as JSON and read back means the same. (JSON has no unknown fields, and one NaN.)
+pub(crate) fn check_json(signal: Signal, tidy: &Bytes) {
+    let text = json::encode(signal, tidy);
+    serde_json::from_slice::<serde_json::Value>(&text).expect("it is JSON");
+    let read = json::decode(signal, &text).expect("what we wrote, we can read");
+    let admitted = admit(signal, Bytes::from(read), &Limits::default()).expect("it is legal");
+    let decoded = |bytes: &[u8]| format!("{:?}", Decoded::decode(signal, bytes).expect("legal protobuf"));
+    assert_eq!(decoded(tidy), decoded(&admitted.bytes));
+}
+
+/// Any text is read as JSON or refused in words with a place, and what was read is legal protobuf.
+pub(crate) fn check_any_json(signal: Signal, text: &[u8]) {
+    match json::decode(signal, text) {
+        Ok(read) => drop(Decoded::decode(signal, &read).expect("it is legal")),
+        Err(error) => assert!(!error.message.is_empty()),
     }
 }
