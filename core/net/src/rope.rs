@@ -89,7 +89,8 @@ mod tests {
     #[test]
     fn a_rope_reads_as_its_pieces_in_order_whatever_the_step() {
         for step in 1..=7 {
-            let mut rope: Rope = ["ab", "", "cde", "fg"].into_iter().map(Bytes::from_static).collect();
+            let mut rope: Rope =
+                [&b"ab"[..], b"", b"cde", b"fg"].into_iter().map(Bytes::from_static).collect();
             let mut read = Vec::new();
             while rope.has_remaining() {
                 let take = step.min(rope.chunk().len());

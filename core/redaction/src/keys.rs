@@ -90,7 +90,7 @@ impl Keys {
             return false;
         }
         let words = words(name);
-        if self.allow.iter().any(|allowed| *allowed == words) {
+        if self.allow.contains(&words) {
             return false;
         }
         let ends = |phrase: &[u8]| ends_in(&words, phrase);
