@@ -7,6 +7,7 @@
 
 mod agent;
 pub mod backends;
+pub mod github;
 pub mod http;
 pub mod records;
 

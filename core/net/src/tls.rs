@@ -161,10 +161,6 @@ fn pem(what: &str, file: Option<&PathBuf>, inline: Option<&str>) -> Result<Optio
             Err(ConfigError::new(&key, format!("give `{what}_file` or `{what}_pem`, not both")))
         }
         (None, inline) => Ok(inline.map(|text| text.as_bytes().to_vec())),
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "certificates are configuration, read once while it is checked"
-        )]
         (Some(path), None) => std::fs::read(path)
             .map(Some)
             .map_err(|error| ConfigError::new(&key, format!("cannot read {}: {error}", path.display()))),
@@ -175,8 +171,8 @@ fn certificates(text: &[u8], key: &str) -> Result<Vec<CertificateDer<'static>>> 
     let parsed: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
     match parsed {
         Ok(list) if !list.is_empty() => Ok(list),
-        Ok(_) => Err(ConfigError::new(&key, "there is no certificate in it (PEM expected)")),
-        Err(error) => Err(ConfigError::new(&key, format!("not a PEM certificate: {error}"))),
+        Ok(_) => Err(ConfigError::new(key, "there is no certificate in it (PEM expected)")),
+        Err(error) => Err(ConfigError::new(key, format!("not a PEM certificate: {error}"))),
     }
 }
 
@@ -188,7 +184,7 @@ fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>> {
 fn roots(text: &[u8], key: &str) -> Result<RootCertStore> {
     let mut store = RootCertStore::empty();
     for certificate in certificates(text, key)? {
-        store.add(certificate).map_err(|error| ConfigError::new(&key, error.to_string()))?;
+        store.add(certificate).map_err(|error| ConfigError::new(key, error.to_string()))?;
     }
     Ok(store)
 }
