@@ -110,3 +110,6 @@ impl Replay for Learnt {
         lines.join(&b'\n')
     }
 }
+
+#[cfg(test)]
+mod tests;

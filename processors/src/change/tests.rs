@@ -1,0 +1,198 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use throughline_component::port::{SystemClock, SystemRandom};
+use throughline_component::{Context, Services, Settle, States};
+use throughline_otlp::build::{self, Exemplar, NumberPoint, Temporality};
+use throughline_otlp::edit::rewrite;
+use throughline_otlp::view::{Data, Record as ViewedRecord, Request};
+use throughline_otlp::{Limits, Value, admit};
+
+use super::*;
+
+const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+const LIVE: &str = "github.com/acme/live";
+
+/// A processor and its mailbox. Built twice from one set of services, both have the same state.
+fn processor() -> (Change, Arc<Internal>) {
+    let mailbox = Arc::new(Internal::default());
+    let mut services = Services::default();
+    services.offer(Arc::clone(&mailbox));
+    services.offer(Arc::new(States::default()));
+    let (clock, random) = (Arc::new(SystemClock::default()), Arc::new(SystemRandom::default()));
+    let cx = Build { id: ComponentId::new("change"), clock, random, services };
+    (Change::build(Config::default(), &cx).expect("right settings"), mailbox)
+}
+
+/// What the processor makes of a request, tidy as ever.
+fn walk(change: &Change, signal: Signal, bytes: Bytes) -> Bytes {
+    let context = Arc::new(Context::internal(ComponentId::new("test"), 0));
+    let chunk = Chunk { bytes: bytes.clone(), items: 1, position: None, context, settle: Settle::nobody() };
+    let mut pass = change.begin(signal, &chunk).expect("it always looks");
+    let levels = change.levels().visits;
+    let out = rewrite(signal, &bytes, levels, &mut |record| pass.edit(record)).bytes;
+    drop(pass.finish());
+    let admitted = admit(signal, out.clone(), &Limits::default()).expect("it is legal");
+    assert!(!admitted.rewritten, "what leaves is tidy");
+    out
+}
+
+fn log(attributes: &[(&str, &str)]) -> Bytes {
+    build::logs(|request| {
+        request.resource(&[], |resource| {
+            resource.scope("", "", |scope| {
+                scope.log_record(|log| {
+                    for (key, value) in attributes {
+                        log.attribute(key, *value);
+                    }
+                });
+            });
+        });
+    })
+}
+
+fn span(resource: &[(&str, Value<'_>)], attributes: &[(&str, &str)]) -> Bytes {
+    build::traces(|request| {
+        request.resource(resource, |resource| {
+            resource.scope("", "", |scope| {
+                scope.span(|span| {
+                    for (key, value) in attributes {
+                        span.attribute(key, *value);
+                    }
+                });
+            });
+        });
+    })
+}
+
+/// The first record's attributes, over its resource's.
+fn labels(signal: Signal, bytes: &Bytes) -> Vec<(String, String)> {
+    let (group, _, record) = Request::new(signal, bytes).records().next().expect("a record");
+    let own = match record {
+        ViewedRecord::Span(span) => span.attributes(),
+        ViewedRecord::Log(log) => log.attributes(),
+        ViewedRecord::Metric(_) => panic!("no metric"),
+    };
+    let all = group.resource().attributes().iter().chain(own.iter());
+    let mut all: Vec<_> = all.filter_map(|(key, value)| Some((key.into(), value.as_str()?.into()))).collect();
+    all.sort();
+    all
+}
+
+fn label(signal: Signal, bytes: &Bytes, name: &str) -> Option<String> {
+    labels(signal, bytes).into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
+}
+
+#[test]
+fn a_span_that_knows_only_a_commit_is_tied_once_its_pull_request_is_known() {
+    let (change, _) = processor();
+    let bare = || span(&[("vcs.ref.head.revision", Value::Str(A))], &[]);
+    assert_eq!(label(Signal::Traces, &walk(&change, Signal::Traces, bare()), "change_id"), None);
+    walk(&change, Signal::Logs, log(&[("repository", LIVE), ("pull_request", "7"), ("commit_sha", A)]));
+    let tied = walk(&change, Signal::Traces, bare());
+    for (name, value) in [
+        ("change_id", "github.com/acme/live#7"),
+        ("commit_sha", A),
+        ("pull_request", "7"),
+        ("repository", LIVE),
+    ] {
+        assert_eq!(label(Signal::Traces, &tied, name).as_deref(), Some(value), "{name}");
+    }
+    assert_eq!((change.counters.tied.get(), change.counters.untied.get()), (2, 1));
+}
+
+#[test]
+fn a_merge_commit_belongs_to_its_pull_request() {
+    let (change, _) = processor();
+    let merged = [("repository", LIVE), ("pull_request", "7"), ("commit_sha", A), ("merge_commit_sha", B)];
+    walk(&change, Signal::Logs, log(&merged));
+    let deployed = walk(&change, Signal::Traces, span(&[], &[("vcs.ref.head.revision", B)]));
+    assert_eq!(label(Signal::Traces, &deployed, "change_id").as_deref(), Some("github.com/acme/live#7"));
+}
+
+#[test]
+fn what_is_there_is_not_overwritten_and_repetition_changes_nothing() {
+    let (change, _) = processor();
+    let own = [("repository", LIVE), ("pull_request", "7"), ("commit_sha", A), ("change_id", "mine")];
+    let once = walk(&change, Signal::Logs, log(&own));
+    assert_eq!(label(Signal::Logs, &once, "change_id").as_deref(), Some("mine"));
+    assert_eq!(walk(&change, Signal::Logs, once.clone()), once);
+}
+
+#[test]
+fn lbl_05_labels_are_copied_from_semantic_conventions_which_stay() {
+    let (change, _) = processor();
+    let resource =
+        [("deployment.environment.name", Value::Str("prod")), ("k8s.cluster.name", Value::Str("eu-1"))];
+    let out = walk(&change, Signal::Traces, span(&resource, &[]));
+    for (name, value) in
+        [("environment", "production"), ("cluster", "eu-1"), ("deployment.environment.name", "prod")]
+    {
+        assert_eq!(label(Signal::Traces, &out, name).as_deref(), Some(value), "{name}");
+    }
+}
+
+#[test]
+fn cdx_07_on_metrics_the_unbounded_labels_go_to_exemplars_only() {
+    let (change, _) = processor();
+    let exemplars = [Exemplar::default()];
+    let point = NumberPoint { exemplars: &exemplars, ..NumberPoint::default() };
+    let resource =
+        [("repository", Value::Str(LIVE)), ("vcs.change.id", Value::Str("7")), ("commit_sha", Value::Str(A))];
+    let request = build::metrics(|request| {
+        request.resource(&resource, |resource| {
+            resource.scope("", "", |scope| scope.metric("jobs").sum(Temporality::Cumulative, true, &[point]));
+        });
+    });
+    let out = walk(&change, Signal::Metrics, request);
+    let (_, _, record) = Request::new(Signal::Metrics, &out).records().next().expect("a metric");
+    let ViewedRecord::Metric(metric) = record else { panic!("a metric") };
+    let Some(Data::Sum(sum)) = metric.data() else { panic!("a sum") };
+    let point = sum.data_points().next().expect("a point");
+    let exemplar = point.exemplars().next().expect("an exemplar").filtered_attributes();
+    for name in throughline_change::labels::UNBOUNDED {
+        assert!(point.attributes().get(name).is_none(), "{name} on a point");
+        assert!(exemplar.get(name).is_some(), "{name} in the exemplar");
+    }
+    assert_eq!(exemplar.get_str("change_id"), Some("github.com/acme/live#7"));
+}
+
+#[test]
+fn a_name_that_was_given_out_and_changes_is_announced_not_rewritten() {
+    let (change, mailbox) = processor();
+    let early = walk(&change, Signal::Logs, log(&[("repository", LIVE), ("commit_sha", A)]));
+    let old = format!("{LIVE}@{A}");
+    assert_eq!(label(Signal::Logs, &early, "change_id"), Some(old.clone()));
+    walk(&change, Signal::Logs, log(&[("repository", LIVE), ("pull_request", "7"), ("commit_sha", A)]));
+    let notices = {
+        let mut take = std::pin::pin!(mailbox.take());
+        match take.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+            std::task::Poll::Ready(notices) => notices,
+            std::task::Poll::Pending => panic!("nothing was announced"),
+        }
+    };
+    assert_eq!(notices.len(), 1);
+    assert_eq!(notices[0].event_name, "change.identity.superseded");
+    assert_eq!(notices[0].attributes, [("old".into(), old), ("new".into(), "github.com/acme/live#7".into())]);
+}
+
+#[test]
+fn a_domain_event_belongs_to_the_trace_of_its_change() {
+    let (change, _) = processor();
+    let request = build::logs(|request| {
+        request.resource(&[], |resource| {
+            resource.scope("", "", |scope| {
+                scope.log_record(|log| {
+                    log.event_name("change.opened")
+                        .attribute("repository", LIVE)
+                        .attribute("pull_request", "7");
+                });
+            });
+        });
+    });
+    let out = walk(&change, Signal::Logs, request);
+    let (_, _, record) = Request::new(Signal::Logs, &out).records().next().expect("a record");
+    let ViewedRecord::Log(log) = record else { panic!("a log record") };
+    assert_eq!(log.trace_id(), throughline_change::change_key("github.com/acme/live#7"));
+}
