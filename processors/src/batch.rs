@@ -118,3 +118,106 @@ impl Merge {
 fn values(keys: &[String], metadata: &Metadata) -> Vec<Option<Vec<String>>> {
     keys.iter().map(|key| metadata.0.get(&key.to_ascii_lowercase()).cloned()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+    use throughline_component::port::SystemRandom;
+    use throughline_component::{ComponentId, Context, Outcome, Services, Settle, Ticket};
+
+    /// A clock that stands still unless it is told.
+    #[derive(Default)]
+    struct Still(Mutex<u64>);
+
+    impl Clock for Still {
+        fn unix_nanos(&self) -> u64 {
+            *self.0.lock().expect("no panic")
+        }
+        fn monotonic_nanos(&self) -> u64 {
+            self.unix_nanos()
+        }
+    }
+
+    fn merge(config: Config) -> Result<Merge, ConfigError> {
+        let (clock, random) = (Arc::new(Still::default()), Arc::new(SystemRandom::default()));
+        Merge::build(
+            config,
+            &Build { id: ComponentId::new("batch"), clock, random, services: Services::default() },
+        )
+    }
+
+    fn chunk(items: u32, tenant: &str) -> (Batch, Ticket) {
+        let mut context = Context::internal(ComponentId::new("test"), 0);
+        context.metadata.0.insert("tenant".into(), vec![tenant.into()]);
+        let (settle, ticket) = Settle::ticket();
+        let bytes = bytes::Bytes::from_static(b"");
+        let chunk = Chunk { bytes, items, position: None, context: Arc::new(context), settle };
+        (Batch::one(Signal::Logs, chunk), ticket)
+    }
+
+    fn sizes(out: &mut Outlet) -> Vec<u64> {
+        out.take().0.iter().map(Batch::items).collect()
+    }
+
+    #[test]
+    fn a_batch_goes_when_it_is_large_enough_or_its_time_is_up() {
+        let mut batch = merge(Config { send_batch_size: 10, ..Config::default() }).expect("right");
+        let mut out = Outlet::default();
+        for items in [4, 5, 3, 2] {
+            batch.accept(chunk(items, "a").0, &mut out);
+        }
+        assert_eq!(sizes(&mut out), [12], "4 + 5 + 3 reach 10");
+        assert_eq!(batch.wakes_at(), Some(200_000_000));
+        batch.tick(199_999_999, &mut out);
+        assert!(sizes(&mut out).is_empty());
+        batch.tick(200_000_000, &mut out);
+        assert_eq!(sizes(&mut out), [2]);
+        assert_eq!(batch.wakes_at(), None);
+    }
+
+    #[test]
+    fn no_batch_is_larger_than_the_maximum_unless_one_request_is() {
+        let config = Config { send_batch_size: 10, send_batch_max_size: 10, ..Config::default() };
+        let mut batch = merge(config).expect("right");
+        let mut out = Outlet::default();
+        for items in [7, 7, 25, 1] {
+            batch.accept(chunk(items, "a").0, &mut out);
+        }
+        batch.flush(&mut out);
+        assert_eq!(sizes(&mut out), [7, 7, 25, 1]);
+        let wrong = Config { send_batch_size: 10, send_batch_max_size: 9, ..Config::default() };
+        assert_eq!(merge(wrong).err().expect("max below size").path, ["send_batch_max_size"]);
+    }
+
+    #[test]
+    fn requests_merge_only_if_the_metadata_asked_for_is_equal() {
+        let mut batch =
+            merge(Config { metadata_keys: vec!["Tenant".into()], ..Config::default() }).expect("right");
+        let mut out = Outlet::default();
+        for tenant in ["a", "b", "a"] {
+            batch.accept(chunk(1, tenant).0, &mut out);
+        }
+        batch.flush(&mut out);
+        assert_eq!(sizes(&mut out), [2, 1]);
+    }
+
+    #[test]
+    fn senders_hear_nothing_until_the_merged_batch_has_settled() {
+        let mut batch = merge(Config::default()).expect("right");
+        let mut out = Outlet::default();
+        let tickets: Vec<Ticket> = (0..3)
+            .map(|_| {
+                let (one, ticket) = chunk(1, "a");
+                batch.accept(one, &mut out);
+                ticket
+            })
+            .collect();
+        batch.flush(&mut out);
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut tickets: Vec<_> = tickets.into_iter().map(Box::pin).collect();
+        assert!(tickets.iter_mut().all(|ticket| ticket.as_mut().poll(&mut cx).is_pending()));
+        out.take().0.into_iter().for_each(|batch| batch.settle(&Outcome::DONE));
+        assert!(tickets.iter_mut().all(|ticket| ticket.as_mut().poll(&mut cx).is_ready()));
+    }
+}

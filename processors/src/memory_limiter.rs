@@ -110,3 +110,47 @@ fn total_memory() -> Option<u64> {
     let machine = line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024;
     Some(cgroup.map_or(machine, |limit: u64| limit.min(machine)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use throughline_component::port::{SystemClock, SystemRandom};
+    use throughline_component::{Chunk, ComponentId, Context, Services, Settle};
+    use throughline_otlp::Signal;
+
+    fn limiter(limit_mib: u32, spike_limit_mib: u32) -> Result<Limiter, ConfigError> {
+        let (clock, random) = (Arc::new(SystemClock::default()), Arc::new(SystemRandom::default()));
+        let cx =
+            Build { id: ComponentId::new("memory_limiter"), clock, random, services: Services::default() };
+        let check_interval = config::Duration::from_secs(1);
+        Limiter::build(Config { check_interval, limit_mib, spike_limit_mib, ..Config::default() }, &cx)
+    }
+
+    fn offer(limiter: &mut Limiter) -> (usize, Vec<(u64, Outcome)>) {
+        let context = Arc::new(Context::internal(ComponentId::new("test"), 0));
+        let settle = Settle::nobody();
+        let chunk = Chunk { bytes: bytes::Bytes::new(), items: 3, position: None, context, settle };
+        let mut out = Outlet::default();
+        limiter.accept(Batch::one(Signal::Logs, chunk), &mut out);
+        let (emitted, settled) = out.take();
+        (emitted.len(), settled)
+    }
+
+    #[test]
+    fn above_the_soft_limit_data_is_refused_so_that_it_may_be_sent_again() {
+        // No process fits into one MiB.
+        let mut small = limiter(1, 0).expect("right");
+        let (emitted, settled) = offer(&mut small);
+        assert_eq!(emitted, 0);
+        assert!(matches!(settled.as_slice(), [(3, Outcome::Retry { .. })]));
+        assert_eq!(small.refused.get(), 3);
+        let mut large = limiter(1 << 20, 0).expect("right");
+        assert_eq!(offer(&mut large), (1, Vec::new()));
+    }
+
+    #[test]
+    fn limits_that_make_no_sense_are_refused_where_they_stand() {
+        assert_eq!(limiter(0, 0).err().expect("no limit").path, ["limit_mib"]);
+        assert_eq!(limiter(10, 10).err().expect("no room").path, ["spike_limit_mib"]);
+    }
+}
