@@ -201,6 +201,16 @@ impl Sink {
     }
 
     async fn attempt(&self, batch: &Batch) -> Outcome {
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            biased;
+            outcome = self.export(batch) => outcome,
+            // The drain's time is up: the sender still has it, and hears so before its connection goes.
+            () = stop.stopped() => Outcome::retry("the agent stopped before it was delivered"),
+        }
+    }
+
+    async fn export(&self, batch: &Batch) -> Outcome {
         match self.timeout.filter(|timeout| !timeout.is_zero()) {
             None => self.exporter.export(batch).await,
             Some(timeout) => match tokio::time::timeout(timeout, self.exporter.export(batch)).await {
