@@ -76,6 +76,12 @@ pub trait Pass {
     /// Looks at a record, and may change it.
     fn edit(&mut self, record: &mut Record<'_>) -> Keep;
 
+    /// Whether it has nothing to do but look at what others write. Where all editors of a walk say so before it begins, there
+    /// is none.
+    fn is_idle(&self) -> bool {
+        false
+    }
+
     /// The walk is over. A barrier joins the chunk's settlement.
     fn finish(self: Box<Self>) -> Option<Barrier> {
         None

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use throughline_component::{Barrier, Chunk, DynEditor, Outcome, Pass, Settle};
 use throughline_otlp::Signal;
-use throughline_otlp::edit::{Keep, Levels, Record, rewrite};
+use throughline_otlp::edit::{Keep, Levels, Record, Rewritten, rewrite};
 
 use crate::ledger::{Hop, add};
 
@@ -13,6 +13,9 @@ pub(crate) struct Walk {
     pub(crate) editors: Vec<Arc<dyn DynEditor>>,
     pub(crate) hop: Arc<Hop>,
 }
+
+/// Editors at work on one chunk, and the levels each visits.
+type Passes<'a> = Vec<(Levels, Box<dyn Pass + 'a>)>;
 
 impl Walk {
     /// Edits a chunk. `None`: every item was dropped, and the chunk is settled.
@@ -42,13 +45,9 @@ impl Walk {
         Some(chunk)
     }
 
-    fn edit(
-        &self,
-        signal: Signal,
-        chunk: &Chunk,
-    ) -> Option<(throughline_otlp::edit::Rewritten, Vec<Barrier>)> {
+    fn edit(&self, signal: Signal, chunk: &Chunk) -> Option<(Rewritten, Vec<Barrier>)> {
         let mut levels = Levels::NONE;
-        let mut passes: Vec<(Levels, Box<dyn Pass + '_>)> = Vec::with_capacity(self.editors.len());
+        let mut passes: Passes<'_> = Vec::with_capacity(self.editors.len());
         for editor in &self.editors {
             if let Some(pass) = editor.begin(signal, chunk) {
                 let visits = editor.levels().visits;
@@ -56,8 +55,9 @@ impl Walk {
                 passes.push((visits, pass));
             }
         }
-        if passes.is_empty() {
-            return None;
+        if passes.iter().all(|(_, pass)| pass.is_idle()) {
+            let unchanged = Rewritten { bytes: chunk.bytes.clone(), dropped_items: 0, changed: false };
+            return Some((unchanged, finish(passes)));
         }
         let mut edit = |record: &mut Record<'_>| {
             let level = record.level();
@@ -69,7 +69,10 @@ impl Walk {
             Keep::Yes
         };
         let rewritten = rewrite(signal, &chunk.bytes, levels, &mut edit);
-        let barriers = passes.into_iter().filter_map(|(_, pass)| pass.finish()).collect();
-        Some((rewritten, barriers))
+        Some((rewritten, finish(passes)))
     }
+}
+
+fn finish(passes: Passes<'_>) -> Vec<Barrier> {
+    passes.into_iter().filter_map(|(_, pass)| pass.finish()).collect()
 }

@@ -30,10 +30,15 @@ impl Pass for Walk<'_> {
     fn edit(&mut self, record: &mut Record<'_>) -> Keep {
         let scanner = &self.secrets.scanner;
         let hit = self.hits.any_in(&record.source_range());
-        if hit || record.is_changed() && is_suspicious(scanner, record) {
+        // The record held none when it came: of what an editor before this one made of it, only what it wrote is new.
+        if hit || record.is_changed() && !scanner.is_clean(record.written()) {
             mask(scanner, record, &mut self.counts);
         }
         Keep::Yes
+    }
+
+    fn is_idle(&self) -> bool {
+        self.hits.offsets.is_empty()
     }
 
     fn finish(self: Box<Self>) -> Option<Barrier> {
@@ -55,13 +60,6 @@ impl Hits {
         }
         self.offsets.get(self.next).is_some_and(|offset| *offset < range.end)
     }
-}
-
-/// Whether an editor before this one may have written a secret. The record held none when it came: where it only grew at its
-/// end, as it does when attributes are added, only that is new.
-fn is_suspicious(scanner: &Scanner, record: &Record<'_>) -> bool {
-    let (now, before) = (record.bytes(), record.original());
-    !scanner.is_clean(now.strip_prefix(before).unwrap_or(now))
 }
 
 fn mask(scanner: &Scanner, record: &mut Record<'_>, counts: &mut Counts) {

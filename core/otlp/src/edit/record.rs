@@ -46,6 +46,8 @@ struct Copied {
     tag: usize,
     content: usize,
     width: usize,
+    /// Where what was appended starts, if nothing else was done.
+    appended: Option<usize>,
 }
 
 /// How an edit ended.
@@ -90,10 +92,15 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The bytes that the record came with, before this walk.
+    /// What edits of this walk have written, as whole fields: the end that was appended, or all of the record after any
+    /// other change. Empty if there was none.
+    #[inline]
     #[must_use]
-    pub fn original(&self) -> &'a [u8] {
-        &self.source[self.spot.content.clone()]
+    pub fn written(&self) -> &[u8] {
+        match &self.copy {
+            Some(copy) => &self.output.out[copy.appended.unwrap_or(copy.content)..],
+            None => &[],
+        }
     }
 
     /// Whether an edit of this walk has written to the record.
@@ -355,6 +362,9 @@ impl<'a> Record<'a> {
         let changed = self.scratch.is_changed();
         if changed {
             let start = self.begin_copy(false);
+            if let Some(copy) = &mut self.copy {
+                copy.appended = None;
+            }
             self.output.out.truncate(start);
             self.output.out.extend_from_slice(&self.scratch.out);
         }
@@ -376,8 +386,9 @@ impl<'a> Record<'a> {
         if with_content {
             out.extend_from_slice(&self.source[self.spot.content.clone()]);
         }
+        let appended = with_content.then_some(out.len());
         self.output.copied = self.spot.field.end;
-        self.copy = Some(Copied { tag, content, width });
+        self.copy = Some(Copied { tag, content, width, appended });
         content
     }
 }

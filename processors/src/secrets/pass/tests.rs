@@ -209,6 +209,50 @@ fn what_an_editor_before_it_writes_is_masked_too() {
 }
 
 #[test]
+fn a_secret_that_arises_where_old_text_meets_new_is_masked() {
+    let (head, tail) = TOKEN.split_at(20);
+    let bytes = build::traces(|request| {
+        request.resource(&[], |resource| {
+            resource.scope("s", "", |scope| {
+                scope.span(|span| {
+                    span.attribute("note", head).attribute("last", "was here");
+                });
+            });
+        });
+    });
+    assert_eq!(masked(Signal::Traces, &bytes), bytes, "half a token is none");
+    let join = |record: &mut Record<'_>| {
+        let note = record.attributes().get("note").and_then(|value| value.as_str().map(str::to_owned));
+        if let Some(note) = note {
+            record.set_attribute("note", format!("{note}{tail}").as_str());
+        }
+    };
+    let (secrets, _) = secrets("{}");
+    let mut appends_first = |record: &mut Record<'_>| {
+        record.insert_attribute("added", "clean");
+        join(record);
+    };
+    let mut appends_last = |record: &mut Record<'_>| {
+        join(record);
+        record.insert_attribute("added", "clean");
+    };
+    for change in [&mut appends_first as &mut dyn FnMut(&mut Record<'_>), &mut appends_last] {
+        assert!(!leaks(&walk(&secrets, Signal::Traces, &bytes, change), tail));
+    }
+}
+
+#[test]
+fn a_walk_is_needed_only_where_there_may_be_a_secret() {
+    let (secrets, _) = secrets("{}");
+    let way = [1, 2, 2, 5];
+    for (text, idle) in [("nothing to see", true), (TOKEN, false)] {
+        let chunk = chunk(admitted(Signal::Traces, request(&way, text.as_bytes())));
+        let pass = DynEditor::begin(&secrets, Signal::Traces, &chunk).expect("it always looks");
+        assert_eq!(pass.is_idle(), idle, "{text}");
+    }
+}
+
+#[test]
 fn keys_that_hold_secrets_are_masked_and_stay_apart() {
     let map = [(TOKEN, Value::Int(1)), (TOKEN, Value::Int(2))];
     let bytes = build::logs(|request| {
