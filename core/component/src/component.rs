@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use throughline_otlp::Signal;
@@ -55,6 +56,12 @@ pub trait Editor: Sized + Send + Sync + 'static {
 
     /// The levels it visits and writes, and those above a record that it reads from it.
     fn levels(&self) -> Touch;
+
+    /// What no record holds, the schema URLs of groups. Asked before [`begin`](Self::begin); `None`: they stay.
+    fn groups(&self, signal: Signal, request: &Bytes) -> Option<Bytes> {
+        let _ = (signal, request);
+        None
+    }
 
     /// Starts on one chunk; it may look at the whole of it. `None`: there is nothing to do in this chunk.
     fn begin<'a>(&'a self, signal: Signal, chunk: &'a Chunk) -> Option<Box<dyn Pass + 'a>>;
@@ -224,6 +231,8 @@ impl<T: Receiver> DynReceiver for T {
 pub trait DynEditor: Send + Sync {
     /// See [`Editor::levels`].
     fn levels(&self) -> Touch;
+    /// See [`Editor::groups`].
+    fn groups(&self, signal: Signal, request: &Bytes) -> Option<Bytes>;
     /// See [`Editor::begin`].
     fn begin<'a>(&'a self, signal: Signal, chunk: &'a Chunk) -> Option<Box<dyn Pass + 'a>>;
 }
@@ -231,6 +240,9 @@ pub trait DynEditor: Send + Sync {
 impl<T: Editor> DynEditor for T {
     fn levels(&self) -> Touch {
         Editor::levels(self)
+    }
+    fn groups(&self, signal: Signal, request: &Bytes) -> Option<Bytes> {
+        Editor::groups(self, signal, request)
     }
     fn begin<'a>(&'a self, signal: Signal, chunk: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
         Editor::begin(self, signal, chunk)

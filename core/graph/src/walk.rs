@@ -14,20 +14,40 @@ pub(crate) struct Walk {
     pub(crate) hop: Arc<Hop>,
 }
 
+/// Books the items of a chunk that an editor's panic gives back to its sender.
+struct Fallen<'a> {
+    hop: &'a Hop,
+    items: u64,
+}
+
+impl Drop for Fallen<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            add(&self.hop.returned, self.items);
+        }
+    }
+}
+
 /// Editors at work on one chunk, and the levels each visits.
 type Passes<'a> = Vec<(Levels, Box<dyn Pass + 'a>)>;
 
 impl Walk {
     /// Edits a chunk. `None`: every item was dropped, and the chunk is settled.
-    pub(crate) fn run(&self, signal: Signal, chunk: Chunk) -> Option<Chunk> {
+    pub(crate) fn run(&self, signal: Signal, mut chunk: Chunk) -> Option<Chunk> {
         let items = u64::from(chunk.items);
         add(&self.hop.taken, items);
+        let fallen = Fallen { hop: &self.hop, items };
+        for editor in &self.editors {
+            if let Some(bytes) = editor.groups(signal, &chunk.bytes) {
+                chunk.bytes = bytes;
+            }
+        }
         let edited = self.edit(signal, &chunk);
+        drop(fallen);
         let Some((rewritten, barriers)) = edited else {
             add(&self.hop.out, items);
             return Some(chunk);
         };
-        let mut chunk = chunk;
         if !barriers.is_empty() {
             let settle = std::mem::replace(&mut chunk.settle, Settle::nobody());
             chunk.settle = barriers.into_iter().fold(settle, Settle::and);

@@ -200,6 +200,7 @@ async fn an_editor_that_panics_turns_readiness_red_and_its_chunk_into_a_retry() 
     running.script.editor_panics.store(false, Ordering::Relaxed);
     assert_eq!(running.send().await, Outcome::DONE);
     assert_eq!(running.trouble(), None);
+    running.end().await;
 }
 
 #[tokio::test]

@@ -42,6 +42,16 @@ pub struct Rewritten {
     pub changed: bool,
 }
 
+/// Shows every string, and every field that the schema does not know, of the request and its resource and scope groups
+/// (schema URLs, that is) to `edit`: what [`rewrite`] shows to nobody. `None` if all stays as it is.
+pub fn rewrite_groups(
+    signal: Signal,
+    bytes: &Bytes,
+    edit: &mut dyn FnMut(Leaf<'_>) -> Rewrite,
+) -> Option<Bytes> {
+    strings::rewrite_groups(signal, bytes, edit)
+}
+
 /// Lets `edit` look at and change every resource, scope and record of a tidy request at the given levels, in this
 /// order. A group whose resource or scope is missing is visited with an empty one, which comes into being
 /// if it is changed. Groups that lose all their records go too.

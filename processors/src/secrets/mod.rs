@@ -2,12 +2,13 @@
 
 mod pass;
 
+use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use throughline_component::{Build, Chunk, ConfigError, Counter, Editor, Factory, Pass, Touch};
 use throughline_config::Secret;
 use throughline_otlp::Signal;
-use throughline_otlp::edit::Levels;
+use throughline_otlp::edit::{Levels, Rewrite, rewrite_groups};
 use throughline_redaction::{Counts, Rule, Scanner, Settings, TagKey};
 
 pub(crate) const FACTORY: Factory = Factory::editor::<Secrets>("secrets");
@@ -84,6 +85,20 @@ impl Editor for Secrets {
 
     fn levels(&self) -> Touch {
         Touch { visits: Levels::ALL, reads_above: Levels::NONE, writes: Levels::ALL }
+    }
+
+    fn groups(&self, signal: Signal, request: &Bytes) -> Option<Bytes> {
+        let mut counts = Counts::default();
+        let masked = rewrite_groups(signal, request, &mut |leaf| {
+            let masked = if leaf.is_unknown() {
+                self.scanner.overwrite(leaf.bytes, &mut counts)
+            } else {
+                self.scanner.mask(leaf.bytes, &mut counts)
+            };
+            masked.map_or(Rewrite::Keep, Rewrite::Replace)
+        });
+        self.count(&counts);
+        masked
     }
 
     fn begin<'a>(&'a self, _: Signal, chunk: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {

@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::splicer::Splicer;
+use crate::Signal;
 use crate::schema::{Cardinality, Field, Kind, Message, Role};
 use crate::view::key_of;
 use crate::wire::{self, Fields};
@@ -76,7 +78,19 @@ pub(super) fn rewrite(
     edit: &mut dyn FnMut(Leaf<'_>) -> Rewrite,
 ) {
     let mut visit = |leaf: Leaf<'_>| if leaf.is_unknown() && !unknown { Rewrite::Keep } else { edit(leaf) };
-    message(splicer, source, 0..source.len(), schema, &mut SmallVec::new(), &mut visit);
+    message(splicer, source, 0..source.len(), schema, &mut SmallVec::new(), &|_| true, &mut visit);
+}
+
+/// What no record holds: schema URLs, and what the schema does not know, of the request and its groups.
+pub(super) fn rewrite_groups(
+    signal: Signal,
+    source: &Bytes,
+    edit: &mut dyn FnMut(Leaf<'_>) -> Rewrite,
+) -> Option<Bytes> {
+    let mut splicer = Splicer::default();
+    let groups = |nested: &Message| matches!(nested.role, Role::ResourceGroup | Role::ScopeGroup);
+    message(&mut splicer, source, 0..source.len(), signal.request(), &mut SmallVec::new(), &groups, edit);
+    splicer.finish(source).then(|| splicer.out.into())
 }
 
 fn message<'a>(
@@ -85,19 +99,21 @@ fn message<'a>(
     region: Range<usize>,
     schema: &'static Message,
     keys: &mut SmallVec<[&'a [u8]; 8]>,
+    enters: &dyn Fn(&Message) -> bool,
     edit: &mut dyn FnMut(Leaf<'_>) -> Rewrite,
 ) {
     for found in Fields::within(source, region.clone()) {
         let field = schema.field(found.number).unwrap_or(&UNKNOWN);
         let Some(bytes) = found.len_bytes() else { continue };
         match field.kind {
+            Kind::Message(nested) if !enters(nested) => {}
             Kind::Message(nested) => {
                 splicer.open(found.number, found.start, found.value);
                 let in_pair = schema.role == Role::KeyValue;
                 if in_pair {
                     keys.push(key_of(&source[region.clone()]));
                 }
-                message(splicer, source, found.value_range(), nested, keys, edit);
+                message(splicer, source, found.value_range(), nested, keys, enters, edit);
                 if in_pair {
                     keys.pop();
                 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use throughline_component::port::{SystemClock, SystemRandom};
 use throughline_component::{Build, Chunk, ComponentId, Context, DynEditor, Editor, Meter, Services, Settle};
 use throughline_otlp::edit::{Levels, Record, rewrite};
-use throughline_otlp::schema::{Kind, Message, Role};
+use throughline_otlp::schema::{Kind, Message};
 use throughline_otlp::{Limits, Signal, Value, admit, build, wire};
 
 use super::super::{Config, Secrets};
@@ -48,7 +48,8 @@ fn chunk(bytes: Bytes) -> Chunk {
 
 /// One walk of an editing function and `secrets` behind it.
 fn walk(secrets: &Secrets, signal: Signal, bytes: &Bytes, first: &mut dyn FnMut(&mut Record<'_>)) -> Bytes {
-    let chunk = chunk(bytes.clone());
+    let bytes = DynEditor::groups(secrets, signal, bytes).unwrap_or_else(|| bytes.clone());
+    let chunk = chunk(bytes);
     let mut pass = DynEditor::begin(secrets, signal, &chunk).expect("it has to see what others write");
     let rewritten = rewrite(signal, &chunk.bytes, Levels::ALL, &mut |record| {
         first(record);
@@ -67,11 +68,9 @@ fn masked(signal: Signal, bytes: &Bytes) -> Bytes {
 fn ways(message: &'static Message, depth: usize, way: &mut Vec<u32>, all: &mut Vec<Vec<u32>>) {
     for field in message.fields {
         way.push(field.number);
-        let group = matches!(message.role, Role::ResourceGroup | Role::ScopeGroup);
         match field.kind {
             Kind::Message(nested) if depth > 0 => ways(nested, depth - 1, way, all),
-            // A group's schema URL is no part of any record: see docs/masking.md.
-            Kind::String | Kind::Bytes if !group => all.push(way.clone()),
+            Kind::String | Kind::Bytes => all.push(way.clone()),
             _ => {}
         }
         way.pop();
