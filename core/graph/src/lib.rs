@@ -5,6 +5,7 @@
 //! through admission, walks and steps to the sinks' queues in one synchronous call, so that only a sink is ever awaited.
 //! The graph knows no component: factories are handed to it.
 
+mod assembly;
 mod entry;
 mod ledger;
 mod pipeline;
@@ -13,6 +14,7 @@ mod run;
 mod sink;
 mod step;
 mod stream;
+mod supervisor;
 mod walk;
 
 pub use ledger::{Direction, Hop, Imbalance, Ledger, Row};

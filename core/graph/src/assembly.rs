@@ -1,0 +1,196 @@
+//! Building the parts of a graph from its plan.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
+
+use throughline_component::{Built, ComponentId, DynReceiver, Fatal, Kind, Output, Stop};
+use throughline_otlp::Signal;
+
+use crate::Direction;
+use crate::entry::Entry;
+use crate::pipeline::{Connector, Pipeline, Stage, Target};
+use crate::plan::{Pipeline as Planned, Stage as PlannedStage};
+use crate::run::{Make, Setup};
+use crate::sink::Sink;
+use crate::step::Step;
+use crate::stream::{Feeder, Stream};
+use crate::walk::Walk;
+
+/// Builds the parts of a graph from its plan.
+pub(crate) struct Assembly<'a> {
+    setup: &'a Setup,
+    stop: Stop,
+    pub(crate) sinks: BTreeMap<ComponentId, Arc<Sink>>,
+    pub(crate) connectors: BTreeMap<ComponentId, Arc<Connector>>,
+    streams: BTreeMap<String, Arc<Stream>>,
+    pub(crate) feeders: Vec<Feeder>,
+}
+
+pub(crate) type Exporters = Vec<(ComponentId, Arc<dyn throughline_component::DynExporter>)>;
+pub(crate) type Receivers = Vec<(ComponentId, (Box<dyn DynReceiver>, Output))>;
+
+impl<'a> Assembly<'a> {
+    pub(crate) fn new(setup: &'a Setup, stop: Stop) -> Self {
+        let (streams, feeders) = (BTreeMap::new(), Vec::new());
+        Self { setup, stop, sinks: BTreeMap::new(), connectors: BTreeMap::new(), streams, feeders }
+    }
+
+    pub(crate) async fn open_streams(&mut self) -> Result<(), Fatal> {
+        for planned in &self.setup.plan.pipelines {
+            let Some((storage, fed)) = &planned.stream else { continue };
+            let name = format!("{}:stream", planned.id);
+            let hop = self.setup.ledger.hop(Direction::Stage, &name, planned.signal);
+            let stream = Stream::open(planned, storage, fed, &self.setup.services, hop).await?;
+            self.streams.insert(planned.id.clone(), Arc::new(stream));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn pipelines(&mut self) -> Result<Vec<Arc<Pipeline>>, Fatal> {
+        let plan = &self.setup.plan;
+        let pipelines: Result<Vec<_>, _> =
+            plan.pipelines.iter().map(|planned| self.pipeline(planned)).collect();
+        let pipelines = pipelines?;
+        for (id, connector) in &self.connectors {
+            let into =
+                plan.pipelines.iter().zip(&pipelines).filter(|(planned, _)| planned.receivers.contains(id));
+            drop(connector.into.set(into.map(|(_, pipeline)| Arc::clone(pipeline)).collect()));
+        }
+        Ok(pipelines)
+    }
+
+    fn pipeline(&mut self, planned: &Planned) -> Result<Arc<Pipeline>, Fatal> {
+        let mut stages = Vec::new();
+        for stage in &planned.stages {
+            stages.push(match stage {
+                PlannedStage::Walk { editors, .. } => Stage::Walk(self.walk(planned, editors)?),
+                PlannedStage::Step(id) => Stage::Step(Arc::new(self.step(Kind::Processor, id, planned)?)),
+            });
+        }
+        let mut targets = Vec::new();
+        let stream = self.streams.get(&planned.id).cloned();
+        targets.extend(stream.clone().map(Target::Stream));
+        let fed = planned.stream.as_ref().map_or(&[][..], |(_, fed)| fed);
+        for (kind, id) in &planned.sinks {
+            match (self.target(*kind, id, planned)?, &stream) {
+                (Target::Sink(sink), Some(stream)) if fed.contains(id) => {
+                    let name = format!("{}:stream:{id}", planned.id);
+                    let hop = self.setup.ledger.hop(Direction::Stage, &name, planned.signal);
+                    let (stream, clock) = (Arc::clone(stream), Arc::clone(&self.setup.clock));
+                    self.feeders.push(Feeder { stream, sink, hop, clock });
+                }
+                (target, _) => targets.push(target),
+            }
+        }
+        Ok(Arc::new(Pipeline { id: planned.id.clone(), signal: planned.signal, stages, targets }))
+    }
+
+    fn walk(&self, planned: &Planned, ids: &[ComponentId]) -> Result<Walk, Fatal> {
+        let mut editors = Vec::new();
+        for id in ids {
+            match self.make(Kind::Processor, id)? {
+                Built::Editor(editor) => editors.push(editor),
+                _ => return Err(Fatal(format!("{id} was planned as an editor and is none"))),
+            }
+        }
+        let names: Vec<_> = ids.iter().map(ComponentId::as_str).collect();
+        let hop = self.setup.ledger.hop(
+            Direction::Stage,
+            &format!("{}:{}", planned.id, names.join("+")),
+            planned.signal,
+        );
+        Ok(Walk { editors, hop })
+    }
+
+    fn step(&self, kind: Kind, id: &ComponentId, planned: &Planned) -> Result<Step, Fatal> {
+        let Built::Processor(processor) = self.make(kind, id)? else {
+            return Err(Fatal(format!("{id} was planned as a step and is none")));
+        };
+        let (make, own) = (Arc::clone(&self.setup.make), id.clone());
+        let rebuild = move || match make(kind, &own) {
+            Ok(Built::Processor(processor)) => Some(processor),
+            _ => None,
+        };
+        let connects = kind == Kind::Connector;
+        // A connector stands between pipelines and is one hop for all of them.
+        let name = if connects { id.to_string() } else { format!("{}:{id}", planned.id) };
+        let hop = self.setup.ledger.hop(Direction::Stage, &name, planned.signal);
+        Ok(Step::new(name, connects, processor, Box::new(rebuild), hop, Arc::clone(&self.setup.health)))
+    }
+
+    fn target(&mut self, kind: Kind, id: &ComponentId, planned: &Planned) -> Result<Target, Fatal> {
+        if kind == Kind::Connector {
+            if let Some(connector) = self.connectors.get(id) {
+                return Ok(Target::Connector(Arc::clone(connector)));
+            }
+            let step = Arc::new(self.step(Kind::Connector, id, planned)?);
+            let connector = Arc::new(Connector { step, into: OnceLock::new() });
+            self.connectors.insert(id.clone(), Arc::clone(&connector));
+            return Ok(Target::Connector(connector));
+        }
+        if let Some(sink) = self.sinks.get(id) {
+            return Ok(Target::Sink(Arc::clone(sink)));
+        }
+        let Built::Exporter(exporter, settings) = self.make(Kind::Exporter, id)? else {
+            return Err(Fatal(format!("{id} was planned as an exporter and is none")));
+        };
+        let (ledger, name) = (Arc::clone(&self.setup.ledger), id.as_str().to_owned());
+        let hops: [_; 3] = [Signal::Traces, Signal::Metrics, Signal::Logs]
+            .map(|signal| ledger.hop(Direction::Exporter, &name, signal));
+        let sink = Arc::new(Sink::new(
+            id.clone(),
+            exporter,
+            settings.as_ref(),
+            Arc::clone(&self.setup.random),
+            Arc::clone(&self.setup.health),
+            Box::new(move |signal| Arc::clone(&hops[signal as usize])),
+            self.stop.clone(),
+        ));
+        self.sinks.insert(id.clone(), Arc::clone(&sink));
+        Ok(Target::Sink(sink))
+    }
+
+    pub(crate) fn exporters(&self) -> Exporters {
+        self.sinks.iter().map(|(id, sink)| (id.clone(), sink.exporter())).collect()
+    }
+
+    pub(crate) fn receivers(&self, pipelines: &[Arc<Pipeline>]) -> Result<Receivers, Fatal> {
+        let planned = &self.setup.plan.pipelines;
+        let mut ids: Vec<&ComponentId> = planned.iter().flat_map(|pipeline| &pipeline.receivers).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids.retain(|id| !self.connectors.contains_key(*id));
+        ids.into_iter()
+            .map(|id| {
+                let fed = |signal: Signal| {
+                    let hop = self.setup.ledger.hop(Direction::Receiver, id.as_str(), signal);
+                    let taking = planned.iter().zip(pipelines);
+                    let taking =
+                        taking.filter(|(plan, _)| plan.signal == signal && plan.receivers.contains(id));
+                    (hop, taking.map(|(_, pipeline)| Arc::clone(pipeline)).collect())
+                };
+                let entry = Entry {
+                    id: id.clone(),
+                    pipelines: [fed(Signal::Traces), fed(Signal::Metrics), fed(Signal::Logs)],
+                    clock: Arc::clone(&self.setup.clock),
+                    health: Arc::clone(&self.setup.health),
+                    panicked: AtomicBool::new(false),
+                };
+                Ok((id.clone(), (make_receiver(&self.setup.make, id)?, Output::new(Arc::new(entry)))))
+            })
+            .collect()
+    }
+
+    fn make(&self, kind: Kind, id: &ComponentId) -> Result<Built, Fatal> {
+        (self.setup.make)(kind, id).map_err(|error| Fatal(format!("{id}: {error}")))
+    }
+}
+
+pub(crate) fn make_receiver(make: &Make, id: &ComponentId) -> Result<Box<dyn DynReceiver>, Fatal> {
+    match make(Kind::Receiver, id) {
+        Ok(Built::Receiver(receiver)) => Ok(receiver),
+        Ok(_) => Err(Fatal(format!("{id} was planned as a receiver and is none"))),
+        Err(error) => Err(Fatal(format!("{id}: {error}"))),
+    }
+}

@@ -1,0 +1,93 @@
+//! Starting components and keeping them alive.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use throughline_component::{ComponentId, Fatal, Health, Stop};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Waits between attempts to restart a component that died.
+const RESTART: Duration = Duration::from_secs(1);
+const RESTART_MAX: Duration = Duration::from_secs(30);
+
+pub(crate) type Running = std::pin::Pin<Box<dyn Future<Output = Result<(), Fatal>> + Send>>;
+
+/// Starts components and keeps them alive.
+pub(crate) struct Supervisor {
+    pub(crate) health: Arc<Health>,
+    pub(crate) tasks: Vec<JoinHandle<()>>,
+}
+
+impl Supervisor {
+    /// Starts a component and waits until it is in service. One that dies later is restarted, ever more patiently.
+    pub(crate) async fn start(
+        &mut self,
+        id: &ComponentId,
+        stop: &Stop,
+        mut run: impl FnMut(Stop) -> Result<Running, Fatal> + Send + 'static,
+    ) -> Result<(), Fatal> {
+        let (own, ready) = stop.watched();
+        let mut task = tokio::spawn(run(own)?);
+        tokio::select! {
+            biased;
+            () = in_service(ready) => {}
+            ended = &mut task => {
+                let why = why(ended).unwrap_or_else(|| "it ended before it was in service".into());
+                return Err(Fatal(format!("{id} cannot start: {why}")));
+            }
+        }
+        let (health, id, mut stop) = (Arc::clone(&self.health), id.clone(), stop.clone());
+        self.tasks.push(tokio::spawn(async move {
+            let mut wait = RESTART;
+            loop {
+                let ended = task.await;
+                if stop.is_stopped() {
+                    return;
+                }
+                let mut reason = why(ended).unwrap_or_else(|| "it ended although nobody told it to".into());
+                loop {
+                    tracing::error!(component = %id, why = %reason, "a component died; it is restarted");
+                    health.died(id.as_str(), &reason);
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => {}
+                        () = stop.stopped() => return,
+                    }
+                    wait = (wait * 2).min(RESTART_MAX);
+                    let (own, ready) = stop.watched();
+                    match run(own) {
+                        Ok(running) => {
+                            task = tokio::spawn(running);
+                            let (health, id) = (Arc::clone(&health), id.clone());
+                            tokio::spawn(async move {
+                                in_service(ready).await;
+                                health.revived(id.as_str());
+                            });
+                            break;
+                        }
+                        Err(error) => reason = error.to_string(),
+                    }
+                }
+            }
+        }));
+        Ok(())
+    }
+}
+
+/// Resolves once the component says that it is in service; never if it ends without a word.
+async fn in_service(mut ready: watch::Receiver<bool>) {
+    if ready.wait_for(|ready| *ready).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn why(ended: Result<Result<(), Fatal>, tokio::task::JoinError>) -> Option<String> {
+    match ended {
+        Ok(Ok(())) => None,
+        Ok(Err(fatal)) => Some(fatal.to_string()),
+        Err(error) if error.is_panic() => {
+            Some(format!("it panicked: {}", crate::step::message(&*error.into_panic())))
+        }
+        Err(_) => Some("it was cancelled".into()),
+    }
+}
