@@ -13,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use throughline_component::{ComponentId, Fatal, Stop, Stopper};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
@@ -255,17 +255,31 @@ async fn accept(socket: TcpListener, listener: Arc<Listener>, mut stop: Stop) {
     }
 }
 
+/// Serves one connection. Which protocol it speaks is told by its first bytes; until they come, a silent peer must not hold
+/// its slot for longer than headers may take.
 async fn connection(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>, stop: Stop) {
     // Small replies must not wait for the client's delayed acknowledgement.
     drop(stream.set_nodelay(true));
     let table = listener.table();
+    let patience = table.settings.read_header_timeout.get();
+    let patience = if patience.is_zero() { Duration::MAX } else { patience };
     match &table.tls {
-        None => serve(stream, peer, listener, &table.settings, stop).await,
-        Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => serve(stream, peer, listener, &table.settings, stop).await,
-            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-            Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+        None => match tokio::time::timeout(patience, stream.peek(&mut [0])).await {
+            Ok(_) => serve(stream, peer, listener, &table.settings, stop).await,
+            Err(_) => tracing::debug!(%peer, "nothing was said on a new connection"),
         },
+        Some(acceptor) => {
+            let mut stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => return tracing::debug!(%peer, %error, "TLS handshake failed"),
+                Err(_) => return tracing::debug!(%peer, "TLS handshake took too long"),
+            };
+            // Filling the buffer takes nothing out of it.
+            match tokio::time::timeout(patience, stream.fill_buf()).await {
+                Ok(_) => serve(stream, peer, listener, &table.settings, stop).await,
+                Err(_) => tracing::debug!(%peer, "nothing was said on a new connection"),
+            }
+        }
     }
 }
 
