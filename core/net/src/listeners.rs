@@ -255,10 +255,21 @@ async fn accept(socket: TcpListener, listener: Arc<Listener>, mut stop: Stop) {
     }
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>, stop: Stop) {
+async fn connection(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>, mut stop: Stop) {
     // Small replies must not wait for the client's delayed acknowledgement.
     drop(stream.set_nodelay(true));
     let table = listener.table();
+    // hyper's clock starts with the first bytes: without this, who says nothing would keep its place for ever.
+    let patience = table.settings.read_header_timeout.get();
+    if !patience.is_zero() {
+        let spoke = tokio::select! {
+            spoke = tokio::time::timeout(patience, stream.readable()) => spoke.is_ok(),
+            () = stop.stopped() => false,
+        };
+        if !spoke {
+            return;
+        }
+    }
     match &table.tls {
         None => serve(stream, peer, listener, &table.settings, stop).await,
         Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {

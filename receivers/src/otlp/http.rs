@@ -79,17 +79,19 @@ impl Handler for Export {
 
 impl Export {
     async fn export(&self, mut request: Request) -> Reply {
-        let Some(encoding) = Encoding::of(request.header("content-type").unwrap_or_default()) else {
-            let why = "content type must be application/x-protobuf or application/json";
-            let status = Status::new(Code::InvalidArgument, why);
-            return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, Encoding::Protobuf, &status);
-        };
+        let encoding = Encoding::of(request.header("content-type").unwrap_or_default());
         if request.method() != http::Method::POST {
             let status = Status::new(Code::Unimplemented, "only POST is served here");
+            let encoding = encoding.unwrap_or(Encoding::Protobuf);
             let mut reply = refuse(StatusCode::METHOD_NOT_ALLOWED, encoding, &status);
             reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
             return reply;
         }
+        let Some(encoding) = encoding else {
+            let why = "content type must be application/x-protobuf or application/json";
+            let status = Status::new(Code::InvalidArgument, why);
+            return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, Encoding::Protobuf, &status);
+        };
         let mut charge = self.shared.charge();
         let body = match request.read(&mut charge).await {
             Ok(body) => body,
