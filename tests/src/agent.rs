@@ -201,8 +201,9 @@ pub fn program() -> &'static Path {
         if let Some(path) = std::env::var_os("THROUGHLINE_AGENT") {
             return PathBuf::from(path);
         }
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let built = Command::new(cargo).args(["build", "--quiet", "--locked", "-p", "throughline"]).status();
+        let build = ["build", "--quiet", "--locked", "-p", "throughline"];
+        // The Cargo that built these tests: another would build everything anew.
+        let built = Command::new(env!("CARGO")).args(build).current_dir(env!("CARGO_MANIFEST_DIR")).status();
         assert!(built.is_ok_and(|status| status.success()), "the agent does not build");
         crate::backends::profile_folder().join("throughline")
     })

@@ -6,7 +6,7 @@ use crate::shell::{answers, cargo, run, say};
 
 /// Runs every check, so that one call shows all that is wrong.
 pub(crate) fn lint() -> Result<()> {
-    let mut doc = cargo(&["doc", "--locked", "--workspace", "--no-deps", "--document-private-items"]);
+    let mut doc = cargo(&["doc", "--locked", "--workspace", "--no-deps", "--keep-going"]);
     doc.env("RUSTDOCFLAGS", "-D warnings");
     let clippy = ["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
     let mut checks = vec![cargo(&["fmt", "--all", "--check"]), cargo(&clippy), doc];

@@ -257,29 +257,36 @@ async fn accept(socket: TcpListener, listener: Arc<Listener>, mut stop: Stop) {
 
 /// Serves one connection. Which protocol it speaks is told by its first bytes; until they come, a silent peer must not hold
 /// its slot for longer than headers may take.
-async fn connection(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>, stop: Stop) {
+async fn connection(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>, mut stop: Stop) {
     // Small replies must not wait for the client's delayed acknowledgement.
     drop(stream.set_nodelay(true));
     let table = listener.table();
     let patience = table.settings.read_header_timeout.get();
-    let patience = if patience.is_zero() { Duration::MAX } else { patience };
     match &table.tls {
-        None => match tokio::time::timeout(patience, stream.peek(&mut [0])).await {
-            Ok(_) => serve(stream, peer, listener, &table.settings, stop).await,
-            Err(_) => tracing::debug!(%peer, "nothing was said on a new connection"),
-        },
-        Some(acceptor) => {
-            let mut stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => stream,
-                Ok(Err(error)) => return tracing::debug!(%peer, %error, "TLS handshake failed"),
-                Err(_) => return tracing::debug!(%peer, "TLS handshake took too long"),
-            };
-            // Filling the buffer takes nothing out of it.
-            match tokio::time::timeout(patience, stream.fill_buf()).await {
-                Ok(_) => serve(stream, peer, listener, &table.settings, stop).await,
-                Err(_) => tracing::debug!(%peer, "nothing was said on a new connection"),
+        None => {
+            if heard(stream.peek(&mut [0]), patience, &mut stop).await {
+                serve(stream, peer, listener, &table.settings, stop).await;
             }
         }
+        Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+            Ok(Ok(mut stream)) => {
+                // Filling the buffer takes nothing out of it.
+                if heard(stream.fill_buf(), patience, &mut stop).await {
+                    serve(stream, peer, listener, &table.settings, stop).await;
+                }
+            }
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+            Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+        },
+    }
+}
+
+/// Whether anything came in time, before we were told to stop.
+async fn heard<T>(first: impl Future<Output = T>, patience: Duration, stop: &mut Stop) -> bool {
+    let patience = if patience.is_zero() { Duration::MAX } else { patience };
+    tokio::select! {
+        heard = tokio::time::timeout(patience, first) => heard.is_ok(),
+        () = stop.stopped() => false,
     }
 }
 

@@ -1,6 +1,13 @@
 //! The binary a user runs, against the world it will meet. A module is a subject; a test's name is what it promises.
 
+mod bad_input;
+mod config;
+mod crash;
 mod demo;
 mod github;
+mod grpc;
+mod otlp;
+mod prometheus;
 mod reference;
+mod reload;
 mod sdk;

@@ -187,10 +187,12 @@ fn only_exporters_can_call_out() {
 
 /// Every crate of the workspace by its folder's name, with the names of what it imports and whether for tests only.
 fn packages() -> BTreeMap<String, Vec<(String, bool)>> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let arguments = ["metadata", "--format-version", "1", "--no-deps", "--offline"];
-    let output =
-        Command::new(cargo).args(arguments).current_dir(sources::root()).output().expect("cargo runs");
+    let output = Command::new(env!("CARGO"))
+        .args(arguments)
+        .current_dir(sources::root())
+        .output()
+        .expect("cargo runs");
     let metadata: Json = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
     let short = |name: &str| match name {
         "throughline" => "agent".to_owned(),

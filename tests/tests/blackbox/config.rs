@@ -1,0 +1,110 @@
+//! The configuration as a user meets it: all mistakes at once, each with its place; secrets masked.
+
+use throughline_tests::cli;
+
+const WRONG: &str = "\
+receivers:
+  otlp:
+    protocols:
+      http: {endpiont: localhost:4318}
+  kafka:
+    brokers: [a:9092]
+processors:
+  batch:
+    timeout: soon
+exporters:
+  otlp_http:
+    endpoint: http://localhost:4318
+    proxy_url: http://proxy:3128
+service:
+  pipelines:
+    traces:
+      receivers: [otlp]
+      processors: [batch, sekrets]
+      exporters: [otlp_http]
+";
+
+#[test]
+fn every_mistake_of_a_file_is_told_at_once_with_its_place() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    std::fs::write(folder.path().join("wrong.yaml"), WRONG).expect("the folder can be written");
+    for command in ["validate", "run"] {
+        let output = cli(folder.path(), &[command, "--config", "wrong.yaml"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        for (place, word) in [
+            ("wrong.yaml:4:14", "endpoint"),          // the nearest valid name
+            ("wrong.yaml:5:3", "kafka"),              // a component of the Collector's that we lack
+            ("wrong.yaml:9:14", "300ms"),             // what was expected
+            ("wrong.yaml:13:5", "not supported yet"), // an option of the Collector's that we lack
+            ("wrong.yaml:18:27", "sekrets"),          // what is not defined
+        ] {
+            let line = said.lines().find(|line| line.starts_with(&format!("{place}:")));
+            assert!(line.is_some_and(|line| line.contains(word)), "{place} with `{word}` in\n{said}");
+        }
+        assert_eq!(said.lines().filter(|line| line.starts_with("wrong.yaml:")).count(), 5, "{said}");
+    }
+}
+
+#[test]
+fn the_printed_configuration_shows_no_secret_unless_asked_to() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let config = "
+receivers: {otlp: {protocols: {http: {endpoint: 'localhost:0', auth: {authenticator: bearertokenauth}}}}}
+extensions: {bearertokenauth: {token: '${env:TOKEN}'}}
+exporters: {otlp_http: {endpoint: 'http://localhost:1', headers: {x-api-key: key-of-the-backend}}}
+service:
+  extensions: [bearertokenauth]
+  pipelines: {logs: {receivers: [otlp], exporters: [otlp_http]}}
+";
+    std::fs::write(folder.path().join("right.yaml"), config).expect("the folder can be written");
+    let set = "--set=extensions::bearertokenauth::token=token-of-the-sender";
+    let arguments = ["print-config", "--config", "right.yaml", set];
+    for format in ["yaml", "json"] {
+        let output = cli(folder.path(), &[&arguments[..], &["--format", format]].concat());
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{output:?}");
+        assert!(text.contains("[REDACTED]") && text.contains("x-api-key"), "{text}");
+        for secret in ["key-of-the-backend", "token-of-the-sender"] {
+            assert!(!text.contains(secret), "{text}");
+            assert!(!String::from_utf8_lossy(&output.stderr).contains(secret), "{output:?}");
+        }
+    }
+    let output = cli(folder.path(), &[&arguments[..], &["--mode", "unredacted"]].concat());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("key-of-the-backend"), "{output:?}");
+}
+
+#[test]
+fn a_right_configuration_is_validated_and_its_graph_shows_where_masking_was_put_in() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let quickstart = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/quickstart.yaml");
+    let output = cli(folder.path(), &["validate", "--config", quickstart]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let unmasked = "
+receivers: {otlp: {protocols: {grpc: }}}
+exporters: {debug: }
+service: {pipelines: {logs: {receivers: [otlp], exporters: [debug]}}}
+";
+    std::fs::write(folder.path().join("plain.yaml"), unmasked).expect("the folder can be written");
+    let output = cli(folder.path(), &["validate", "--graph", "--config", "plain.yaml"]);
+    let graph = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && graph.contains("secrets"), "{graph}");
+}
+
+#[test]
+fn every_component_is_listed_and_the_help_names_the_exit_codes() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let components = cli(folder.path(), &["components"]);
+    let components = String::from_utf8_lossy(&components.stdout).into_owned();
+    for name in
+        ["otlp", "github", "change", "secrets", "events", "change_metrics", "prometheus", "file_storage"]
+    {
+        assert!(components.contains(&format!("- name: {name}\n")), "{name} in\n{components}");
+    }
+    for arguments in [&["--help"][..], &["run", "--help"]] {
+        let help = cli(folder.path(), arguments);
+        let help = String::from_utf8_lossy(&help.stdout).into_owned();
+        assert!(help.contains("Exit codes") && help.contains("  2  "), "{help}");
+    }
+    assert_eq!(cli(folder.path(), &["run"]).status.code(), Some(2), "a configuration is required");
+}

@@ -1,0 +1,78 @@
+//! OTLP/gRPC from the client's side: opaque bytes in, the status out.
+
+use bytes::{Buf, BufMut, Bytes};
+use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::transport::Channel;
+
+/// How to call.
+#[derive(Clone, Default)]
+pub(crate) struct Call {
+    pub(crate) compression: Option<CompressionEncoding>,
+    /// Headers to send.
+    pub(crate) metadata: Vec<(&'static str, String)>,
+}
+
+/// Exports to a service, `trace.v1.TraceService`.
+///
+/// # Errors
+///
+/// The call's status, or that of a connection that cannot be made.
+pub(crate) fn export(address: &str, service: &str, body: Bytes, call: &Call) -> Result<Bytes, tonic::Status> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
+    runtime.block_on(async {
+        let unreachable = |error: tonic::transport::Error| tonic::Status::unavailable(format!("{error:?}"));
+        let endpoint = Channel::from_shared(format!("http://{address}")).expect("an address");
+        let channel = endpoint.connect().await.map_err(unreachable)?;
+        let mut client = tonic::client::Grpc::new(channel).max_decoding_message_size(16 << 20);
+        if let Some(encoding) = call.compression {
+            client = client.send_compressed(encoding);
+        }
+        client.ready().await.map_err(unreachable)?;
+        let mut request = tonic::Request::new(body);
+        for (name, value) in &call.metadata {
+            request.metadata_mut().insert(*name, value.parse().expect("a header's value"));
+        }
+        let path = format!("/opentelemetry.proto.collector.{service}/Export");
+        let path = http::uri::PathAndQuery::try_from(path).expect("a path");
+        client.unary(request, path, Opaque).await.map(tonic::Response::into_inner)
+    })
+}
+
+/// Messages as they are.
+struct Opaque;
+
+impl Codec for Opaque {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Opaque {
+    type Item = Bytes;
+    type Error = tonic::Status;
+
+    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), tonic::Status> {
+        buffer.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for Opaque {
+    type Item = Bytes;
+    type Error = tonic::Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, tonic::Status> {
+        let length = buffer.remaining();
+        Ok(Some(buffer.copy_to_bytes(length)))
+    }
+}

@@ -1,0 +1,217 @@
+//! A real Prometheus scrapes the agent, and promtool reads what it serves (M0-01 to M0-10, TRP-06).
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value as Json, json};
+use throughline_tests::{Agent, await_that, backends, github, http};
+
+const CONFIG: &str = "
+receivers:
+  otlp: {protocols: {http: {endpoint: '127.0.0.1:0'}}}
+  github: {webhook: {endpoint: '127.0.0.1:0', secret: \"It's a Secret to Everybody\"}}
+processors: {change: , secrets: }
+connectors: {events: , change_metrics: }
+exporters:
+  prometheus: {endpoint: '127.0.0.1:0', enable_open_metrics: true}
+service:
+  pipelines:
+    traces: {receivers: [otlp, github], processors: [change, secrets], exporters: [events]}
+    logs: {receivers: [events, github], processors: [change, secrets], exporters: [change_metrics]}
+    metrics: {receivers: [otlp, change_metrics], processors: [change, secrets], exporters: [prometheus]}
+";
+
+/// Starts the agent and has a change pass through it: opened, planned, applied, which fails first, and deployed.
+fn played(folder: &Path) -> Agent {
+    let agent = Agent::start(folder, CONFIG);
+    for delivery in github::change() {
+        assert_eq!(delivery.send(&agent.address("github", "/events")).status, 200);
+    }
+    let spans = [("tofu plan", 1, 8, "a"), ("tofu apply", 2, 31, "b"), ("tofu apply", 1, 35, "b")];
+    for (index, (name, status, minute, commit)) in spans.into_iter().enumerate() {
+        let start = 1_772_359_200_000_000_000_u64 + minute * 60_000_000_000;
+        let span = json!({ "traceId": "0123456789abcdef0123456789abcdef", "spanId": format!("{:016x}", index + 1),
+            "name": name, "kind": 1, "startTimeUnixNano": start.to_string(),
+            "endTimeUnixNano": (start + 90_000_000_000).to_string(), "status": { "code": status },
+            "attributes": [{ "key": "vcs.ref.head.revision", "value": { "stringValue": commit.repeat(40) } }] });
+        let resource =
+            json!([{ "key": "deployment.environment.name", "value": { "stringValue": "production" } }]);
+        post(
+            &agent,
+            "traces",
+            &json!({ "resourceSpans": [
+            { "resource": { "attributes": resource }, "scopeSpans": [{ "spans": [span] }] }] }),
+        );
+    }
+    let counter = json!({ "name": "http.server.requests", "unit": "{request}", "sum": {
+        "aggregationTemporality": 2, "isMonotonic": true,
+        "dataPoints": [{ "asInt": "12", "timeUnixNano": "1772359200000000000", "attributes": [
+            { "key": "http.route", "value": { "stringValue": "/a\"b\\c\nd" } }] }] } });
+    let resource = json!([{ "key": "service.name", "value": { "stringValue": "shop" } },
+        { "key": "service.instance.id", "value": { "stringValue": "shop-1" } },
+        { "key": "service.version", "value": { "stringValue": "1.2.3" } }]);
+    post(
+        &agent,
+        "metrics",
+        &json!({ "resourceMetrics": [
+        { "resource": { "attributes": resource }, "scopeMetrics": [{ "metrics": [counter] }] }] }),
+    );
+    agent
+}
+
+fn post(agent: &Agent, signal: &str, body: &Json) {
+    let headers = [("content-type", "application/json")];
+    let reply = http::post(&agent.http(), &format!("/v1/{signal}"), &headers, body.to_string().as_bytes());
+    assert_eq!((reply.status, &*reply.text()), (200, "{}"));
+}
+
+/// A Prometheus that is killed when dropped.
+struct Prometheus {
+    process: std::process::Child,
+    address: String,
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+impl Prometheus {
+    fn start(program: &Path, folder: &Path, targets: &[&str]) -> Self {
+        let rules = std::fs::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/rules"));
+        let rules = rules.expect("the examples are there").join("change.rules.yaml");
+        let config = format!(
+            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: ['{}']\nscrape_configs:\n\
+             - {{job_name: agent, honor_labels: true, static_configs: [{{targets: {targets:?}}}]}}\n",
+            rules.display()
+        );
+        std::fs::write(folder.join("prometheus.yml"), config).expect("the folder can be written");
+        // Prometheus does not say which port it took: a free one is looked for, and given back just before.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+        let address = free.expect("the loopback interface has a free port").to_string();
+        let log = std::fs::File::create(folder.join("prometheus.log")).expect("the folder can be written");
+        let mut command = Command::new(program);
+        command.args([
+            "--config.file=prometheus.yml",
+            "--storage.tsdb.path=data",
+            "--enable-feature=exemplar-storage",
+        ]);
+        command.arg(format!("--web.listen-address={address}")).current_dir(folder);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let process = command.spawn().expect("Prometheus can be started");
+        let prometheus = Self { process, address };
+        await_that("Prometheus is ready", || {
+            http::request(&prometheus.address, "GET", "/-/ready", &[], b"")
+                .is_ok_and(|reply| reply.status == 200)
+        });
+        prometheus
+    }
+
+    fn api(&self, path: &str) -> Vec<Json> {
+        let answer = http::get(&self.address, path).json();
+        let data = if answer["data"].is_array() { &answer["data"] } else { &answer["data"]["result"] };
+        data.as_array().cloned().unwrap_or_else(|| panic!("{path}: {answer}"))
+    }
+
+    /// The samples of a query (already URL-encoded), once there are some.
+    fn query(&self, query: &str) -> Vec<Json> {
+        let mut samples = Vec::new();
+        await_that(&format!("Prometheus knows {query}"), || {
+            samples = self.api(&format!("/api/v1/query?query={query}"));
+            !samples.is_empty()
+        });
+        samples
+    }
+}
+
+#[test]
+fn prometheus_scrapes_the_change_metrics_with_their_exact_names_and_labels() {
+    let name = "prometheus_scrapes_the_change_metrics_with_their_exact_names_and_labels";
+    let Some(program) = backends::prometheus(name) else { return };
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let agent = played(folder.path());
+    let (exporter, own) = (agent.address("prometheus", "/metrics"), agent.telemetry());
+    let prometheus = Prometheus::start(&program, folder.path(), &[&exporter, &own]);
+    let up = || prometheus.api("/api/v1/query?query=up");
+    await_that("both pages are scraped", || {
+        up().len() == 2 && up().iter().all(|page| page["value"][1] == "1")
+    });
+
+    for (query, value) in [
+        ("change_apply_total{result=\"failure\"}", "1"),
+        ("change_apply_total{result=\"success\"}", "1"),
+        ("apply_duration_seconds_count{result=\"success\"}", "1"),
+        ("apply_duration_seconds_sum{result=\"failure\"}", "90"),
+        ("change_lead_time_seconds_count", "1"),
+        ("change_lead_time_seconds_sum", "2400"),
+        ("plan_latency_seconds_count", "1"),
+        ("http_server_requests_total{job=\"shop\",instance=\"shop-1\"}", "12"),
+        ("target_info{job=\"shop\",service_version=\"1.2.3\"}", "1"),
+        ("otelcol_exporter_sent_metric_points{exporter=\"prometheus\"}", ""),
+    ] {
+        let samples = prometheus.query(&encode(query));
+        assert_eq!(samples.len(), 1, "{query}: {samples:?}");
+        assert!(value.is_empty() || samples[0]["value"][1] == value, "{query}: {samples:?}");
+        let labels = &samples[0]["metric"];
+        // Labels of one change would be as many series as there are changes.
+        for taboo in ["change_id", "commit_sha", "pull_request"] {
+            assert!(labels[taboo].is_null(), "{query}: {labels}");
+        }
+        if query.starts_with("change_apply") {
+            assert_eq!(labels["environment"], "production");
+            assert_eq!(labels["repository"], "github.com/acme/infra");
+        }
+    }
+    let route = &prometheus.query("http_server_requests_total")[0]["metric"]["http_route"];
+    assert_eq!(route, "/a\"b\\c\nd", "label values are escaped");
+    let exemplars = prometheus
+        .api("/api/v1/query_exemplars?query=change_lead_time_seconds_bucket&start=1772300000&end=1900000000");
+    assert!(format!("{exemplars:?}").contains("github.com/acme/infra#7"), "{exemplars:?}");
+    agent.assert_sound();
+}
+
+fn encode(query: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    query
+        .bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+#[test]
+fn promtool_finds_nothing_wrong_with_the_page() {
+    let Some(promtool) = backends::promtool("promtool_finds_nothing_wrong_with_the_page") else { return };
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let agent = played(folder.path());
+    let page = http::get(&agent.address("prometheus", "/metrics"), "/metrics");
+    assert!(page.header("content-type").starts_with("text/plain"), "{page:?}");
+    let mut check = Command::new(promtool)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool runs");
+    check.stdin.take().expect("it is piped").write_all(&page.body).expect("promtool reads");
+    let output = check.wait_with_output().expect("promtool ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    // The SDK's metrics may lack a description; that is theirs, and kept.
+    let findings: Vec<_> = said.lines().filter(|line| !line.contains("no help text")).collect();
+    assert!(findings.is_empty(), "{findings:?} in\n{}", page.text());
+}
+
+#[test]
+fn the_recording_rule_of_the_failure_rate_does_what_m0_10_says() {
+    let Some(promtool) = backends::promtool("the_recording_rule_of_the_failure_rate_does_what_m0_10_says")
+    else {
+        return;
+    };
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/rules");
+    for arguments in [["check", "rules", "change.rules.yaml"], ["test", "rules", "tests/change.test.yaml"]] {
+        let output =
+            Command::new(&promtool).args(arguments).current_dir(&rules).output().expect("promtool runs");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
