@@ -4,7 +4,7 @@ use std::sync::{MutexGuard, PoisonError};
 
 use throughline_change::labels::environment;
 use throughline_change::{
-    Hint, Identity, Known, Learned, Repository, Resolution, Sha, Superseded, Tie, change_key, event,
+    Hint, Identity, Known, Learned, Resolution, Sha, Superseded, Tie, change_key, event,
 };
 use throughline_component::{Barrier, Notice, Pass};
 use throughline_otlp::Value;
@@ -12,7 +12,7 @@ use throughline_otlp::edit::{Keep, Level, Record};
 use throughline_otlp::path::Path;
 
 use super::Change;
-use super::labels::{Has, Seen};
+use super::labels::{Has, Seen, repository};
 
 pub(super) struct Walk<'a> {
     change: &'a Change,
@@ -20,7 +20,7 @@ pub(super) struct Walk<'a> {
     identity: MutexGuard<'a, Identity>,
     resource: Around,
     /// The last repository that was named, since neighbours mostly name the same.
-    named: Option<(String, Known)>,
+    named: Option<(Vec<u8>, Known)>,
     counts: Counts,
     superseded: Vec<Superseded>,
 }
@@ -51,10 +51,10 @@ impl<'a> Walk<'a> {
 
     fn enter(&mut self, record: &mut Record<'_>) {
         let seen = Seen::read(record.attributes());
-        let name = seen.repository();
+        let name = seen.repository.value.and_then(repository);
         let known = name.as_ref().map(|name| self.identity.know(name));
         self.resource = Around {
-            has_change_id: seen.change_id.is_some(),
+            has_change_id: seen.has.change_id,
             repository: known,
             pull_request: seen.pull_request.value,
             commit: seen.commit.value,
@@ -98,13 +98,13 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn repository(&mut self, text: &str) -> Option<Known> {
+    fn repository(&mut self, text: &[u8]) -> Option<Known> {
         if let Some((last, known)) = &self.named
             && last == text
         {
             return Some(*known);
         }
-        let known = self.identity.know(&Repository::parse(text)?);
+        let known = self.identity.know(&repository(text)?);
         self.named = Some((text.to_owned(), known));
         Some(known)
     }
