@@ -52,6 +52,8 @@ impl Decoder for Opaque {
 
 /// The path of OTLP's trace service.
 pub const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+/// OTLP's log method.
+pub const LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 
 /// HTTP/2 settings of forwarder, load and sink: as the issue fixes them.
 pub const STREAM_WINDOW: u32 = 4 << 20;
@@ -132,13 +134,29 @@ pub fn channel(address: &str) -> tonic::transport::Channel {
         .connect_lazy()
 }
 
-/// Sends one message over a channel.
+/// Sends one request of spans over a channel.
 ///
 /// # Errors
 /// What the server answered.
 pub async fn send(channel: tonic::transport::Channel, message: Bytes) -> Result<Bytes, Status> {
+    unary(channel, TRACES, message).await
+}
+
+/// Sends one request of log records over a channel.
+///
+/// # Errors
+/// What the server answered.
+pub async fn send_logs(channel: tonic::transport::Channel, message: Bytes) -> Result<Bytes, Status> {
+    unary(channel, LOGS, message).await
+}
+
+async fn unary(
+    channel: tonic::transport::Channel,
+    path: &'static str,
+    message: Bytes,
+) -> Result<Bytes, Status> {
     let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(MESSAGE);
     grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
-    let path = http::uri::PathAndQuery::from_static(TRACES);
+    let path = http::uri::PathAndQuery::from_static(path);
     Ok(grpc.unary(tonic::Request::new(message), path, Opaque).await?.into_inner())
 }

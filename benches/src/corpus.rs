@@ -1,8 +1,11 @@
 //! The corpus: spans of about 500 bytes with ten attributes (seven short ASCII strings, one beyond ASCII, one integer, one
-//! nested map), ids of high entropy. Made from a fixed seed, so it is the same on every machine.
+//! nested map), ids of high entropy; each names its repository and its commit. Made from a fixed seed, so it is the same on every machine.
 
 use bytes::Bytes;
 use throughline_otlp::{Value, build};
+
+/// The repository that every span and every change names.
+const REPOSITORY: &str = "github.com/example/shop";
 
 /// Requests of `spans` spans each. Every span names a commit of its own, one of `commits`.
 pub fn requests(count: usize, spans: usize, commits: u64) -> Vec<Bytes> {
@@ -14,6 +17,32 @@ pub fn requests(count: usize, spans: usize, commits: u64) -> Vec<Bytes> {
 pub fn commit(number: u64) -> String {
     let mut random = Random(number.wrapping_mul(0x2545_f491_4f6c_dd1d) | 1);
     format!("{:016x}{:016x}{:08x}", random.next(), random.next(), random.next() as u32)
+}
+
+/// Changes that were opened, one a commit below `commits`, as domain events in requests of `batch` log records.
+pub fn openings(commits: u64, batch: u64) -> Vec<Bytes> {
+    let batches = (0..commits).step_by(usize::try_from(batch).unwrap_or(1));
+    batches.map(|first| opened(first..commits.min(first + batch))).collect()
+}
+
+fn opened(numbers: std::ops::Range<u64>) -> Bytes {
+    build::logs(|request| {
+        request.resource(&[("service.name", Value::Str("forge"))], |resource| {
+            resource.scope("throughline.events", "1", |scope| {
+                for number in numbers {
+                    scope.log_record(|log| {
+                        log.event_name("change.opened").attributes(&[
+                            ("event_type", Value::Str("change.opened")),
+                            ("event_id", Value::Str(&format!("opened-{number}"))),
+                            ("repository", Value::Str(REPOSITORY)),
+                            ("pull_request", Value::Str(&(number + 1).to_string())),
+                            ("commit_sha", Value::Str(&commit(number))),
+                        ]);
+                    });
+                }
+            });
+        });
+    })
 }
 
 struct Random(u64);
@@ -55,8 +84,8 @@ fn write(span: &mut build::Span<'_>, random: &mut Random, commits: u64) {
         ("url.path", Value::Str(&format!("/api/v1/orders/{}", random.next() % 100_000))),
         ("server.address", Value::Str("checkout.internal.example")),
         ("user_agent.original", Value::Str("Mozilla/5.0 (X11; Linux x86_64)")),
-        ("vcs.ref.head.revision", Value::Str(&commit(random.next() % commits))),
-        ("repository", Value::Str("github.com/example/shop")),
+        ("commit_sha", Value::Str(&commit(random.next() % commits))),
+        ("repository", Value::Str(REPOSITORY)),
         ("customer.city", Value::Str("Zürich – Höngg")),
         ("http.response.status_code", Value::Int(200)),
         ("cloud", Value::Map(&map)),

@@ -6,4 +6,5 @@
 pub mod codec;
 pub mod corpus;
 pub mod load;
+pub mod micro;
 pub mod process;

@@ -158,3 +158,49 @@ pub async fn run(via: impl Send, corpus: &[Bytes], in_flight: usize, span: Durat
     all.latencies.sort_unstable();
     all
 }
+
+/// Offers so many requests a second over eight connections, whether they are answered or not; each is given up after a
+/// second.
+pub async fn offer(address: &str, corpus: &[Bytes], per_second: f64, span: Duration) {
+    #[expect(clippy::disallowed_methods, reason = "a measuring program")]
+    let start = Instant::now();
+    let channels: Vec<_> = (0..8).map(|_| codec::channel(address)).collect();
+    let mut sent = 0_usize;
+    while start.elapsed() < span {
+        let due = (start.elapsed().as_secs_f64() * per_second) as usize;
+        for index in sent..due {
+            let (channel, request) =
+                (channels[index % channels.len()].clone(), corpus[index % corpus.len()].clone());
+            tokio::spawn(tokio::time::timeout(Duration::from_secs(1), codec::send(channel, request)));
+        }
+        sent = due;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// An HTTP/1.1 server that reads everything and answers 200; its address.
+///
+/// # Errors
+/// There is no port.
+pub async fn http_sink() -> std::io::Result<String> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?.to_string();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            drop(stream.set_nodelay(true));
+            tokio::spawn(async move {
+                let service =
+                    hyper::service::service_fn(|request: http::Request<hyper::body::Incoming>| async {
+                        let mut body = request.into_body();
+                        while let Some(frame) = http_body_util::BodyExt::frame(&mut body).await {
+                            drop(frame?);
+                        }
+                        Ok::<_, hyper::Error>(http::Response::new(http_body_util::Empty::<Bytes>::new()))
+                    });
+                let io = hyper_util::rt::TokioIo::new(stream);
+                drop(hyper::server::conn::http1::Builder::new().serve_connection(io, service).await);
+            });
+        }
+    });
+    Ok(address)
+}

@@ -180,6 +180,60 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
+/// The contents of the length-delimited fields of one number below 16: the same as [`Fields`] filtered, hand-tuned, since
+/// every look at an attribute goes through it.
+#[derive(Clone, Debug)]
+pub(crate) struct Members<'a> {
+    message: &'a [u8],
+    at: usize,
+    tag: u8,
+}
+
+impl<'a> Members<'a> {
+    #[inline]
+    pub(crate) const fn new(message: &'a [u8], number: u32) -> Self {
+        Self { message, at: 0, tag: (number << 3 | WireType::Len as u32) as u8 }
+    }
+
+    /// A field whose tag is longer than one byte, or a group.
+    #[cold]
+    fn unusual(&mut self) -> Option<Option<&'a [u8]>> {
+        let field = Fields::within(self.message, self.at..self.message.len()).next()?;
+        self.at = field.end;
+        Some(field.len_bytes().filter(|_| field.number == u32::from(self.tag >> 3)))
+    }
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let message = self.message;
+        loop {
+            let tag = *message.get(self.at)?;
+            match (tag & 0x87, tag >> 3) {
+                (2, 1..) => {
+                    let (length, start) = varint(message, self.at + 1)?;
+                    let content = take(message, start, length)?;
+                    self.at = start + content.len();
+                    if tag == self.tag {
+                        return Some(content);
+                    }
+                }
+                (0, 1..) => (_, self.at) = varint(message, self.at + 1)?,
+                (1, 1..) => self.at += 9,
+                (5, 1..) => self.at += 5,
+                _ => {
+                    if let Some(content) = self.unusual()? {
+                        return Some(content);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Reads the varint at `at`: its value and the position behind it. `None` if it has no end or exceeds 64 bits.
 #[inline]
 #[must_use]
@@ -357,6 +411,20 @@ mod tests {
                 let (read, start) = varint(&out, 0).expect("a varint was written");
                 assert_eq!((read as usize, start), (length, varint_len(length as u64)));
                 assert_eq!(&out[start..], vec![7; length]);
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn members_are_the_fields_of_their_number(bytes: Vec<u8>, number in 1_u32..16) {
+            let mut message = bytes.clone();
+            put_len(&mut message, number, &bytes);
+            put_fixed64(&mut message, 3, 7);
+            for bytes in [bytes, message] {
+                let filtered = Fields::new(&bytes).filter(|field| field.number == number);
+                let expected: Vec<_> = filtered.filter_map(|field| field.len_bytes()).collect();
+                proptest::prop_assert_eq!(Members::new(&bytes, number).collect::<Vec<_>>(), expected);
             }
         }
     }

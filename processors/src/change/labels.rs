@@ -4,13 +4,13 @@ use std::sync::LazyLock;
 
 use throughline_change::labels::{COMMIT, COPIED, PULL_REQUEST, REPOSITORY};
 use throughline_change::{Repository, Sha};
-use throughline_otlp::view::{AnyValue, Attributes};
+use throughline_otlp::view::{AnyValue, Attributes, KeyValue};
 
 /// What a record says of its own change and place.
 #[derive(Clone, Default)]
 pub(super) struct Seen<'a> {
-    pub(super) change_id: Option<&'a str>,
-    pub(super) repository: Best<&'a str>,
+    /// As it stands there: neighbours mostly have the same, and need not be read again.
+    pub(super) repository: Best<&'a [u8]>,
     pub(super) pull_request: Best<u64>,
     pub(super) commit: Best<Sha>,
     pub(super) merge_commit: Option<Sha>,
@@ -68,8 +68,10 @@ enum Role {
     Input(u8, u8),
 }
 
+type ByLength = Vec<Vec<(&'static [u8], Role)>>;
+
 /// Keys of interest by their length: most attributes are ruled out by it alone.
-static ROLES: LazyLock<Vec<Vec<(&'static [u8], Role)>>> = LazyLock::new(|| {
+static ROLES: LazyLock<ByLength> = LazyLock::new(|| {
     let mut roles = vec![("change_id", Role::ChangeId), ("merge_commit_sha", Role::MergeCommit)];
     let ranked = |list: &'static [&'static str]| list.iter().copied().zip(0_u8..);
     roles.extend(ranked(COMMIT).map(|(key, rank)| (key, Role::Commit(rank))));
@@ -95,35 +97,32 @@ impl<'a> Seen<'a> {
             let key = pair.key_bytes();
             let Some(candidates) = roles.get(key.len()) else { continue };
             if let Some((_, role)) = candidates.iter().find(|(known, _)| *known == key) {
-                seen.take(*role, pair.value());
+                seen.take(*role, pair);
             }
         }
         seen
     }
 
-    fn take(&mut self, role: Role, value: AnyValue<'a>) {
+    fn take(&mut self, role: Role, pair: KeyValue<'a>) {
         match role {
-            Role::ChangeId => {
-                self.has.change_id = true;
-                self.change_id = value.as_str();
-            }
-            Role::MergeCommit => self.merge_commit = value.as_str().and_then(Sha::parse),
+            Role::ChangeId => self.has.change_id = true,
+            Role::MergeCommit => self.merge_commit = pair.text_bytes().and_then(Sha::parse),
             Role::Commit(rank) => {
                 self.has.commit_sha |= rank == 0;
-                self.commit.offer(rank, value.as_str().and_then(Sha::parse));
+                self.commit.offer(rank, pair.text_bytes().and_then(Sha::parse));
             }
             Role::PullRequest(rank) => {
                 self.has.pull_request |= rank == 0;
-                self.pull_request.offer(rank, number(value));
+                self.pull_request.offer(rank, number(pair.value()));
             }
             Role::Repository(rank) => {
                 self.has.repository |= rank == 0;
-                self.repository.offer(rank, value.as_str());
+                self.repository.offer(rank, pair.text_bytes());
             }
             Role::Label(index) => self.present[usize::from(index)] = true,
             Role::Input(index, rank) => {
                 self.copies = true;
-                self.copied[usize::from(index)].offer(rank, value.as_str());
+                self.copied[usize::from(index)].offer(rank, pair.value().as_str());
             }
         }
     }
@@ -133,11 +132,11 @@ impl<'a> Seen<'a> {
         let each = COPIED.iter().zip(&self.copied).zip(self.present).filter(|(_, present)| !present);
         each.filter_map(|(((label, _), best), _)| Some((*label, best.value?.to_owned()))).collect()
     }
+}
 
-    /// The repository's canonical name.
-    pub(super) fn repository(&self) -> Option<Repository> {
-        self.repository.value.and_then(Repository::parse)
-    }
+/// The canonical name of a repository.
+pub(super) fn repository(text: &[u8]) -> Option<Repository> {
+    Repository::parse(std::str::from_utf8(text).ok()?)
 }
 
 /// Pull request numbers come as integers and as text.

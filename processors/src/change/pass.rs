@@ -1,16 +1,14 @@
 //! One walk: learn, resolve, label.
 
 use throughline_change::labels::environment;
-use throughline_change::{
-    Hint, Known, Learned, Repository, Resolution, Sha, Superseded, Tie, change_key, event,
-};
+use throughline_change::{Hint, Known, Learned, Resolution, Sha, Superseded, Tie, change_key, event};
 use throughline_component::port::StoreError;
 use throughline_component::{Barrier, Guard, Notice, Outcome, Pass};
 use throughline_otlp::Value;
 use throughline_otlp::edit::{Keep, Level, Record};
 use throughline_otlp::path::Path;
 
-use super::labels::{Has, Seen};
+use super::labels::{Has, Seen, repository};
 use super::{Change, Learnt};
 
 pub(super) struct Walk<'a> {
@@ -19,7 +17,7 @@ pub(super) struct Walk<'a> {
     identity: Guard<'a, Learnt>,
     resource: Around,
     /// The last repository that was named, since neighbours mostly name the same.
-    named: Option<(String, Known)>,
+    named: Option<(Vec<u8>, Known)>,
     counts: Counts,
     superseded: Vec<Superseded>,
     /// New claims, as the journal will have them.
@@ -64,10 +62,10 @@ impl<'a> Walk<'a> {
 
     fn enter(&mut self, record: &mut Record<'_>) {
         let seen = Seen::read(record.attributes());
-        let name = seen.repository();
+        let name = seen.repository.value.and_then(repository);
         let known = name.as_ref().map(|name| self.identity.0.know(name));
         self.resource = Around {
-            has_change_id: seen.change_id.is_some(),
+            has_change_id: seen.has.change_id,
             repository: known,
             pull_request: seen.pull_request.value,
             commit: seen.commit.value,
@@ -112,13 +110,13 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn repository(&mut self, text: &str) -> Option<Known> {
+    fn repository(&mut self, text: &[u8]) -> Option<Known> {
         if let Some((last, known)) = &self.named
             && last == text
         {
             return Some(*known);
         }
-        let known = self.identity.0.know(&Repository::parse(text)?);
+        let known = self.identity.0.know(&repository(text)?);
         self.named = Some((text.to_owned(), known));
         Some(known)
     }

@@ -75,7 +75,8 @@ impl Splicer {
     pub(super) fn reach(&mut self, source: &[u8], to: usize) {
         if !self.changed {
             self.changed = true;
-            self.out.reserve(source.len() + source.len() / 8 + 256);
+            // Room for a few labels in every record; memory that is not written to costs nothing.
+            self.out.reserve(source.len() + source.len() / 4 + 256);
         }
         for frame in &mut self.frames[self.written..] {
             self.out.extend_from_slice(&source[self.copied..frame.tag]);

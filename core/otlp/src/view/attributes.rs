@@ -2,7 +2,7 @@
 
 use super::message::text;
 use super::{AnyValue, View};
-use crate::wire::{Fields, Payload};
+use crate::wire::{Fields, Members, Payload};
 
 /// A list of key-value pairs inside a message.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,7 +18,7 @@ pub struct KeyValue<'a> {
 }
 
 impl<'a> Attributes<'a> {
-    /// The pairs in field `number` of the message `bytes`.
+    /// The pairs in field `number`, below 16, of the message `bytes`.
     pub(crate) const fn new(bytes: &'a [u8], number: u32) -> Self {
         Self { bytes, number }
     }
@@ -48,7 +48,7 @@ impl<'a> Attributes<'a> {
 
     /// All pairs as views.
     pub fn pairs(self) -> impl Iterator<Item = KeyValue<'a>> + 'a {
-        super::Messages::new(self.bytes, self.number)
+        Members::new(self.bytes, self.number).map(KeyValue::over)
     }
 }
 
@@ -79,6 +79,23 @@ impl<'a> KeyValue<'a> {
     #[must_use]
     pub fn value(self) -> AnyValue<'a> {
         super::message::len(self.bytes, 2).map_or(AnyValue::Empty, AnyValue::read)
+    }
+
+    /// The value's bytes if it is a string, to compare or read without checking UTF-8 again.
+    #[must_use]
+    pub fn text_bytes(self) -> Option<&'a [u8]> {
+        // As it nearly always is: a key, a value with one member, no more.
+        if let [0x0a, key @ 0..0x80, rest @ ..] = self.bytes
+            && let Some([0x12, value @ 0..0x80, 0x0a, length, text @ ..]) = rest.get(usize::from(*key)..)
+            && usize::from(*length) == text.len()
+            && usize::from(*value) == text.len() + 2
+        {
+            return Some(text);
+        }
+        match self.value() {
+            AnyValue::Str(text) => Some(text.as_bytes()),
+            _ => None,
+        }
     }
 
     /// The key's place in a string table; 0 outside of profiles.

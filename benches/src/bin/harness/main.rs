@@ -1,12 +1,17 @@
-//! Runs the cases and prints them as ratios of one run. Arguments: `FORWARDER AGENT [SECONDS]`.
+//! Runs the cases and prints them as ratios of one run. Arguments: `FORWARDER AGENT [SECONDS [FOLDER]]`; streams are
+//! synced in the folder, which must not be on a tmpfs.
 
 #![allow(clippy::print_stdout, reason = "a measuring program for people")]
 
 use std::time::Duration;
 
-use throughline_benches::load::{Grpc, Http, Seen, Send, Sink, run};
+mod config;
+mod disk;
+
+use config::Storage;
+use throughline_benches::load::{Grpc, Http, Seen, Send, Sink, http_sink, offer, run};
 use throughline_benches::process::{Subject, pin_self};
-use throughline_benches::{codec, corpus};
+use throughline_benches::{codec, corpus, micro};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -18,10 +23,11 @@ async fn main() -> Any<()> {
     pin_self(1)?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [forwarder, agent, rest @ ..] = arguments.as_slice() else {
-        return Err("FORWARDER AGENT [SECONDS]".into());
+        return Err("FORWARDER AGENT [SECONDS [FOLDER]]".into());
     };
     let seconds = rest.first().map_or(Ok(4), |text| text.parse())?;
-    let bench = Bench { forwarder, agent, span: Duration::from_secs(seconds), folder: tempfile::tempdir()? };
+    let folder = tempfile::tempdir_in(rest.get(1).map_or(".", String::as_str))?;
+    let bench = Bench { forwarder, agent, span: Duration::from_secs(seconds), folder };
     bench.all().await
 }
 
@@ -42,11 +48,13 @@ struct Figure {
 
 const BATCH: usize = 512;
 const ROUNDS: usize = 3;
+/// Changes that are open while `change` is measured; every span names the commit of one.
+const CHANGES: u64 = 10_000;
 
 impl Bench<'_> {
     async fn all(&self) -> Any<()> {
-        let large = corpus::requests(64, BATCH, 10_000);
-        let small = corpus::requests(512, 1, 10_000);
+        let large = corpus::requests(64, BATCH, CHANGES);
+        let small = corpus::requests(512, 1, CHANGES);
         println!(
             "{} bytes a span; {} s a round, best of {ROUNDS} rounds; one core for the subject, one for the load",
             large.iter().map(bytes::Bytes::len).sum::<usize>() / (64 * BATCH),
@@ -66,15 +74,20 @@ impl Bench<'_> {
         row("forwarder, 1 a request", &one, &one, None);
         let agent_one = self.best(&small, 1, 8, Case::Agent("")).await?;
         row("agent, 1 a request", &agent_one, &one, Some(1.5));
+        let secrets = self.best(&large, BATCH, 8, Case::Agent("secrets")).await?;
+        row("agent, secrets", &secrets, &forward, None);
         let change = self.best(&large, BATCH, 8, Case::Agent("change")).await?;
-        row("agent, change", &change, &forward, None);
+        row("agent, change, 10,000 open", &change, &forward, None);
         let both = self.best(&large, BATCH, 8, Case::Agent("change, secrets")).await?;
         row("agent, change + secrets", &both, &forward, None);
         println!(
             "change + secrets, added: {:.2} × forwarder (bound 1.5)",
             (both.cpu - pass.cpu) / forward.cpu
         );
-        self.idle().await
+        pieces(forward.cpu);
+        self.synced(&large).await?;
+        self.idle().await?;
+        self.silent(&large, pass.rate).await
     }
 
     /// The round with the least CPU: noise only ever adds.
@@ -102,10 +115,21 @@ impl Bench<'_> {
         let listen = free_port()?;
         let subject = match case {
             Case::Forwarder => Subject::start(self.forwarder, &[&listen, &sink_address])?,
-            Case::Agent(processors) => self.agent(&grpc_config(&listen, &sink_address, processors))?,
-            Case::AgentHttp => self.agent(&http_config(&listen, &sink_address))?,
+            Case::Agent(processors) => self.agent(&config::grpc(&listen, &sink_address, processors, None))?,
+            Case::Stored(durability) => {
+                let storage = self.folder.path().join("stored");
+                drop(std::fs::remove_dir_all(&storage));
+                let storage = Some(Storage { folder: &storage, durability });
+                self.agent(&config::grpc(&listen, &sink_address, "", storage))?
+            }
+            Case::AgentHttp => self.agent(&config::http(&listen, &sink_address))?,
         };
         wait_for(&listen).await?;
+        if matches!(case, Case::Agent(processors) if processors.contains("change")) {
+            for request in corpus::openings(CHANGES, 500) {
+                codec::send_logs(codec::channel(&listen), request).await?;
+            }
+        }
         match case {
             Case::AgentHttp => self.measure(Http::new(&listen), corpus, batch, in_flight, &subject).await,
             _ => self.measure(Grpc(codec::channel(&listen)), corpus, batch, in_flight, &subject).await,
@@ -136,7 +160,7 @@ impl Bench<'_> {
         let listen = free_port()?;
         #[expect(clippy::disallowed_methods, reason = "a measuring program")]
         let start = std::time::Instant::now();
-        let subject = self.agent(&grpc_config(&listen, "127.0.0.1:9", ""))?;
+        let subject = self.agent(&config::grpc(&listen, "127.0.0.1:9", "", None))?;
         wait_for(&listen).await?;
         let ready = start.elapsed();
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -146,6 +170,62 @@ impl Bench<'_> {
             ready.as_millis(),
             mb(subject.memory().0),
             mb(size)
+        );
+        Ok(())
+    }
+
+    /// What a request costs that is acknowledged once it is synced.
+    async fn synced(&self, large: &[bytes::Bytes]) -> Any<()> {
+        println!("streams on {}", disk::file_system(self.folder.path())?);
+        let bare = disk::append_and_sync(self.folder.path(), large, 1)?;
+        let forward = self.best(large, BATCH, 1, Case::Forwarder).await?;
+        let one = self.best(large, BATCH, 1, Case::Stored("synced")).await?;
+        let micros = |took: Duration| took.as_secs_f64() * 1e6;
+        let p50 = |figure: &Figure| micros(figure.seen.quantile(0.5));
+        let bound = p50(&forward) + 1.5 * micros(bare.p50);
+        println!(
+            "synced, one in flight, p50: {:.0} µs; forwarder {:.0} + 1.5 × append and fdatasync {:.0} = {bound:.0}: \
+             {:.2} (bound 1)",
+            p50(&one),
+            p50(&forward),
+            micros(bare.p50),
+            p50(&one) / bound
+        );
+        let group = disk::append_and_sync(self.folder.path(), large, 64)?;
+        let synced = self.fastest(large, Case::Stored("synced")).await?;
+        let unsynced = self.fastest(large, Case::Stored("memory")).await?;
+        let group = group.rate * BATCH as f64;
+        println!(
+            "64 in flight, spans/s: synced {synced:.0}, unsynced {unsynced:.0}, bare group writer {group:.0}: {:.2} \
+             (at least 0.8)",
+            synced / unsynced.min(group)
+        );
+        Ok(())
+    }
+
+    /// The best acknowledged rate with 64 in flight, in spans a second.
+    async fn fastest(&self, large: &[bytes::Bytes], case: Case) -> Any<f64> {
+        let mut best: f64 = 0.0;
+        for _ in 0..ROUNDS {
+            best = best.max(self.round(large, BATCH, 64, case).await?.rate);
+        }
+        Ok(best)
+    }
+
+    /// Memory while the sink accepts and never answers, at twice the highest rate.
+    async fn silent(&self, large: &[bytes::Bytes], rate: f64) -> Any<()> {
+        let sink = Sink::default();
+        sink.silent.store(true, std::sync::atomic::Ordering::Relaxed);
+        let sink_address = sink.serve().await?;
+        let listen = free_port()?;
+        let subject = self.agent(&config::grpc(&listen, &sink_address, "", None))?;
+        wait_for(&listen).await?;
+        let per_second = 2.0 * rate / BATCH as f64;
+        offer(&listen, large, per_second, Duration::from_secs(10)).await;
+        println!(
+            "RSS with a silent sink, {per_second:.0} requests/s offered for 10 s: {:.1} MB, peak {:.1} MB (bound 100)",
+            mb(subject.memory().0),
+            mb(subject.memory().1)
         );
         Ok(())
     }
@@ -163,55 +243,8 @@ enum Case {
     Forwarder,
     Agent(&'static str),
     AgentHttp,
-}
-
-fn grpc_config(listen: &str, sink: &str, processors: &str) -> String {
-    let mask = processors.contains("secrets");
-    let defined: String =
-        processors.split(", ").filter(|name| !name.is_empty()).map(|name| format!("  {name}:\n")).collect();
-    format!(
-        "receivers:\n  otlp: {{protocols: {{grpc: {{endpoint: '{listen}'}}}}}}\n\
-         exporters:\n  otlp_grpc: {{endpoint: '{sink}', tls: {{insecure: true}}, compression: none}}\n\
-         {}{defined}\
-         service:\n  mask_secrets: {mask}\n  telemetry: {{metrics: {{level: none}}, logs: {{level: warn}}}}\n  \
-         pipelines:\n    traces: {{receivers: [otlp], processors: [{processors}], exporters: [otlp_grpc]}}\n",
-        if defined.is_empty() { "" } else { "processors:\n" }
-    )
-}
-
-fn http_config(listen: &str, sink: &str) -> String {
-    format!(
-        "receivers:\n  otlp: {{protocols: {{http: {{endpoint: '{listen}'}}}}}}\n\
-         exporters:\n  otlp_http: {{endpoint: 'http://{sink}', compression: none}}\n\
-         service:\n  mask_secrets: false\n  telemetry: {{metrics: {{level: none}}, logs: {{level: warn}}}}\n  \
-         pipelines:\n    traces: {{receivers: [otlp], exporters: [otlp_http]}}\n"
-    )
-}
-
-/// An HTTP/1.1 server that reads everything and answers 200.
-async fn http_sink() -> Any<String> {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?.to_string();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            drop(stream.set_nodelay(true));
-            tokio::spawn(async move {
-                let service =
-                    hyper::service::service_fn(|request: http::Request<hyper::body::Incoming>| async {
-                        let mut body = request.into_body();
-                        while let Some(frame) = http_body_util::BodyExt::frame(&mut body).await {
-                            drop(frame?);
-                        }
-                        Ok::<_, hyper::Error>(http::Response::new(
-                            http_body_util::Empty::<bytes::Bytes>::new(),
-                        ))
-                    });
-                let io = hyper_util::rt::TokioIo::new(stream);
-                drop(hyper::server::conn::http1::Builder::new().serve_connection(io, service).await);
-            });
-        }
-    });
-    Ok(address)
+    /// With a stream on disk, of this durability.
+    Stored(&'static str),
 }
 
 fn free_port() -> Any<String> {
@@ -226,6 +259,21 @@ async fn wait_for(address: &str) -> Any<()> {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     Err(format!("nobody listens on {address}").into())
+}
+
+/// What the pieces cost in this process.
+fn pieces(forward: f64) {
+    let costs = micro::measure();
+    for (name, cost, bound) in [
+        ("one prost decode", costs.prost, ""),
+        ("admission alone", costs.admission, "0.40"),
+        ("one attribute inserted", costs.insertion, "0.45"),
+        ("change alone", costs.change, ""),
+        ("secrets alone", costs.secrets, ""),
+        ("change + secrets in one walk", costs.both, "1.50"),
+    ] {
+        println!("{name:<44}{cost:>12.1}{:>9.2}{bound:>9}", cost / forward);
+    }
 }
 
 fn row(name: &str, figure: &Figure, unit: &Figure, bound: Option<f64>) {

@@ -1,0 +1,120 @@
+//! The pieces alone, in this process: what admission, an edit and the processors cost a span.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message as _;
+use throughline_component::port::{SystemClock, SystemRandom};
+use throughline_component::{Build, Built, Chunk, ComponentId, Context, DynEditor, Services, Settle};
+use throughline_otlp::edit::{Keep, Levels, Record, rewrite};
+use throughline_otlp::{Limits, Signal, admit};
+
+use crate::corpus;
+
+const REQUESTS: usize = 16;
+const SPANS: usize = 512;
+const ROUNDS: usize = 40;
+
+/// Nanoseconds a span.
+#[derive(Clone, Copy, Debug)]
+pub struct Costs {
+    /// One prost decode: the price of the usual way.
+    pub prost: f64,
+    /// Admission.
+    pub admission: f64,
+    /// One attribute inserted at the end of every span's list.
+    pub insertion: f64,
+    /// `change` alone, every span tied to one of 10,000 open changes.
+    pub change: f64,
+    /// `secrets` alone, on clean spans.
+    pub secrets: f64,
+    /// Both in one walk.
+    pub both: f64,
+}
+
+/// Measures all.
+///
+/// # Panics
+/// If the corpus is not what it should be.
+#[must_use]
+pub fn measure() -> Costs {
+    let corpus = corpus::requests(REQUESTS, SPANS, 10_000);
+    let change = editor("change");
+    let secrets = editor("secrets");
+    for request in corpus::openings(10_000, 500) {
+        black_box(edit(&[&change], Signal::Logs, &request));
+    }
+    let limits = Limits::default();
+    Costs {
+        prost: each(&corpus, |request| {
+            black_box(ExportTraceServiceRequest::decode(request.clone()).expect("it is legal"));
+        }),
+        admission: each(&corpus, |request| {
+            black_box(admit(Signal::Traces, request.clone(), &limits).expect("it is legal"));
+        }),
+        insertion: each(&corpus, |request| {
+            black_box(rewrite(Signal::Traces, request, Levels::SPAN, &mut |span| {
+                span.insert_attribute("change_id", "github.com/example/shop#1234");
+                Keep::Yes
+            }));
+        }),
+        change: each(&corpus, |request| assert!(edit(&[&change], Signal::Traces, request))),
+        secrets: each(&corpus, |request| assert!(!edit(&[&secrets], Signal::Traces, request))),
+        both: each(&corpus, |request| assert!(edit(&[&change, &secrets], Signal::Traces, request))),
+    }
+}
+
+/// The sum of each request's best round, in nanoseconds a span: noise only ever adds.
+fn each(corpus: &[Bytes], mut work: impl FnMut(&Bytes)) -> f64 {
+    let mut best = vec![f64::MAX; corpus.len()];
+    for _ in 0..ROUNDS {
+        for (request, best) in corpus.iter().zip(&mut best) {
+            #[expect(clippy::disallowed_methods, reason = "a measuring program")]
+            let start = Instant::now();
+            work(request);
+            *best = best.min(start.elapsed().as_nanos() as f64);
+        }
+    }
+    best.iter().sum::<f64>() / (corpus.len() * SPANS) as f64
+}
+
+fn editor(name: &str) -> Arc<dyn DynEditor> {
+    let cx = Build {
+        id: ComponentId::new(name),
+        clock: Arc::new(SystemClock::default()),
+        random: Arc::new(SystemRandom::default()),
+        services: Services::default(),
+    };
+    let factory = throughline_processors::ALL.iter().find(|factory| factory.name == name);
+    let built = factory.expect("it is in the table").build(serde_json::Value::Null, &cx);
+    match built.expect("it needs no settings") {
+        Built::Editor(editor) => editor,
+        _ => unreachable!("it is an editor"),
+    }
+}
+
+/// One walk, as the graph does it. Whether anything was changed.
+fn edit(editors: &[&Arc<dyn DynEditor>], signal: Signal, request: &Bytes) -> bool {
+    let context = Arc::new(Context::internal(ComponentId::new("bench"), 0));
+    let chunk = Chunk { bytes: request.clone(), items: 0, position: None, context, settle: Settle::nobody() };
+    let begun =
+        editors.iter().filter_map(|editor| Some((editor.levels().visits, editor.begin(signal, &chunk)?)));
+    let mut passes: Vec<_> = begun.collect();
+    if passes.iter().all(|(_, pass)| pass.is_idle()) {
+        return false;
+    }
+    let levels = passes.iter().fold(Levels::NONE, |all, (visits, _)| all | *visits);
+    let rewritten = rewrite(signal, request, levels, &mut |record: &mut Record<'_>| {
+        let level = record.level();
+        let each = passes.iter_mut().filter(|(visits, _)| visits.contains(level));
+        for (_, pass) in each {
+            black_box(pass.edit(record));
+        }
+        Keep::Yes
+    });
+    passes.into_iter().for_each(|(_, pass)| drop(pass.finish()));
+    black_box(rewritten).changed
+}
