@@ -225,7 +225,7 @@ mod tests {
     fn only_full_commit_ids_are_commits() {
         let sha = "0123456789abcdef0123456789ABCDEF01234567";
         assert_eq!(Sha::parse(sha).map(|s| s.to_string()), Some(sha.to_ascii_lowercase()));
-        assert!(Sha::parse(&"f".repeat(64)).is_some());
+        assert!(Sha::parse("f".repeat(64)).is_some());
         for text in ["", "0123456", &"0".repeat(40), &"0".repeat(64), &"g".repeat(40)] {
             assert_eq!(Sha::parse(text), None, "{text:?}");
         }
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn a_unit_has_the_five_parts_of_prp_01() {
         let repository = Repository::parse("github.com/acme/live").expect("a name");
-        let sha = Sha::parse(&"a".repeat(40));
+        let sha = Sha::parse("a".repeat(40));
         let id = ChangeId::of_pull_request(&repository, 7);
         let unit = format!("github.com/acme/live#7@{}:production/network", "a".repeat(40));
         assert_eq!(id.unit(sha, "production", "network"), unit);

@@ -7,7 +7,7 @@ fn repository(n: u8) -> Repository {
 }
 
 fn sha(n: u8) -> Sha {
-    Sha::parse(&format!("{:040x}", u16::from(n) + 1)).expect("a commit")
+    Sha::parse(format!("{:040x}", u16::from(n) + 1)).expect("a commit")
 }
 
 fn bare(n: u8) -> Hint {
