@@ -11,3 +11,4 @@ mod prometheus;
 mod reference;
 mod reload;
 mod sdk;
+mod secured;
