@@ -18,10 +18,6 @@ pub(crate) fn test(filters: &[&str]) -> Result<()> {
     if filters.is_empty() {
         summary
             .step("build of the benches", run(cargo(&["build", "--locked", "-p", "throughline-benches"])))?;
-        match fuzz::why_not() {
-            None => summary.step("build of the fuzz targets", run(fuzz::build())).map(drop)?,
-            Some(why) => summary.lines.push(format!("skipped    build of the fuzz targets, because {why}")),
-        }
     }
     let mut tests = cargo(&["test", "--locked", "--workspace", "--no-fail-fast"]);
     if !filters.is_empty() {
@@ -34,6 +30,12 @@ pub(crate) fn test(filters: &[&str]) -> Result<()> {
     skipped.sort_unstable();
     skipped.dedup();
     summary.lines.extend(skipped.iter().map(|line| format!("skipped    {line}")));
+    if filters.is_empty() {
+        match fuzz::why_not() {
+            None => drop(summary.step("build of the fuzz targets", run(fuzz::build()))),
+            Some(why) => summary.lines.push(format!("skipped    build of the fuzz targets, because {why}")),
+        }
+    }
     summary.print();
     passed?;
     if in_ci() && !skipped.is_empty() {

@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use crate::grpc::{Code, Status, is_grpc};
 use crate::{Authenticator, Body, Limits, Request, ServerSettings};
 
 /// A reply with its body in full.
@@ -338,7 +339,11 @@ async fn answer(
     let Some((_, _, handler)) = table.routes.get(request.uri().path()) else {
         let mut paths: Vec<_> = table.routes.keys().map(String::as_str).collect();
         paths.sort_unstable();
-        return Ok(plain(StatusCode::NOT_FOUND, format!("nothing is here; try {}\n", paths.join(", "))));
+        let why = format!("nothing is here; try {}", paths.join(", "));
+        if is_grpc(request.headers()) {
+            return Ok(Status::new(Code::Unimplemented, why).into_reply());
+        }
+        return Ok(plain(StatusCode::NOT_FOUND, format!("{why}\n")));
     };
     let auth = match &table.auth {
         None => None,
@@ -352,8 +357,8 @@ async fn answer(
 }
 
 fn unauthenticated(request: &http::Request<Incoming>, challenge: &'static str, why: &str) -> Reply {
-    if crate::grpc::is_grpc(request.headers()) {
-        return crate::grpc::Status::new(crate::grpc::Code::Unauthenticated, why).into_reply();
+    if is_grpc(request.headers()) {
+        return Status::new(Code::Unauthenticated, why).into_reply();
     }
     let mut reply = plain(StatusCode::UNAUTHORIZED, format!("{why}\n"));
     reply.headers_mut().insert(http::header::WWW_AUTHENTICATE, http::HeaderValue::from_static(challenge));

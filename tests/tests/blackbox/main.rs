@@ -1,6 +1,7 @@
 //! The binary a user runs, against the world it will meet. A module is a subject; a test's name is what it promises.
 
 mod bad_input;
+mod canary;
 mod config;
 mod crash;
 mod demo;
@@ -11,3 +12,4 @@ mod prometheus;
 mod reference;
 mod reload;
 mod sdk;
+mod secured;
