@@ -30,14 +30,16 @@ pub(crate) fn test(filters: &[&str]) -> Result<()> {
     skipped.sort_unstable();
     skipped.dedup();
     summary.lines.extend(skipped.iter().map(|line| format!("skipped    {line}")));
+    let mut built = Ok(());
     if filters.is_empty() {
         match fuzz::why_not() {
-            None => drop(summary.step("build of the fuzz targets", run(fuzz::build()))),
+            None => built = summary.step("build of the fuzz targets", run(fuzz::build())),
             Some(why) => summary.lines.push(format!("skipped    build of the fuzz targets, because {why}")),
         }
     }
     summary.print();
     passed?;
+    built?;
     if in_ci() && !skipped.is_empty() {
         bail!("{} tests were skipped, and CI=true", skipped.len());
     }
