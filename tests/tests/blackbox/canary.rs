@@ -72,8 +72,7 @@ fn walk(folder: &Path, visit: &mut impl FnMut(&Path)) {
     }
 }
 
-/// One request a signal, with the text in every string field and in a bytes field of every level, except the schema URLs
-/// of resources and scopes: no editor is shown those yet.
+/// One request a signal, with the text in every string field and in a bytes field of every level.
 fn otlp(text: &str) -> [(&'static str, Json); 3] {
     let bytes = base64::engine::general_purpose::STANDARD.encode(text);
     let value = json!({ "stringValue": text });
@@ -82,12 +81,13 @@ fn otlp(text: &str) -> [(&'static str, Json); 3] {
     let attributes = json!([{ "key": "plain", "value": value }, { "key": "nested", "value": nested },
         { "key": text, "value": { "intValue": "1" } }, { "key": "bytes", "value": { "bytesValue": bytes } },
         { "key": "url", "value": { "stringValue": format!("https://bot:{text}@example.org/?token={text}") } }]);
-    let resource = json!({ "attributes": attributes });
+    let entity = json!({ "schemaUrl": text, "type": text, "idKeys": [text], "descriptionKeys": [text] });
+    let resource = json!({ "attributes": attributes, "entityRefs": [entity] });
     let scope = json!({ "name": text, "version": text, "attributes": attributes });
     let (trace, span, time) = ("0123456789abcdef0123456789abcdef", "0123456789abcdef", "1772359200000000000");
     let around = |groups: &str, scopes: &str, kind: &str, records: Json| {
-        json!({ groups: [{ "resource": resource, 
-            scopes: [{ "scope": scope,  kind: records }] }] })
+        json!({ groups: [{ "resource": resource, "schemaUrl": text,
+            scopes: [{ "scope": scope, "schemaUrl": text, kind: records }] }] })
     };
     let spans = json!([{ "traceId": trace, "spanId": span, "name": text, "traceState": format!("vendor={text}"), "kind": 1,
         "startTimeUnixNano": time, "endTimeUnixNano": time, "attributes": attributes,
