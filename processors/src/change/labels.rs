@@ -68,10 +68,11 @@ enum Role {
     Input(u8, u8),
 }
 
-type ByLength = Vec<Vec<(&'static [u8], Role)>>;
+/// A key of interest, and what it is.
+type Known = (&'static [u8], Role);
 
 /// Keys of interest by their length: most attributes are ruled out by it alone.
-static ROLES: LazyLock<ByLength> = LazyLock::new(|| {
+static ROLES: LazyLock<Vec<Vec<Known>>> = LazyLock::new(|| {
     let mut roles = vec![("change_id", Role::ChangeId), ("merge_commit_sha", Role::MergeCommit)];
     let ranked = |list: &'static [&'static str]| list.iter().copied().zip(0_u8..);
     roles.extend(ranked(COMMIT).map(|(key, rank)| (key, Role::Commit(rank))));
