@@ -18,7 +18,7 @@ pub struct Service {
     /// How long a shutdown may wait for data in flight to be delivered or stored.
     pub shutdown_timeout: Duration,
     /// How many bytes requests may hold in memory until they are settled. What comes on top is refused and may be sent
-    /// again. A request larger than this can never be taken.
+    /// again. A request larger than this is taken only while nothing else is held.
     pub memory_budget: ByteSize,
 }
 
@@ -28,7 +28,7 @@ impl Default for Service {
             telemetry: Telemetry::default(),
             mask_secrets: true,
             shutdown_timeout: Duration::from_secs(30),
-            memory_budget: ByteSize::mib(64),
+            memory_budget: ByteSize::mib(40),
         }
     }
 }

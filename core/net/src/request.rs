@@ -139,13 +139,9 @@ impl Request {
 }
 
 pub(crate) fn grow(charge: &mut Charge, more: usize, limit: usize) -> Result<(), BodyError> {
-    let budget = charge.limit().unwrap_or(limit);
     if charge.grow(more) {
         Ok(())
-    } else if charge.could_grow(more) {
-        Err(BodyError::OverBudget { limit: budget })
     } else {
-        // It would not fit if there were nothing else: trying again is no use.
-        Err(BodyError::TooLarge { limit: budget })
+        Err(BodyError::OverBudget { limit: charge.limit().unwrap_or(limit) })
     }
 }

@@ -31,12 +31,11 @@ impl Budget {
         Charge { held: 0, budget: Some(Arc::clone(self)) }
     }
 
-    fn take(&self, bytes: usize) -> bool {
-        self.used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                used.checked_add(bytes).filter(|sum| *sum <= self.limit)
-            })
-            .is_ok()
+    /// Takes `bytes` for a charge that holds `held`. One that is alone may go beyond the limit: a request that is larger than
+    /// the budget can be taken when nothing else is, and never when something is.
+    fn take(&self, bytes: usize, held: usize) -> bool {
+        let grown = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.limit || used == held);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_ok()
     }
 }
 
@@ -58,15 +57,10 @@ impl Charge {
         self.budget.as_ref().map(|budget| budget.limit)
     }
 
-    /// Whether the budget, were it all free, could hold `bytes` more.
-    pub fn could_grow(&self, bytes: usize) -> bool {
-        self.budget.as_ref().is_none_or(|budget| self.held.saturating_add(bytes) <= budget.limit)
-    }
-
     /// Holds `bytes` more, unless that would break the budget; says whether it could.
     #[must_use = "bytes that the budget does not grant must be refused"]
     pub fn grow(&mut self, bytes: usize) -> bool {
-        let granted = self.budget.as_ref().is_none_or(|budget| budget.take(bytes));
+        let granted = self.budget.as_ref().is_none_or(|budget| budget.take(bytes, self.held));
         if granted {
             self.held += bytes;
         }
@@ -91,9 +85,22 @@ mod tests {
         let budget = Budget::new(100);
         let mut charge = budget.charge();
         assert!(charge.grow(60));
-        assert!(!charge.grow(41), "101 bytes do not fit into 100");
-        assert_eq!(budget.used(), 60);
-        drop(charge);
+        let mut other = budget.charge();
+        assert!(!other.grow(41), "101 bytes do not fit into 100");
+        assert!(other.grow(40));
+        assert_eq!(budget.used(), 100);
+        drop((charge, other));
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_charge_that_is_alone_may_go_beyond_the_limit() {
+        let budget = Budget::new(100);
+        let (mut large, mut small) = (budget.charge(), budget.charge());
+        assert!(large.grow(80) && large.grow(80), "nothing else is held");
+        assert!(!small.grow(1));
+        drop(large);
+        assert!(small.grow(1));
+        assert!(!budget.charge().grow(100), "something else is held");
     }
 }
