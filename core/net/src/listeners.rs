@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -340,35 +340,38 @@ async fn answer(
         let mut paths: Vec<_> = table.routes.keys().map(String::as_str).collect();
         paths.sort_unstable();
         let why = format!("nothing is here; try {}", paths.join(", "));
-        if is_grpc(request.headers()) {
-            return Ok(Status::new(Code::Unimplemented, why).into_reply());
-        }
-        return Ok(plain(StatusCode::NOT_FOUND, format!("{why}\n")));
+        return Ok(refusal(request.headers(), StatusCode::NOT_FOUND, &Status::new(Code::Unimplemented, why)));
     };
     let auth = match &table.auth {
         None => None,
         Some(authenticator) => match authenticator.check(request.headers()) {
             Ok(auth) => Some(auth),
-            Err(why) => return Ok(unauthenticated(&request, authenticator.challenge(), why.0)),
+            Err(why) => {
+                let status = Status::new(Code::Unauthenticated, why.0);
+                let mut reply = refusal(request.headers(), StatusCode::UNAUTHORIZED, &status);
+                let challenge = HeaderValue::from_static(authenticator.challenge());
+                reply.headers_mut().insert(http::header::WWW_AUTHENTICATE, challenge);
+                return Ok(reply);
+            }
         },
     };
     let request = Request::new(request, peer, auth, table.limits, table.settings.include_metadata);
     Ok(handler.call(request).await)
 }
 
-fn unauthenticated(request: &http::Request<Incoming>, challenge: &'static str, why: &str) -> Reply {
-    if is_grpc(request.headers()) {
-        return Status::new(Code::Unauthenticated, why).into_reply();
+/// A refusal in the words of whoever asked: gRPC's trailers, OTLP/HTTP's `Status` body in the request's encoding, or text.
+fn refusal(headers: &HeaderMap, http: StatusCode, status: &Status) -> Reply {
+    if is_grpc(headers) {
+        return status.clone().into_reply();
     }
-    let mut reply = plain(StatusCode::UNAUTHORIZED, format!("{why}\n"));
-    reply.headers_mut().insert(http::header::WWW_AUTHENTICATE, http::HeaderValue::from_static(challenge));
-    reply
-}
-
-fn plain(status: StatusCode, text: String) -> Reply {
-    let mut reply = http::Response::new(Body::new(bytes::Bytes::from(text)));
-    *reply.status_mut() = status;
-    let kind = http::HeaderValue::from_static("text/plain; charset=utf-8");
-    reply.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+    let asked = headers.get(http::header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let (kind, body) = match asked.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii() {
+        b"application/json" => ("application/json", status.to_json().into_bytes()),
+        b"application/x-protobuf" => ("application/x-protobuf", status.encode()),
+        _ => ("text/plain; charset=utf-8", format!("{}\n", status.message).into_bytes()),
+    };
+    let mut reply = http::Response::new(Body::new(bytes::Bytes::from(body)));
+    *reply.status_mut() = http;
+    reply.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static(kind));
     reply
 }
