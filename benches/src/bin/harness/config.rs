@@ -19,7 +19,7 @@ pub(crate) fn grpc(listen: &str, sink: &str, processors: &str, storage: Option<S
         let folder = folder.display();
         (
             format!(
-                "extensions:\n  file_storage: {{directory: '{folder}', create_directory: true, \
+                "extensions:\n  file_storage: {{directory: '{folder}', create_directory: true, max_bytes: 16GiB, \
                  durability: {durability}}}\n"
             ),
             "  extensions: [file_storage]\n",
