@@ -24,7 +24,7 @@ fn main() {
     let bytes: usize = clean.iter().map(Bytes::len).sum();
     let scanner = Scanner::new(&Settings::default(), TagKey::new(&[7; 32]));
     println!("{} bytes a span, {} plausible anchors in the clean corpus", bytes / (REQUESTS * SPANS), {
-        clean.iter().map(|request| hits(&scanner, request).len()).sum::<usize>()
+        clean.iter().map(|request| scanner.hits(request).len()).sum::<usize>()
     });
 
     let limits = Limits::default();
@@ -44,7 +44,7 @@ fn main() {
         }));
     });
     let scan = measure(&clean, |request| {
-        black_box(hits(&scanner, request));
+        black_box(scanner.hits(request));
     });
     let masked = measure(&secret, |request| {
         assert!(black_box(mask(&scanner, request)));
@@ -61,18 +61,9 @@ fn main() {
     }
 }
 
-fn hits(scanner: &Scanner, request: &Bytes) -> Vec<usize> {
-    let mut hits = Vec::new();
-    scanner.hits(request, &mut |at| {
-        hits.push(at);
-        true
-    });
-    hits
-}
-
 /// What the processor does.
 fn mask(scanner: &Scanner, request: &Bytes) -> bool {
-    let hits = hits(scanner, request);
+    let hits = scanner.hits(request);
     let mut next = hits.iter().copied().peekable();
     let mut counts = Counts::default();
     let rewritten = rewrite(Signal::Traces, request, Levels::ALL, &mut |record| {

@@ -1,21 +1,77 @@
 //! The first stage: where a secret may be.
+//!
+//! Literals are dealt out to eight buckets. For each of the first four places of a literal two tables say, by the low and
+//! by the high half of a byte, which buckets have such a byte there; a vector of positions is looked up at once. The idea
+//! is Teddy's, from Intel's Hyperscan (Wang et al., *Hyperscan*, NSDI 2019); how the literals are dealt out is in
+//! `buckets`. About one position in a hundred passes; of those `words` tells which literal it may be.
 
-use aho_corasick::packed::{Config, MatchKind, Searcher};
-use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, Span};
+use std::ops::Range;
 
-use crate::order::arrange;
+use fearless_simd::prelude::*;
+use fearless_simd::{Level, Simd, dispatch, u8x16};
+
+use crate::buckets::{PLACES, Tables, deal, frequency};
+use crate::words::{Words, word};
+
+/// The widest vector there is.
+const WIDEST: usize = 64;
+/// How many vectors are looked up before what passed is looked at.
+const BLOCK: usize = 64;
+
+/// What is looked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Literal {
+    text: Vec<u8>,
+    any_case: bool,
+    /// Where the bytes that are looked up start: the rarest of it.
+    window: usize,
+}
+
+impl Literal {
+    /// This text and no other. Not empty.
+    pub(crate) fn exact(text: &str) -> Self {
+        Self { text: text.as_bytes().to_vec(), any_case: false, window: 0 }.at_its_rarest()
+    }
+
+    /// This text in any case.
+    pub(crate) fn any_case(text: &str) -> Self {
+        Self { text: text.to_ascii_lowercase().into_bytes(), any_case: true, window: 0 }.at_its_rarest()
+    }
+
+    fn at_its_rarest(self) -> Self {
+        let windows = 0..=self.text.len().saturating_sub(PLACES);
+        let at = |window| Self { window, ..self.clone() };
+        windows.map(at).min_by_key(frequency).unwrap_or(self)
+    }
+
+    /// What is looked up, and what follows.
+    pub(crate) fn window(&self) -> &[u8] {
+        &self.text[self.window..]
+    }
+
+    /// The bytes that may stand at a place of the window; `None` behind the end, where anything may.
+    pub(crate) fn bytes_at(&self, place: usize) -> Option<[u8; 2]> {
+        let byte = *self.window().get(place)?;
+        Some([byte, if self.any_case { byte.to_ascii_uppercase() } else { byte }])
+    }
+
+    /// Where the literal stands, if its window is at `at`.
+    fn around(&self, bytes: &[u8], at: usize) -> Option<Range<usize>> {
+        let start = at.checked_sub(self.window)?;
+        let range = start..start + self.text.len();
+        let there = bytes.get(range.clone())?;
+        let same = if self.any_case { there.eq_ignore_ascii_case(&self.text) } else { there == self.text };
+        same.then_some(range)
+    }
+}
 
 /// Finds every occurrence of some literals, overlapping ones too, with vector instructions where the machine has them.
 #[derive(Clone, Debug)]
 pub(crate) struct Anchors {
-    engine: Engine,
-}
-
-#[derive(Clone, Debug)]
-enum Engine {
-    /// Teddy: eight or sixteen buckets, looked up for many positions at once; and which of its literals is which of ours.
-    Packed(Searcher, Vec<usize>),
-    Automaton(Box<AhoCorasick>),
+    level: Level,
+    tables: Tables,
+    words: Words,
+    literals: Vec<Literal>,
 }
 
 /// An anchor that was found: which, and where it starts and ends.
@@ -28,70 +84,142 @@ pub(crate) struct Hit {
 
 impl Anchors {
     /// For these literals.
-    pub(crate) fn new(literals: &[String]) -> Self {
-        let order = arrange(literals);
-        // The limit of 64 is about common literals; these are rare ones.
-        let packed = Config::new()
-            .match_kind(MatchKind::LeftmostFirst)
-            .heuristic_pattern_limits(false)
-            .builder()
-            .extend(order.iter().map(|index| &literals[*index]))
-            .build();
-        let engine = match packed {
-            Some(searcher) => Engine::Packed(searcher, order),
-            None => Engine::Automaton(Box::new(automaton(literals))),
-        };
-        Self { engine }
+    pub(crate) fn new(literals: Vec<Literal>) -> Self {
+        let tables = Tables::new(&literals, &deal(&literals));
+        Self { level: Level::new(), tables, words: Words::new(&literals), literals }
     }
 
-    /// The first hit that starts at `from` or behind it.
-    pub(crate) fn next(&self, bytes: &[u8], from: usize) -> Option<Hit> {
-        if from >= bytes.len() {
-            return None;
+    /// Gives every hit to `on`, in the order of their rarest parts, until it says `false`.
+    pub(crate) fn each(&self, bytes: &[u8], on: &mut dyn FnMut(Hit) -> bool) {
+        let mut passed = [0; BLOCK];
+        let mut at = 0;
+        while at < bytes.len() {
+            let rest = &bytes[at..];
+            let (masks, width) = dispatch!(self.level, simd => self.sift(simd, rest, &mut passed));
+            for (mask, from) in passed[..masks].iter().zip((at..).step_by(width)) {
+                let mut mask = *mask;
+                while mask != 0 {
+                    let position = from + mask.trailing_zeros() as usize;
+                    mask &= mask - 1;
+                    if !self.at(bytes, position, on) {
+                        return;
+                    }
+                }
+            }
+            at += masks * width;
         }
-        let span = Span::from(from..bytes.len());
-        let (found, literal) = match &self.engine {
-            Engine::Packed(searcher, order) => {
-                let found = searcher.find_in(bytes, span)?;
-                (found, order[found.pattern().as_usize()])
-            }
-            Engine::Automaton(automaton) => {
-                let found = automaton.find(Input::new(bytes).span(span))?;
-                (found, found.pattern().as_usize())
-            }
+    }
+
+    /// Looks up a block of positions: a mask of those that pass for each vector. How many vectors, and their width.
+    #[inline(always)]
+    fn sift<S: Simd>(&self, simd: S, bytes: &[u8], passed: &mut [u64; BLOCK]) -> (usize, usize) {
+        let width = S::u8s::LEN;
+        let table = |half: &[u8; 16]| S::u8s::block_splat(u8x16::simd_from(simd, *half).simd_into(simd));
+        let tables = self.tables.0.each_ref().map(|[low, high]| [table(low), table(high)]);
+        let mut at = 0;
+        let mut passed = passed.iter_mut();
+        while let Some(window) = bytes.get(at..at + width + PLACES - 1)
+            && let Some(mask) = passed.next()
+        {
+            *mask = pass(simd, &tables, window);
+            at += width;
+        }
+        while at < bytes.len()
+            && let Some(mask) = passed.next()
+        {
+            let mut padded = [0; WIDEST + PLACES - 1];
+            let rest = &bytes[at..];
+            padded[..rest.len()].copy_from_slice(rest);
+            *mask = pass(simd, &tables, &padded);
+            at += width;
+        }
+        (BLOCK - passed.len(), width)
+    }
+
+    /// Gives the hits whose window is here to `on`. Whether to go on.
+    #[inline]
+    fn at(&self, bytes: &[u8], position: usize, on: &mut dyn FnMut(Hit) -> bool) -> bool {
+        // Padding passes too if a literal is short.
+        let Some(word) = bytes.get(position..).map(word).filter(|word| self.words.may_hold(*word)) else {
+            return true;
         };
-        Some(Hit { literal, start: found.start(), end: found.end() })
+        let hits = self.words.literals(word).filter_map(|literal| {
+            let Range { start, end } = self.literals[literal].around(bytes, position)?;
+            Some(Hit { literal, start, end })
+        });
+        hits.into_iter().all(on)
     }
 }
 
-fn automaton(literals: &[String]) -> AhoCorasick {
-    AhoCorasick::builder()
-        .match_kind(aho_corasick::MatchKind::LeftmostFirst)
-        .kind(Some(AhoCorasickKind::DFA))
-        .build(literals)
-        .expect("a few hundred short literals make a small automaton")
+/// Which positions of a window pass.
+#[inline(always)]
+fn pass<S: Simd>(simd: S, tables: &[[S::u8s; 2]; PLACES], window: &[u8]) -> u64 {
+    let place = |place: usize| {
+        let bytes = S::u8s::from_slice(simd, &window[place..place + S::u8s::LEN]);
+        let [low, high] = tables[place];
+        low.swizzle_dyn_within_blocks(bytes & 0x0f) & high.swizzle_dyn_within_blocks(bytes >> 4)
+    };
+    let buckets = place(0) & place(1) & place(2) & place(3);
+    buckets.simd_ne(S::u8s::splat(simd, 0)).to_bitmask()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    fn hits(anchors: &Anchors, bytes: &[u8]) -> Vec<Hit> {
+        let mut hits = Vec::new();
+        anchors.each(bytes, &mut |hit| {
+            hits.push(hit);
+            true
+        });
+        hits.sort_unstable_by_key(|hit| (hit.start, hit.literal));
+        hits
+    }
+
+    fn levels() -> Vec<Level> {
+        vec![Level::new(), Level::baseline()]
+    }
 
     #[test]
-    fn both_engines_find_the_same() {
-        let literals = ["AKIA", "IAKI", "token", "sig="].map(str::to_owned);
-        let packed = Anchors::new(&literals);
-        let plain = Anchors { engine: Engine::Automaton(Box::new(automaton(&literals))) };
-        let text = b"xxAKIAKIA tokentoken &sig=sig= and a tail that is long enough for vectors AKI tok";
-        let all = |anchors: &Anchors| {
-            let mut hits = Vec::new();
-            let mut from = 0;
-            while let Some(hit) = anchors.next(text, from) {
-                from = hit.start + 1;
-                hits.push(hit);
+    fn hits_overlap_and_cross_the_ends_of_vectors() {
+        let literals =
+            ["AKIA", "IAKI", "sig="].map(Literal::exact).into_iter().chain([Literal::any_case("ToKen")]);
+        let anchors = Anchors::new(literals.collect());
+        for before in 0..150 {
+            let text = [&vec![b'x'; before][..], b"AKIAKIA tOKENtoken sig=sig="].concat();
+            let starts: Vec<_> =
+                hits(&anchors, &text).iter().map(|hit| (hit.literal, hit.start - before)).collect();
+            assert_eq!(starts, [(0, 0), (1, 2), (0, 3), (3, 8), (3, 13), (2, 19), (2, 23)]);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_found_is_what_looking_everywhere_finds(
+            literals in proptest::collection::vec(("[a-dA-D=_]{1,6}", any::<bool>()), 1..60),
+            bytes in proptest::collection::vec(prop_oneof![4 => "[a-dA-D=_]{0,9}", 1 => ".{0,40}"], 0..40),
+        ) {
+            let bytes = bytes.concat().into_bytes();
+            let make = |(text, any_case): &(String, bool)| match any_case {
+                true => Literal::any_case(text),
+                false => Literal::exact(text),
+            };
+            let literals: Vec<_> = literals.iter().map(make).collect();
+            let mut expected = Vec::new();
+            for start in 0..bytes.len() {
+                for (literal, Literal { text, any_case, .. }) in literals.iter().enumerate() {
+                    let Some(there) = bytes.get(start..start + text.len()) else { continue };
+                    if there == text || *any_case && there.eq_ignore_ascii_case(text) {
+                        expected.push(Hit { literal, start, end: start + text.len() });
+                    }
+                }
             }
-            hits
-        };
-        assert_eq!(all(&packed), all(&plain));
-        assert_eq!(all(&packed).len(), 7);
+            let anchors = Anchors::new(literals);
+            for level in levels() {
+                prop_assert_eq!(hits(&Anchors { level, ..anchors.clone() }, &bytes), expected.clone());
+            }
+        }
     }
 }

@@ -18,13 +18,14 @@
 mod allow;
 mod anchors;
 mod base64;
+mod buckets;
 mod class;
 mod counts;
 mod keys;
-mod order;
 mod rules;
 mod scanner;
 mod tag;
+mod words;
 
 pub use counts::Counts;
 pub use rules::Rule;

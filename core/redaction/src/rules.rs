@@ -180,7 +180,7 @@ impl Probe {
 /// The anchors of all rules but those of names: the literal, the rules it can lead to, and what to look for.
 pub(crate) fn anchors() -> impl Iterator<Item = (&'static str, &'static [Rule], Probe)> {
     let shapes =
-        SHAPES.iter().map(|shape| (shape.anchor(), std::slice::from_ref(&shape.rule), Probe::Shape(shape)));
+        SHAPES.iter().map(|shape| (shape.prefix, std::slice::from_ref(&shape.rule), Probe::Shape(shape)));
     let jwt = jwt::ANCHORS.iter().map(|anchor| (*anchor, &[Rule::Jwt, Rule::Grafana][..], Probe::Jwt));
     let schemes = ["earer ", "asic "].into_iter().map(|anchor| (anchor, &[Rule::Bearer][..], Probe::Scheme));
     shapes.chain(jwt).chain([("BEGIN ", &[Rule::Pem][..], Probe::Pem)]).chain(schemes)

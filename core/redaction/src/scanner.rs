@@ -1,6 +1,6 @@
 //! The scanner: anchors in one pass, then a closer look at each.
 
-use crate::anchors::Anchors;
+use crate::anchors::{Anchors, Literal};
 use crate::keys::Keys;
 use crate::rules::{self, Found, KEY_STEMS, Probe, Rule, Userinfo};
 use crate::tag::{TagKey, replacement};
@@ -41,18 +41,18 @@ impl Scanner {
         let mut enabled = [true; Rule::ALL.len()];
         settings.disable.iter().for_each(|rule| enabled[*rule as usize] = false);
         let on = |rules: &[Rule]| rules.iter().any(|rule| enabled[*rule as usize]);
-        let mut list: Vec<(String, Probe)> = rules::anchors()
+        let mut list: Vec<(Literal, Probe)> = rules::anchors()
             .filter(|(_, rules, _)| on(rules))
-            .map(|(literal, _, probe)| (literal.to_owned(), probe))
+            .map(|(literal, _, probe)| (Literal::exact(literal), probe))
             .collect();
         if on(&[Rule::Key, Rule::Pair, Rule::Signature, Rule::Pagerduty]) {
-            let extra = settings.extra_keys.iter().flat_map(|key| spellings(key));
-            let stems = KEY_STEMS.iter().map(|stem| (*stem).to_owned()).chain(extra);
-            list.extend(stems.map(|stem| (stem, Probe::Name)));
+            let extra = settings.extra_keys.iter().map(|key| last_word(key)).filter(|word| !word.is_empty());
+            let stems = KEY_STEMS.into_iter().chain(extra);
+            list.extend(stems.map(|stem| (Literal::any_case(stem), Probe::Name)));
         }
-        let (literals, probes): (Vec<_>, Vec<_>) = list.into_iter().unzip();
+        let (literals, probes) = list.into_iter().unzip();
         Self {
-            anchors: Anchors::new(&literals),
+            anchors: Anchors::new(literals),
             probes,
             enabled,
             keys: Keys::new(&settings.extra_keys, &settings.allowed_keys),
@@ -60,46 +60,43 @@ impl Scanner {
         }
     }
 
-    /// Where in undivided bytes (a whole request, say) secrets may be, in ascending order; `each` says whether to go on.
-    /// What [`Self::mask`] finds in any part of the bytes is among them, and so is every name that
-    /// [`Self::is_sensitive`].
-    pub fn hits(&self, bytes: &[u8], each: &mut dyn FnMut(usize) -> bool) {
-        let mut userinfo = Userinfo::default();
-        let mut ats = memchr::memchr_iter(b'@', bytes).filter(|at| userinfo.is_plausible(bytes, *at));
-        let mut at = ats.next();
-        let mut from = 0;
-        while let Some(hit) = self.anchors.next(bytes, from) {
-            from = hit.start + 1;
-            if !self.probes[hit.literal].is_plausible(bytes, hit.start, hit.end) {
-                continue;
-            }
-            while let Some(position) = at.filter(|at| *at < hit.start) {
-                if !each(position) {
-                    return;
-                }
-                at = ats.next();
-            }
-            if !each(hit.start) {
-                return;
-            }
-        }
-        while let Some(position) = at {
-            if !each(position) {
-                return;
-            }
-            at = ats.next();
-        }
+    /// Where in undivided bytes (a whole request, say) secrets may be, in ascending order. What [`Self::mask`] finds in any
+    /// part of the bytes is among them, and so is every name that [`Self::is_sensitive`].
+    #[must_use]
+    pub fn hits(&self, bytes: &[u8]) -> Vec<usize> {
+        let mut hits = Vec::new();
+        self.each_hit(bytes, &mut |at| {
+            hits.push(at);
+            true
+        });
+        hits.sort_unstable();
+        hits
     }
 
     /// Whether there can be no secret in the bytes.
     #[must_use]
     pub fn is_clean(&self, bytes: &[u8]) -> bool {
         let mut clean = true;
-        self.hits(bytes, &mut |_| {
+        self.each_hit(bytes, &mut |_| {
             clean = false;
             false
         });
         clean
+    }
+
+    /// Gives hits to `on`, in no order, until it says `false`.
+    fn each_hit(&self, bytes: &[u8], on: &mut dyn FnMut(usize) -> bool) {
+        let mut goes_on = true;
+        self.anchors.each(bytes, &mut |hit| {
+            let plausible = self.probes[hit.literal].is_plausible(bytes, hit.start, hit.end);
+            goes_on = !plausible || on(hit.start);
+            goes_on
+        });
+        let mut userinfo = Userinfo::default();
+        let mut ats = memchr::memchr_iter(b'@', bytes).filter(|at| userinfo.is_plausible(bytes, *at));
+        if goes_on {
+            let _ = ats.all(on);
+        }
     }
 
     /// Whether what stands under this name is secret as a whole.
@@ -159,25 +156,28 @@ impl Scanner {
     /// Secrets in ascending order; what overlaps is one.
     fn find(&self, text: &[u8]) -> Vec<Found> {
         let mut found = Vec::new();
-        let mut from = 0;
+        // A value can hold the start of something longer, a token cannot.
+        let mut token = 0..0;
         // Names inside a value that goes anyway need no look, or a text of nothing but names would take forever.
         let mut names_from = 0;
-        while let Some(hit) = self.anchors.next(text, from) {
-            from = hit.start + 1;
+        self.anchors.each(text, &mut |hit| {
+            if token.contains(&hit.start) {
+                return true;
+            }
             let secret = match self.probes[hit.literal] {
                 Probe::Name if hit.start < names_from => None,
                 Probe::Name => rules::pair(text, hit.start, hit.end, &self.keys),
                 probe => probe.find(text, hit.start, hit.end),
             };
             if let Some(secret) = secret.filter(|secret| self.is_on(secret.rule)) {
-                // A value can hold the start of something longer, a token cannot.
                 match self.probes[hit.literal] {
                     Probe::Name => names_from = secret.range.end,
-                    _ => from = from.max(secret.range.end),
+                    _ => token = secret.range.clone(),
                 }
                 found.push(secret);
             }
-        }
+            true
+        });
         let mut userinfo = Userinfo::default();
         let ats = memchr::memchr_iter(b'@', text).filter_map(|at| userinfo.find(text, at));
         found.extend(ats.filter(|secret| self.is_on(secret.rule)));
@@ -200,19 +200,10 @@ impl Scanner {
     }
 }
 
-/// How a name's last word may be written.
-fn spellings(key: &str) -> Vec<String> {
+/// The last word of a name.
+fn last_word(key: &str) -> &str {
     let is_word = |c: char| c.is_alphanumeric();
-    let end = key.rfind(is_word).map_or(0, |at| at + key[at..].chars().next().map_or(0, char::len_utf8));
-    let key = &key[..end];
-    let last = key
-        .rfind(|c: char| !is_word(c) || c.is_uppercase())
-        .map_or(key, |at| key[at..].trim_start_matches(|c| !is_word(c)));
-    let (lower, upper) = (last.to_lowercase(), last.to_uppercase());
-    let title: String =
-        lower.chars().take(1).flat_map(char::to_uppercase).chain(lower.chars().skip(1)).collect();
-    let mut all = vec![lower, upper, title];
-    all.retain(|word| !word.is_empty());
-    all.dedup();
-    all
+    let key = key.trim_end_matches(|c| !is_word(c));
+    let cut = key.rfind(|c: char| !is_word(c) || c.is_uppercase());
+    cut.map_or(key, |at| key[at..].trim_start_matches(|c| !is_word(c)))
 }

@@ -17,11 +17,7 @@ pub(super) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     pub(super) fn new(secrets: &'a Secrets, bytes: &[u8]) -> Self {
-        let mut offsets = Vec::new();
-        secrets.scanner.hits(bytes, &mut |offset| {
-            offsets.push(offset);
-            true
-        });
+        let offsets = secrets.scanner.hits(bytes);
         Self { secrets, hits: Hits { offsets, next: 0 }, counts: Counts::default() }
     }
 }

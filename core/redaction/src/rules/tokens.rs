@@ -78,25 +78,13 @@ pub(crate) static SHAPES: [Shape; 45] = [
 ];
 
 impl Shape {
-    /// What is looked for: the prefix, or as much of its end as is rare enough.
-    pub(super) fn anchor(&self) -> &'static str {
-        // Text is full of `github.com`.
-        match self.prefix.strip_prefix("gith") {
-            Some(rare) => rare,
-            None => self.prefix,
-        }
-    }
-
-    /// Whether the prefix is there and enough follows it.
+    /// Whether enough follows a prefix that ends at `end`.
     pub(super) fn is_plausible(&self, bytes: &[u8], end: usize) -> bool {
-        bytes[..end].ends_with(self.prefix.as_bytes()) && self.class.run(bytes, end, self.least) == self.least
+        self.class.run(bytes, end, self.least) == self.least
     }
 
     /// The token whose prefix ends at `end`.
     pub(super) fn find(&self, text: &[u8], end: usize) -> Option<Found> {
-        if !text[..end].ends_with(self.prefix.as_bytes()) {
-            return None;
-        }
         let run = self.class.run(text, end, self.most);
         let mut body = &text[end..end + run];
         // The end of a sentence.
