@@ -188,6 +188,19 @@ impl fmt::Display for ChangeId {
     }
 }
 
+/// A number's digits, without an allocation.
+pub fn decimal(mut number: u64, into: &mut [u8; 20]) -> &str {
+    let mut at = into.len();
+    loop {
+        at -= 1;
+        into[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return std::str::from_utf8(&into[at..]).unwrap_or_default();
+        }
+    }
+}
+
 /// The key of a change: the first 16 bytes of SHA-256 over its length-prefixed canonical id. It stands for the id in
 /// URLs, paths, labels and exemplars, and is the trace id of the change.
 pub fn change_key(id: &str) -> [u8; 16] {

@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::id::BuildShaHasher;
+use crate::id::{BuildShaHasher, decimal};
 use crate::{ChangeId, Repository, Sha};
 
 /// Something a source knows for certain.
@@ -40,9 +40,9 @@ pub struct Hint {
 
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Resolution {
+pub enum Resolution<'a> {
     /// It belongs to a change.
-    Tied(Tie),
+    Tied(Tie<'a>),
     /// More than one repository claims the commit.
     Ambiguous,
     /// Nothing is known about it.
@@ -51,15 +51,58 @@ pub enum Resolution {
 
 /// The change of a signal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tie {
-    /// The change; of several that a commit carries, the newest.
-    pub change_id: ChangeId,
-    /// All changes, if the commit carries several; empty otherwise.
-    pub change_ids: Vec<ChangeId>,
+pub struct Tie<'a> {
     /// Its repository.
-    pub repository: Repository,
+    pub repository: &'a Repository,
+    /// What it is called after; of several changes that a commit carries, the newest.
+    name: Name,
+    /// The pull requests that the commit carries, if there are several; empty otherwise.
+    several: &'a [u64],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Name {
+    PullRequest(u64),
+    Commit(Sha),
+}
+
+impl Tie<'_> {
     /// Its pull request, if it has one.
-    pub pull_request: Option<u64>,
+    pub fn pull_request(&self) -> Option<u64> {
+        match self.name {
+            Name::PullRequest(number) => Some(number),
+            Name::Commit(_) => None,
+        }
+    }
+
+    /// The change; of several that a commit carries, the newest.
+    pub fn change_id(&self) -> ChangeId {
+        match self.name {
+            Name::PullRequest(number) => ChangeId::of_pull_request(self.repository, number),
+            Name::Commit(sha) => ChangeId::of_commit(self.repository, sha),
+        }
+    }
+
+    /// The text of [`Self::change_id`], written over what is in `into`.
+    pub fn write_change_id(&self, into: &mut String) {
+        into.clear();
+        into.push_str(self.repository.as_str());
+        match self.name {
+            Name::PullRequest(number) => {
+                into.push('#');
+                into.push_str(decimal(number, &mut [0; 20]));
+            }
+            Name::Commit(sha) => {
+                into.push('@');
+                into.push_str(sha.hex(&mut [0; 64]));
+            }
+        }
+    }
+
+    /// All changes, if the commit carries several; empty otherwise.
+    pub fn change_ids(&self) -> Vec<ChangeId> {
+        self.several.iter().map(|number| ChangeId::of_pull_request(self.repository, *number)).collect()
+    }
 }
 
 /// A change has a new name: what was exported under the old one is never rewritten, readers resolve it.
@@ -113,15 +156,51 @@ pub struct Identity {
 
 type Claimants = SmallVec<[Claimant; 1]>;
 
-/// A repository that claims a commit, and its pull requests that do.
+/// A repository that claims a commit, and its pull requests that do. Small: what a signal's commit is looked up in should
+/// stay in the processor's cache.
 #[derive(Clone, Debug)]
 struct Claimant {
     repository: Known,
-    pull_requests: SmallVec<[u64; 2]>,
-    /// The change of the newest, or of the commit itself: what almost every answer is.
-    change_id: ChangeId,
     /// Whether the name `repository@commit` was given out, so that a new one must be announced.
     named: bool,
+    pull_requests: PullRequests,
+}
+
+/// Numbers in ascending order.
+#[derive(Clone, Debug)]
+enum PullRequests {
+    None,
+    One(u64),
+    Several(Box<[u64]>),
+}
+
+impl PullRequests {
+    fn as_slice(&self) -> &[u64] {
+        match self {
+            Self::None => &[],
+            Self::One(number) => std::slice::from_ref(number),
+            Self::Several(numbers) => numbers,
+        }
+    }
+
+    fn insert(&mut self, at: usize, number: u64) {
+        *self = match std::mem::replace(self, Self::None) {
+            Self::None => Self::One(number),
+            Self::One(other) if at == 0 => Self::Several([number, other].into()),
+            Self::One(other) => Self::Several([other, number].into()),
+            Self::Several(numbers) => {
+                let (before, behind) = numbers.split_at(at);
+                Self::Several([before, &[number], behind].concat().into())
+            }
+        };
+    }
+}
+
+impl Claimant {
+    /// Whether an answer with this claimant would give out a name that was not given out before.
+    fn is_unnamed(&self) -> bool {
+        !self.named && matches!(self.pull_requests, PullRequests::None)
+    }
 }
 
 impl Identity {
@@ -148,29 +227,68 @@ impl Identity {
             Claim::Commit(repository, sha) => (repository, None, *sha),
         };
         let known = self.know(repository);
-        self.learn(known, pull_request, sha, |_, _| ()).0
+        self.learn(known, pull_request, sha)
     }
 
-    /// Takes what a signal knows as a claim, if it names a repository and a commit, and finds its change: a pull
-    /// request is its own change; a commit belongs to the pull request that claims it; a bare commit ties only if
-    /// exactly one repository claims it.
-    pub fn observe(&mut self, hint: Hint) -> (Learned, Resolution) {
-        let Hint { repository, pull_request, commit } = hint;
-        let Some(known) = repository else {
-            return (Learned::default(), commit.map_or(Resolution::Unknown, |sha| self.bare(sha)));
+    /// Takes what a signal knows as a claim, if it names a repository and a commit, and remembers that its change is told.
+    pub fn observe(&mut self, hint: Hint) -> Learned {
+        let Some(sha) = hint.commit else { return Learned::default() };
+        let learned = match hint.repository {
+            Some(known) => self.learn(known, hint.pull_request, sha),
+            None => Learned::default(),
         };
-        let Some(sha) = commit else {
-            let resolution =
-                pull_request.map_or(Resolution::Unknown, |number| self.of_pull_request(known, number));
-            return (Learned::default(), resolution);
-        };
-        let (learned, tie) = self.learn(known, pull_request, sha, tie);
-        // Who names its pull request belongs to it, whatever else its commit carries.
-        match (tie, pull_request) {
-            (Some(tie), None) => (learned, Resolution::Tied(tie)),
-            (Some(tie), Some(number)) if tie.pull_request == Some(number) => (learned, Resolution::Tied(tie)),
-            (_, Some(number)) => (learned, self.of_pull_request(known, number)),
-            (None, None) => (learned, Resolution::Unknown),
+        if hint.pull_request.is_none()
+            && let Some(claimants) = self.commits.get_mut(&sha)
+            && let Some(claimant) = match (hint.repository, claimants.as_mut_slice()) {
+                (Some(known), claimants) => claimants.iter_mut().find(|one| one.repository == known),
+                (None, [only]) => Some(only),
+                (None, _) => None,
+            }
+        {
+            claimant.named |= claimant.is_unnamed();
+        }
+        learned
+    }
+
+    /// What [`resolve`](Self::resolve) says of what a signal knows, if [`observe`](Self::observe) would neither learn from
+    /// it nor have to remember anything: the answer for almost all signals.
+    pub fn recall(&self, hint: Hint) -> Option<Resolution<'_>> {
+        let Some(sha) = hint.commit else { return Some(self.resolve(hint)) };
+        let claimants = self.commits.get(&sha).map_or(&[][..], SmallVec::as_slice);
+        match hint.repository {
+            None => match claimants {
+                [only] if only.is_unnamed() => None,
+                claimants => Some(self.bare(sha, claimants)),
+            },
+            Some(known) => {
+                let claimant = claimants.iter().find(|claimant| claimant.repository == known)?;
+                match hint.pull_request {
+                    None if claimant.is_unnamed() => None,
+                    None => Some(Resolution::Tied(self.tie(sha, claimant))),
+                    Some(number) => {
+                        let taught = claimant.pull_requests.as_slice().binary_search(&number).is_ok();
+                        taught.then(|| self.named(known, number))
+                    }
+                }
+            }
+        }
+    }
+
+    /// The change of what a signal knows: a pull request is its own change; a commit belongs to the pull request that claims
+    /// it; a bare commit ties only if exactly one repository claims it.
+    pub fn resolve(&self, hint: Hint) -> Resolution<'_> {
+        let claimants = |sha| self.commits.get(&sha).map_or(&[][..], SmallVec::as_slice);
+        match (hint.repository, hint.pull_request, hint.commit) {
+            (None, _, Some(sha)) => self.bare(sha, claimants(sha)),
+            (None, _, None) | (Some(_), None, None) => Resolution::Unknown,
+            (Some(known), None, Some(sha)) => {
+                match claimants(sha).iter().find(|claimant| claimant.repository == known) {
+                    Some(claimant) => Resolution::Tied(self.tie(sha, claimant)),
+                    None => Resolution::Unknown,
+                }
+            }
+            // Who names its pull request belongs to it, whatever else its commit carries.
+            (Some(known), Some(number), _) => self.named(known, number),
         }
     }
 
@@ -183,54 +301,36 @@ impl Identity {
         })
     }
 
-    /// What [`observe`](Self::observe) finds, and nothing is learnt.
-    pub fn resolve(&mut self, hint: Hint) -> Resolution {
-        let Hint { repository, pull_request, commit } = hint;
-        match (repository, pull_request, commit) {
-            (Some(known), Some(number), _) => self.of_pull_request(known, number),
-            (_, _, None) => Resolution::Unknown,
-            (None, _, Some(sha)) => self.bare(sha),
-            (Some(known), None, Some(sha)) => {
-                let repository = &self.repositories[known.0 as usize];
-                let claimants = self.commits.get_mut(&sha).map_or(&mut [][..], SmallVec::as_mut_slice);
-                match claimants.iter_mut().find(|claimant| claimant.repository == known) {
-                    Some(claimant) => Resolution::Tied(tie(repository, claimant)),
-                    None => Resolution::Tied(Tie {
-                        change_id: ChangeId::of_commit(repository, sha),
-                        change_ids: Vec::new(),
-                        repository: repository.clone(),
-                        pull_request: None,
-                    }),
-                }
-            }
+    fn named(&self, known: Known, number: u64) -> Resolution<'_> {
+        let repository = self.repository(known);
+        Resolution::Tied(Tie { repository, name: Name::PullRequest(number), several: &[] })
+    }
+
+    fn bare<'a>(&'a self, sha: Sha, claimants: &'a [Claimant]) -> Resolution<'a> {
+        match claimants {
+            [] => Resolution::Unknown,
+            [only] => Resolution::Tied(self.tie(sha, only)),
+            _ => Resolution::Ambiguous,
         }
     }
 
-    fn of_pull_request(&self, known: Known, number: u64) -> Resolution {
-        let repository = self.repositories[known.0 as usize].clone();
-        let change_id = ChangeId::of_pull_request(&repository, number);
-        Resolution::Tied(Tie { change_id, change_ids: Vec::new(), repository, pull_request: Some(number) })
-    }
-
-    fn bare(&mut self, sha: Sha) -> Resolution {
-        match self.commits.get_mut(&sha).map(SmallVec::as_mut_slice) {
-            None | Some([]) => Resolution::Unknown,
-            Some([only]) => Resolution::Tied(tie(&self.repositories[only.repository.0 as usize], only)),
-            Some(_) => Resolution::Ambiguous,
+    fn tie<'a>(&'a self, sha: Sha, claimant: &'a Claimant) -> Tie<'a> {
+        let all = claimant.pull_requests.as_slice();
+        Tie {
+            repository: self.repository(claimant.repository),
+            name: all.last().map_or(Name::Commit(sha), |newest| Name::PullRequest(*newest)),
+            several: if all.len() > 1 { all } else { &[] },
         }
     }
 
-    /// Takes a claim, and asks its claimant something more, unless a bound refused it.
-    fn learn<T>(
-        &mut self,
-        known: Known,
-        pull_request: Option<u64>,
-        sha: Sha,
-        ask: impl FnOnce(&Repository, &mut Claimant) -> T,
-    ) -> (Learned, Option<T>) {
+    fn repository(&self, known: Known) -> &Repository {
+        &self.repositories[known.0 as usize]
+    }
+
+    /// Takes a claim, unless a bound refuses it.
+    fn learn(&mut self, known: Known, pull_request: Option<u64>, sha: Sha) -> Learned {
         let mut learned = Learned::default();
         self.forget();
-        let repository = &self.repositories[known.0 as usize];
         let claimants = match self.commits.entry(sha) {
             Entry::Occupied(there) => there.into_mut(),
             Entry::Vacant(free) => {
@@ -243,37 +343,35 @@ impl Identity {
             Some(at) => at,
             None if claimants.len() == self.bounds.repositories_per_commit => {
                 learned.refused = true;
-                return (learned, None);
+                return learned;
             }
             None => {
                 learned.new = true;
-                let change_id = ChangeId::of_commit(repository, sha);
-                let pull_requests = SmallVec::new();
-                claimants.push(Claimant { repository: known, pull_requests, change_id, named: false });
+                let pull_requests = PullRequests::None;
+                claimants.push(Claimant { repository: known, named: false, pull_requests });
                 claimants.len() - 1
             }
         };
         let claimant = &mut claimants[at];
+        let numbers = claimant.pull_requests.as_slice();
         if let Some(pull_request) = pull_request
-            && let Err(place) = claimant.pull_requests.binary_search(&pull_request)
+            && let Err(place) = numbers.binary_search(&pull_request)
         {
-            if claimant.pull_requests.len() == self.bounds.changes_per_commit {
+            if numbers.len() == self.bounds.changes_per_commit {
                 learned.refused = true;
-                return (learned, None);
+                return learned;
             }
             claimant.pull_requests.insert(place, pull_request);
-            if place + 1 == claimant.pull_requests.len() {
-                claimant.change_id = ChangeId::of_pull_request(repository, pull_request);
-            }
             learned.new = true;
             if std::mem::take(&mut claimant.named) {
+                let repository = &self.repositories[known.0 as usize];
                 learned.superseded = Some(Superseded {
                     old: ChangeId::of_commit(repository, sha),
                     new: ChangeId::of_pull_request(repository, pull_request),
                 });
             }
         }
-        (learned, Some(ask(repository, claimant)))
+        learned
     }
 
     /// How many commits are known.
@@ -296,9 +394,10 @@ impl Identity {
         let each = self.commits.iter().flat_map(|(sha, claimants)| claimants.iter().map(move |c| (*sha, c)));
         each.flat_map(|(sha, claimant)| {
             let repository = &self.repositories[claimant.repository.0 as usize];
-            let own = claimant.pull_requests.is_empty().then(|| Claim::Commit(repository.clone(), sha));
-            let numbers = claimant.pull_requests.iter();
-            own.into_iter().chain(numbers.map(move |n| Claim::PullRequestCommit(repository.clone(), *n, sha)))
+            let numbers = claimant.pull_requests.as_slice();
+            let own = numbers.is_empty().then(|| Claim::Commit(repository.clone(), sha));
+            own.into_iter()
+                .chain(numbers.iter().map(move |n| Claim::PullRequestCommit(repository.clone(), *n, sha)))
         })
         .collect()
     }
@@ -310,22 +409,6 @@ impl Identity {
             self.commits.remove(&oldest);
             self.forgotten += 1;
         }
-    }
-}
-
-fn tie(repository: &Repository, claimant: &mut Claimant) -> Tie {
-    let all = &claimant.pull_requests;
-    claimant.named |= all.is_empty();
-    let several = all.len() > 1;
-    Tie {
-        change_id: claimant.change_id.clone(),
-        change_ids: all
-            .iter()
-            .filter(|_| several)
-            .map(|n| ChangeId::of_pull_request(repository, *n))
-            .collect(),
-        repository: repository.clone(),
-        pull_request: all.last().copied(),
     }
 }
 

@@ -16,11 +16,7 @@ pub(super) struct Seen<'a> {
     pub(super) merge_commit: Option<Sha>,
     /// Which of the labels are there already.
     pub(super) has: Has,
-    /// Values for [`COPIED`] labels, by index.
-    copied: [Best<&'a str>; COPIED.len()],
-    /// Which of them are there already.
-    present: [bool; COPIED.len()],
-    /// Whether there is anything to copy.
+    /// Whether there may be labels to copy, see [`copied`].
     pub(super) copies: bool,
 }
 
@@ -92,15 +88,8 @@ static ROLES: LazyLock<Vec<Vec<Known>>> = LazyLock::new(|| {
 
 impl<'a> Seen<'a> {
     pub(super) fn read(attributes: Attributes<'a>) -> Self {
-        let roles = &**ROLES;
         let mut seen = Self::default();
-        for pair in attributes.pairs() {
-            let key = pair.key_bytes();
-            let Some(candidates) = roles.get(key.len()) else { continue };
-            if let Some((_, role)) = candidates.iter().find(|(known, _)| *known == key) {
-                seen.take(*role, pair);
-            }
-        }
+        roles(attributes, |role, pair| seen.take(role, pair));
         seen
     }
 
@@ -120,19 +109,37 @@ impl<'a> Seen<'a> {
                 self.has.repository |= rank == 0;
                 self.repository.offer(rank, pair.text_bytes());
             }
-            Role::Label(index) => self.present[usize::from(index)] = true,
-            Role::Input(index, rank) => {
-                self.copies = true;
-                self.copied[usize::from(index)].offer(rank, pair.value().as_str());
-            }
+            Role::Label(_) => {}
+            Role::Input(..) => self.copies = true,
         }
     }
+}
 
-    /// Labels to copy, with their values: those that are not there yet.
-    pub(super) fn copied(&self) -> Vec<(&'static str, String)> {
-        let each = COPIED.iter().zip(&self.copied).zip(self.present).filter(|(_, present)| !present);
-        each.filter_map(|(((label, _), best), _)| Some((*label, best.value?.to_owned()))).collect()
+/// Gives each attribute of interest to `take`.
+fn roles<'a>(attributes: Attributes<'a>, mut take: impl FnMut(Role, KeyValue<'a>)) {
+    let roles = &**ROLES;
+    for pair in attributes.pairs() {
+        let key = pair.key_bytes();
+        let Some(candidates) = roles.get(key.len()) else { continue };
+        // Few keys of one length start alike: most need no call to compare them.
+        let found = candidates.iter().find(|(known, _)| known.first() == key.first() && *known == key);
+        if let Some((_, role)) = found {
+            take(*role, pair);
+        }
     }
+}
+
+/// Labels to copy, with their values: those that are not there yet.
+pub(super) fn copied(attributes: Attributes<'_>) -> Vec<(&'static str, String)> {
+    let mut best = [Best::default(); COPIED.len()];
+    let mut present = [false; COPIED.len()];
+    roles(attributes, |role, pair| match role {
+        Role::Label(index) => present[usize::from(index)] = true,
+        Role::Input(index, rank) => best[usize::from(index)].offer(rank, pair.value().as_str()),
+        _ => {}
+    });
+    let each = COPIED.iter().zip(best).zip(present).filter(|(_, present)| !present);
+    each.filter_map(|(((label, _), best), _)| Some((*label, best.value?.to_owned()))).collect()
 }
 
 /// The canonical name of a repository.

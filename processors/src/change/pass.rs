@@ -1,14 +1,14 @@
 //! One walk: learn, resolve, label.
 
 use throughline_change::labels::environment;
-use throughline_change::{Hint, Known, Learned, Resolution, Sha, Superseded, Tie, change_key, event};
+use throughline_change::{Hint, Known, Resolution, Sha, Superseded, Tie, change_key, decimal, event};
 use throughline_component::port::StoreError;
 use throughline_component::{Barrier, Guard, Notice, Outcome, Pass};
 use throughline_otlp::Value;
 use throughline_otlp::edit::{Keep, Level, Record};
 use throughline_otlp::path::Path;
 
-use super::labels::{Has, Seen, repository};
+use super::labels::{Has, Seen, copied, repository};
 use super::{Change, Learnt};
 
 pub(super) struct Walk<'a> {
@@ -22,6 +22,8 @@ pub(super) struct Walk<'a> {
     superseded: Vec<Superseded>,
     /// New claims, as the journal will have them.
     claims: Vec<u8>,
+    /// For the text of a change's id.
+    scratch: String,
 }
 
 /// The journal cannot be opened: what would be learnt could be lost, so nothing is taken.
@@ -56,8 +58,16 @@ struct Counts {
 
 impl<'a> Walk<'a> {
     pub(super) fn new(change: &'a Change, identity: Guard<'a, Learnt>) -> Self {
-        let (resource, counts) = (Around::default(), Counts::default());
-        Self { change, identity, resource, named: None, counts, superseded: Vec::new(), claims: Vec::new() }
+        Self {
+            change,
+            identity,
+            resource: Around::default(),
+            named: None,
+            counts: Counts::default(),
+            superseded: Vec::new(),
+            claims: Vec::new(),
+            scratch: String::new(),
+        }
     }
 
     fn enter(&mut self, record: &mut Record<'_>) {
@@ -70,8 +80,10 @@ impl<'a> Walk<'a> {
             pull_request: seen.pull_request.value,
             commit: seen.commit.value,
         };
-        let (copied, has) = (seen.copied(), seen.has);
-        copy(record, &copied);
+        let has = seen.has;
+        if seen.copies {
+            copy(record);
+        }
         if let Some(name) = name.filter(|_| !has.repository) {
             record.append_attribute("repository", Value::Str(name.as_str()));
         }
@@ -87,23 +99,27 @@ impl<'a> Walk<'a> {
         };
         let (merge_commit, mut has) = (seen.merge_commit, seen.has);
         has.change_id |= self.resource.has_change_id;
-        let copied = if seen.copies { seen.copied() } else { Vec::new() };
-        copy(record, &copied);
+        if seen.copies {
+            copy(record);
+        }
         if let Some(sha) = merge_commit {
-            let hint = Hint { commit: Some(sha), ..hint };
-            let learned = self.identity.0.observe(hint).0;
-            self.learnt(learned, hint);
+            self.learn(Hint { commit: Some(sha), ..hint });
         }
         if hint.commit.is_none() && hint.pull_request.is_none() {
             self.counts.tied += u64::from(has.change_id);
             return;
         }
-        let (learned, resolution) = self.identity.0.observe(hint);
-        self.learnt(learned, hint);
+        let resolution = match self.identity.0.recall(hint) {
+            Some(resolution) => resolution,
+            None => {
+                self.learn(hint);
+                self.identity.0.resolve(hint)
+            }
+        };
         match resolution {
             Resolution::Tied(tie) => {
                 self.counts.tied += 1;
-                write(record, &tie, hint.commit, has);
+                write(record, &tie, hint.commit, has, &mut self.scratch);
             }
             Resolution::Ambiguous => self.counts.ambiguous += 1,
             Resolution::Unknown => self.counts.untied += 1,
@@ -121,7 +137,8 @@ impl<'a> Walk<'a> {
         Some(known)
     }
 
-    fn learnt(&mut self, learned: Learned, hint: Hint) {
+    fn learn(&mut self, hint: Hint) {
+        let learned = self.identity.0.observe(hint);
         if learned.new
             && let Some(claim) = self.identity.0.as_claim(hint)
         {
@@ -167,10 +184,11 @@ impl Pass for Walk<'_> {
 }
 
 /// Sets the labels that are not there yet. On metrics the unbounded ones go to exemplars.
-fn write(record: &mut Record<'_>, tie: &Tie, commit: Option<Sha>, has: Has) {
+fn write(record: &mut Record<'_>, tie: &Tie<'_>, commit: Option<Sha>, has: Has, change_id: &mut String) {
     let (mut hex, mut digits) = ([0; 64], [0; 20]);
-    let number = tie.pull_request.map(|number| decimal(number, &mut digits));
-    let change_id = tie.change_id.as_str();
+    let number = tie.pull_request().map(|number| decimal(number, &mut digits));
+    tie.write_change_id(change_id);
+    let change_id = change_id.as_str();
     if record.level() == Level::Metric {
         record.insert_exemplar_attribute("change_id", Value::Str(change_id));
         if let Some(commit) = &commit {
@@ -195,25 +213,13 @@ fn write(record: &mut Record<'_>, tie: &Tie, commit: Option<Sha>, has: Has) {
     if !has.repository {
         record.append_attribute("repository", Value::Str(tie.repository.as_str()));
     }
-    if !tie.change_ids.is_empty() {
-        let all: Vec<Value<'_>> = tie.change_ids.iter().map(|id| Value::Str(id.as_str())).collect();
+    let all = tie.change_ids();
+    if !all.is_empty() {
+        let all: Vec<Value<'_>> = all.iter().map(|id| Value::Str(id.as_str())).collect();
         record.insert_attribute("change_ids", Value::Array(&all));
     }
     if record.level() == Level::Log {
         event_of_change(record, change_id);
-    }
-}
-
-/// A number's digits, without an allocation.
-fn decimal(mut number: u64, into: &mut [u8; 20]) -> &str {
-    let mut at = into.len();
-    loop {
-        at -= 1;
-        into[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            return std::str::from_utf8(&into[at..]).unwrap_or_default();
-        }
     }
 }
 
@@ -229,9 +235,10 @@ fn event_of_change(record: &mut Record<'_>, change_id: &str) {
     }
 }
 
-fn copy(record: &mut Record<'_>, copied: &[(&'static str, String)]) {
-    for (label, value) in copied {
-        let value = if *label == "environment" { environment(value) } else { value };
-        record.insert_attribute(label, Value::Str(value));
+/// Copies labels from their inputs, unless they are there.
+fn copy(record: &mut Record<'_>) {
+    for (label, value) in copied(record.attributes()) {
+        let value = if label == "environment" { environment(&value) } else { &value };
+        record.append_attribute(label, Value::Str(value));
     }
 }
