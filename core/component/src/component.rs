@@ -57,13 +57,8 @@ pub trait Editor: Sized + Send + Sync + 'static {
     /// The levels it visits and writes, and those above a record that it reads from it.
     fn levels(&self) -> Touch;
 
-    /// What no record holds, the schema URLs of groups. Asked before [`begin`](Self::begin); `None`: they stay.
-    fn groups(&self, signal: Signal, request: &Bytes) -> Option<Bytes> {
-        let _ = (signal, request);
-        None
-    }
-
-    /// Starts on one chunk; it may look at the whole of it. `None`: there is nothing to do in this chunk.
+    /// Starts on one chunk; one that says so in [`Touch::whole`] may look at all of it. `None`: there is nothing to do in
+    /// this chunk.
     fn begin<'a>(&'a self, signal: Signal, chunk: &'a Chunk) -> Option<Box<dyn Pass + 'a>>;
 }
 
@@ -76,6 +71,9 @@ pub struct Touch {
     pub reads_above: Levels,
     /// Levels it may change or drop.
     pub writes: Levels,
+    /// Whether it looks at a chunk's bytes when it begins. What editors before it wrote must be in them, so it shares no
+    /// walk with those; in return a chunk in which it finds nothing to do is not walked for it.
+    pub whole: bool,
 }
 
 /// One editor at work on one chunk.
@@ -83,10 +81,10 @@ pub trait Pass {
     /// Looks at a record, and may change it.
     fn edit(&mut self, record: &mut Record<'_>) -> Keep;
 
-    /// Whether it has nothing to do but look at what others write. Where all editors of a walk say so before it begins, there
-    /// is none.
-    fn is_idle(&self) -> bool {
-        false
+    /// Changes what no record holds, the schema URLs of groups, once the walk is over. `None`: they stay.
+    fn groups(&mut self, signal: Signal, request: &Bytes) -> Option<Bytes> {
+        let _ = (signal, request);
+        None
     }
 
     /// The walk is over. A barrier joins the chunk's settlement.
@@ -231,8 +229,6 @@ impl<T: Receiver> DynReceiver for T {
 pub trait DynEditor: Send + Sync {
     /// See [`Editor::levels`].
     fn levels(&self) -> Touch;
-    /// See [`Editor::groups`].
-    fn groups(&self, signal: Signal, request: &Bytes) -> Option<Bytes>;
     /// See [`Editor::begin`].
     fn begin<'a>(&'a self, signal: Signal, chunk: &'a Chunk) -> Option<Box<dyn Pass + 'a>>;
 }
@@ -240,9 +236,6 @@ pub trait DynEditor: Send + Sync {
 impl<T: Editor> DynEditor for T {
     fn levels(&self) -> Touch {
         Editor::levels(self)
-    }
-    fn groups(&self, signal: Signal, request: &Bytes) -> Option<Bytes> {
-        Editor::groups(self, signal, request)
     }
     fn begin<'a>(&'a self, signal: Signal, chunk: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
         Editor::begin(self, signal, chunk)

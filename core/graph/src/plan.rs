@@ -195,9 +195,10 @@ fn stages(processors: &[ComponentId], facts: &Facts, inserted: Option<&Component
 }
 
 /// Whether an editor may join a walk. A walk shows a resource to all its editors before it shows them the records
-/// below, so one that writes a level which an earlier one reads *from below* would be seen too early.
+/// below, so one that writes a level which an earlier one reads *from below* would be seen too early; and one that looks
+/// at the whole chunk has to see what earlier ones wrote.
 fn fuses(walk: &[Touch], next: Touch) -> bool {
-    walk.iter().all(|earlier| !next.writes.intersects(earlier.reads_above))
+    !next.whole && walk.iter().all(|earlier| !next.writes.intersects(earlier.reads_above))
 }
 
 fn stream(sinks: &[(Kind, ComponentId)], facts: &Facts) -> Option<(ComponentId, Vec<ComponentId>)> {

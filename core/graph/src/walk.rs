@@ -37,11 +37,6 @@ impl Walk {
         let items = u64::from(chunk.items);
         add(&self.hop.taken, items);
         let fallen = Fallen { hop: &self.hop, items };
-        for editor in &self.editors {
-            if let Some(bytes) = editor.groups(signal, &chunk.bytes) {
-                chunk.bytes = bytes;
-            }
-        }
         let edited = self.edit(signal, &chunk);
         drop(fallen);
         let Some((rewritten, barriers)) = edited else {
@@ -65,6 +60,7 @@ impl Walk {
         Some(chunk)
     }
 
+    /// `None`: no editor has anything to do.
     fn edit(&self, signal: Signal, chunk: &Chunk) -> Option<(Rewritten, Vec<Barrier>)> {
         let mut levels = Levels::NONE;
         let mut passes: Passes<'_> = Vec::with_capacity(self.editors.len());
@@ -75,9 +71,8 @@ impl Walk {
                 passes.push((visits, pass));
             }
         }
-        if passes.iter().all(|(_, pass)| pass.is_idle()) {
-            let unchanged = Rewritten { bytes: chunk.bytes.clone(), dropped_items: 0, changed: false };
-            return Some((unchanged, finish(passes)));
+        if passes.is_empty() {
+            return None;
         }
         let mut edit = |record: &mut Record<'_>| {
             let level = record.level();
@@ -88,11 +83,13 @@ impl Walk {
             }
             Keep::Yes
         };
-        let rewritten = rewrite(signal, &chunk.bytes, levels, &mut edit);
-        Some((rewritten, finish(passes)))
+        let mut rewritten = rewrite(signal, &chunk.bytes, levels, &mut edit);
+        for (_, pass) in &mut passes {
+            if let Some(bytes) = pass.groups(signal, &rewritten.bytes) {
+                rewritten = Rewritten { bytes, changed: true, ..rewritten };
+            }
+        }
+        let barriers = passes.into_iter().filter_map(|(_, pass)| pass.finish()).collect();
+        Some((rewritten, barriers))
     }
-}
-
-fn finish(passes: Passes<'_>) -> Vec<Barrier> {
-    passes.into_iter().filter_map(|(_, pass)| pass.finish()).collect()
 }

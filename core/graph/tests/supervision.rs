@@ -68,7 +68,7 @@ impl Editor for Touchy {
         Ok(Self(script(cx)))
     }
     fn levels(&self) -> Touch {
-        Touch { visits: Levels::LOG, reads_above: Levels::NONE, writes: Levels::LOG }
+        Touch { visits: Levels::LOG, reads_above: Levels::NONE, writes: Levels::LOG, whole: false }
     }
     fn begin<'a>(&'a self, _: Signal, _: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
         Some(Box::new(TouchyPass(&self.0)))
@@ -118,7 +118,7 @@ async fn start(queue_size: u32) -> Running {
         processors: ids(&["touchy"]),
         exporters: ids(&["sink/a", "sink/b"]),
     };
-    let touch = Touch { visits: Levels::LOG, reads_above: Levels::NONE, writes: Levels::LOG };
+    let touch = Touch { visits: Levels::LOG, reads_above: Levels::NONE, writes: Levels::LOG, whole: false };
     let exporter = |id: &str| ((Kind::Exporter, ComponentId::new(id)), Fact::Exporter { storage: None });
     let facts = Facts::from([
         ((Kind::Processor, ComponentId::new("touchy")), Fact::Editor(touch)),

@@ -39,7 +39,7 @@ fn main() {
     });
     let walk = measure(&clean, |request| {
         black_box(rewrite(Signal::Traces, request, Levels::ALL, &mut |record| {
-            black_box(record.is_changed());
+            black_box(record.source_range());
             Keep::Yes
         }));
     });

@@ -84,6 +84,7 @@ impl Editor for Change {
             visits: Levels::RESOURCE | Levels::RECORDS,
             reads_above: Levels::NONE,
             writes: Levels::RESOURCE | Levels::RECORDS,
+            whole: false,
         }
     }
 

@@ -2,13 +2,12 @@
 
 mod pass;
 
-use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use throughline_component::{Build, Chunk, ConfigError, Counter, Editor, Factory, Pass, Touch};
 use throughline_config::Secret;
 use throughline_otlp::Signal;
-use throughline_otlp::edit::{Levels, Rewrite, rewrite_groups};
+use throughline_otlp::edit::Levels;
 use throughline_redaction::{Counts, Rule, Scanner, Settings, TagKey};
 
 pub(crate) const FACTORY: Factory = Factory::editor::<Secrets>("secrets");
@@ -84,26 +83,12 @@ impl Editor for Secrets {
     }
 
     fn levels(&self) -> Touch {
-        Touch { visits: Levels::ALL, reads_above: Levels::NONE, writes: Levels::ALL }
-    }
-
-    fn groups(&self, signal: Signal, request: &Bytes) -> Option<Bytes> {
-        let mut counts = Counts::default();
-        let masked = rewrite_groups(signal, request, &mut |leaf| {
-            let masked = if leaf.is_unknown() {
-                self.scanner.overwrite(leaf.bytes, &mut counts)
-            } else {
-                self.scanner.mask(leaf.bytes, &mut counts)
-            };
-            masked.map_or(Rewrite::Keep, Rewrite::Replace)
-        });
-        self.count(&counts);
-        masked
+        Touch { visits: Levels::ALL, reads_above: Levels::NONE, writes: Levels::ALL, whole: true }
     }
 
     fn begin<'a>(&'a self, _: Signal, chunk: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
-        // Never `None`: an editor before this one in the walk may write what is not in the chunk.
-        Some(Box::new(pass::Walk::new(self, &chunk.bytes)))
+        let walk = pass::Walk::new(self, &chunk.bytes)?;
+        Some(Box::new(walk))
     }
 }
 

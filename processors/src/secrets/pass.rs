@@ -1,10 +1,12 @@
-//! One walk: only records in which the scan found an anchor, and those that an editor before changed, are looked into.
+//! One walk: only records in which the scan found an anchor are looked into.
 
 use std::collections::HashSet;
 use std::ops::Range;
 
+use bytes::Bytes;
 use throughline_component::{Barrier, Pass};
-use throughline_otlp::edit::{Keep, Leaf, Record, Rewrite};
+use throughline_otlp::Signal;
+use throughline_otlp::edit::{Keep, Leaf, Record, Rewrite, rewrite_groups};
 use throughline_redaction::{Counts, Scanner};
 
 use super::Secrets;
@@ -16,25 +18,31 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(secrets: &'a Secrets, bytes: &[u8]) -> Self {
+    /// `None` if there is nothing to mask.
+    pub(super) fn new(secrets: &'a Secrets, bytes: &[u8]) -> Option<Self> {
         let offsets = secrets.scanner.hits(bytes);
-        Self { secrets, hits: Hits { offsets, next: 0 }, counts: Counts::default() }
+        (!offsets.is_empty()).then(|| Self {
+            secrets,
+            hits: Hits { offsets, next: 0 },
+            counts: Counts::default(),
+        })
     }
 }
 
 impl Pass for Walk<'_> {
     fn edit(&mut self, record: &mut Record<'_>) -> Keep {
-        let scanner = &self.secrets.scanner;
-        let hit = self.hits.any_in(&record.source_range());
-        // The record held none when it came: of what an editor before this one made of it, only what it wrote is new.
-        if hit || record.is_changed() && !scanner.is_clean(record.written()) {
-            mask(scanner, record, &mut self.counts);
+        // Only what stood there when it began was searched; what editors behind this one write is theirs to answer for.
+        if self.hits.any_in(&record.source_range()) {
+            mask(&self.secrets.scanner, record, &mut self.counts);
         }
         Keep::Yes
     }
 
-    fn is_idle(&self) -> bool {
-        self.hits.offsets.is_empty()
+    fn groups(&mut self, signal: Signal, request: &Bytes) -> Option<Bytes> {
+        let (scanner, counts) = (&self.secrets.scanner, &mut self.counts);
+        rewrite_groups(signal, request, &mut |leaf| {
+            plain(scanner, &leaf, counts).map_or(Rewrite::Keep, Rewrite::Replace)
+        })
     }
 
     fn finish(self: Box<Self>) -> Option<Barrier> {
@@ -63,17 +71,20 @@ fn mask(scanner: &Scanner, record: &mut Record<'_>, counts: &mut Counts) {
     record.rewrite_strings_and_unknown(&mut |leaf| {
         let masked = if leaf.is_id() {
             None
-        } else if leaf.is_unknown() {
-            scanner.overwrite(leaf.bytes, counts)
         } else if leaf.is_key() {
             names.distinct(scanner.mask(leaf.bytes, counts), leaf.bytes)
-        } else if is_under_secret_name(scanner, &leaf) {
+        } else if !leaf.is_unknown() && is_under_secret_name(scanner, &leaf) {
             scanner.mask_whole(leaf.bytes, counts)
         } else {
-            scanner.mask(leaf.bytes, counts)
+            plain(scanner, &leaf, counts)
         };
         masked.map_or(Rewrite::Keep, Rewrite::Replace)
     });
+}
+
+/// A string masked, or a field that nobody knows overwritten.
+fn plain(scanner: &Scanner, leaf: &Leaf<'_>, counts: &mut Counts) -> Option<Vec<u8>> {
+    if leaf.is_unknown() { scanner.overwrite(leaf.bytes, counts) } else { scanner.mask(leaf.bytes, counts) }
 }
 
 fn is_under_secret_name(scanner: &Scanner, leaf: &Leaf<'_>) -> bool {

@@ -270,7 +270,7 @@ fn pieces(forward: f64) {
         ("one attribute inserted", costs.insertion, "0.45"),
         ("change alone", costs.change, ""),
         ("secrets alone", costs.secrets, ""),
-        ("change + secrets in one walk", costs.both, "1.50"),
+        ("change + secrets", costs.both, "1.50"),
     ] {
         println!("{name:<44}{cost:>12.1}{:>9.2}{bound:>9}", cost / forward);
     }

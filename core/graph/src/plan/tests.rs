@@ -7,16 +7,21 @@ fn ids(list: &[&str]) -> Vec<ComponentId> {
 }
 
 fn touch(visits: Levels, reads_above: Levels, writes: Levels) -> Fact {
-    Fact::Editor(Touch { visits, reads_above, writes })
+    Fact::Editor(Touch { visits, reads_above, writes, whole: false })
+}
+
+fn scanner() -> Fact {
+    Fact::Editor(Touch { visits: Levels::ALL, reads_above: Levels::NONE, writes: Levels::ALL, whole: true })
 }
 
 fn facts() -> Facts {
     let processor = |id: &str, fact: Fact| ((Kind::Processor, ComponentId::new(id)), fact);
     Facts::from([
-        processor("secrets", touch(Levels::ALL, Levels::NONE, Levels::ALL)),
-        processor("secrets/default", touch(Levels::ALL, Levels::NONE, Levels::ALL)),
+        processor("secrets", scanner()),
+        processor("secrets/default", scanner()),
         processor("change", touch(Levels::SPAN, Levels::RESOURCE, Levels::SPAN)),
         processor("tag", touch(Levels::SPAN, Levels::NONE, Levels::SPAN)),
+        processor("place", touch(Levels::RESOURCE, Levels::NONE, Levels::RESOURCE)),
         processor("batch", Fact::Processor { holds: false }),
         processor("tail", Fact::Processor { holds: true }),
         ((Kind::Connector, ComponentId::new("events")), Fact::Connector),
@@ -43,16 +48,22 @@ fn picture(processors: &[&str], exporters: &[&str], mask: bool) -> String {
 #[test]
 fn neighbouring_editors_share_a_walk() {
     assert_eq!(
-        picture(&["tag", "secrets", "batch", "tag"], &["otlp_grpc"], true),
-        "traces\n  from    otlp\n  admit   structure, UTF-8, size\n  walk    tag · secrets\n  step    batch\n  walk    \
+        picture(&["secrets", "place", "tag", "batch", "tag"], &["otlp_grpc"], true),
+        "traces\n  from    otlp\n  admit   structure, UTF-8, size\n  walk    secrets · place · tag\n  step    batch\n  walk    \
          tag\n  to      otlp_grpc\n"
     );
 }
 
 #[test]
+fn who_looks_at_the_whole_chunk_sees_what_others_wrote() {
+    let picture = picture(&["tag", "secrets"], &["otlp_grpc"], true);
+    assert!(picture.contains("  walk    tag\n  walk    secrets\n"), "{picture}");
+}
+
+#[test]
 fn a_later_writer_of_what_an_earlier_one_reads_from_below_starts_a_new_walk() {
-    let picture = picture(&["change", "secrets"], &["otlp_grpc"], true);
-    assert!(picture.contains("  walk    change\n  walk    secrets\n"), "{picture}");
+    let picture = picture(&["change", "place"], &["otlp_grpc"], false);
+    assert!(picture.contains("  walk    change\n  walk    place\n"), "{picture}");
 }
 
 #[test]

@@ -46,8 +46,6 @@ struct Copied {
     tag: usize,
     content: usize,
     width: usize,
-    /// Where what was appended starts, if nothing else was done.
-    appended: Option<usize>,
 }
 
 /// How an edit ended.
@@ -90,24 +88,6 @@ impl<'a> Record<'a> {
             Some(copy) => &self.output.out[copy.content..],
             None => &self.source[self.spot.content.clone()],
         }
-    }
-
-    /// What edits of this walk have written, as whole fields: the end that was appended, or all of the record after any
-    /// other change. Empty if there was none.
-    #[inline]
-    #[must_use]
-    pub fn written(&self) -> &[u8] {
-        match &self.copy {
-            Some(copy) => &self.output.out[copy.appended.unwrap_or(copy.content)..],
-            None => &[],
-        }
-    }
-
-    /// Whether an edit of this walk has written to the record.
-    #[inline]
-    #[must_use]
-    pub fn is_changed(&self) -> bool {
-        self.copy.is_some()
     }
 
     /// The record as a span, if it is one.
@@ -362,9 +342,6 @@ impl<'a> Record<'a> {
         let changed = self.scratch.is_changed();
         if changed {
             let start = self.begin_copy(false);
-            if let Some(copy) = &mut self.copy {
-                copy.appended = None;
-            }
             self.output.out.truncate(start);
             self.output.out.extend_from_slice(&self.scratch.out);
         }
@@ -386,9 +363,8 @@ impl<'a> Record<'a> {
         if with_content {
             out.extend_from_slice(&self.source[self.spot.content.clone()]);
         }
-        let appended = with_content.then_some(out.len());
         self.output.copied = self.spot.field.end;
-        self.copy = Some(Copied { tag, content, width, appended });
+        self.copy = Some(Copied { tag, content, width });
         content
     }
 }
