@@ -159,6 +159,34 @@ pub async fn run(via: impl Send, corpus: &[Bytes], in_flight: usize, span: Durat
     all
 }
 
+/// Sends so many requests a second, each at its time whether earlier ones are answered or not; a latency counts from the
+/// time a request was due, so that who stalls is not spared what waits behind it.
+pub async fn paced(address: &str, corpus: &[Bytes], per_second: f64, span: Duration) -> Seen {
+    let via = Grpc(codec::channel(address));
+    drop(run(via.clone(), &corpus[..1], 1, span / 10).await);
+    let start = tokio::time::Instant::now();
+    let requests: Vec<_> = (0..(span.as_secs_f64() * per_second) as usize)
+        .map(|index| {
+            let due = start + Duration::from_secs_f64(index as f64 / per_second);
+            let (via, request) = (via.clone(), corpus[index % corpus.len()].clone());
+            tokio::spawn(async move {
+                tokio::time::sleep_until(due).await;
+                via.send(request).await.then(|| due.elapsed())
+            })
+        })
+        .collect();
+    let mut seen = Seen { took: span, ..Seen::default() };
+    for request in requests {
+        match request.await {
+            Ok(Some(latency)) => seen.latencies.push(latency),
+            _ => seen.failed += 1,
+        }
+    }
+    seen.done = seen.latencies.len() as u64;
+    seen.latencies.sort_unstable();
+    seen
+}
+
 /// Offers so many requests a second over eight connections, whether they are answered or not; each is given up after a
 /// second.
 pub async fn offer(address: &str, corpus: &[Bytes], per_second: f64, span: Duration) {

@@ -1,5 +1,6 @@
-//! Runs the cases and prints them as ratios of one run. Arguments: `FORWARDER AGENT [SECONDS [FOLDER]]`; streams are
-//! synced in the folder, which must not be on a tmpfs.
+//! Runs the cases and prints them as ratios of one run. Arguments: `FORWARDER AGENT [SECONDS [FOLDER [PART …]]]`; streams
+//! are synced in the folder, which must not be on a tmpfs; the parts are `cpu`, `paced`, `disk` and `memory`, all of them
+//! if none is named.
 
 #![allow(clippy::print_stdout, reason = "a measuring program for people")]
 
@@ -9,7 +10,7 @@ mod config;
 mod disk;
 
 use config::Storage;
-use throughline_benches::load::{Grpc, Http, Seen, Send, Sink, http_sink, offer, run};
+use throughline_benches::load::{Grpc, Http, Seen, Send, Sink, http_sink, offer, paced, run};
 use throughline_benches::process::{Subject, pin_self};
 use throughline_benches::{codec, corpus, micro};
 
@@ -23,12 +24,32 @@ async fn main() -> Any<()> {
     pin_self(1)?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [forwarder, agent, rest @ ..] = arguments.as_slice() else {
-        return Err("FORWARDER AGENT [SECONDS [FOLDER]]".into());
+        return Err("FORWARDER AGENT [SECONDS [FOLDER [PART …]]]".into());
     };
     let seconds = rest.first().map_or(Ok(4), |text| text.parse())?;
     let folder = tempfile::tempdir_in(rest.get(1).map_or(".", String::as_str))?;
     let bench = Bench { forwarder, agent, span: Duration::from_secs(seconds), folder };
-    bench.all().await
+    let parts = rest.get(2..).unwrap_or_default();
+    let wants = |part: &str| parts.is_empty() || parts.iter().any(|named| named == part);
+    let large = corpus::requests(64, BATCH, CHANGES);
+    println!(
+        "{} bytes a span; {seconds} s a round, best of {ROUNDS} rounds; one core for the subject, one for the load",
+        large.iter().map(bytes::Bytes::len).sum::<usize>() / (64 * BATCH),
+    );
+    if wants("cpu") {
+        bench.cpu(&large).await?;
+    }
+    if wants("paced") {
+        bench.paced(&large).await?;
+    }
+    if wants("disk") {
+        bench.synced(&large).await?;
+    }
+    if wants("memory") {
+        bench.idle().await?;
+        bench.silent(&large).await?;
+    }
+    Ok(())
 }
 
 struct Bench<'a> {
@@ -52,42 +73,62 @@ const ROUNDS: usize = 3;
 const CHANGES: u64 = 10_000;
 
 impl Bench<'_> {
-    async fn all(&self) -> Any<()> {
-        let large = corpus::requests(64, BATCH, CHANGES);
+    async fn cpu(&self, large: &[bytes::Bytes]) -> Any<()> {
         let small = corpus::requests(512, 1, CHANGES);
-        println!(
-            "{} bytes a span; {} s a round, best of {ROUNDS} rounds; one core for the subject, one for the load",
-            large.iter().map(bytes::Bytes::len).sum::<usize>() / (64 * BATCH),
-            self.span.as_secs()
-        );
         println!(
             "{:<44}{:>12}{:>9}{:>9}{:>14}{:>10}{:>10}{:>9}",
             "case", "CPU ns/span", "ratio", "bound", "spans/s", "p50 µs", "p99 µs", "peak MB"
         );
-        let forward = self.best(&large, BATCH, 8, Case::Forwarder).await?;
+        let forward = self.best(large, BATCH, 8, Case::Forwarder).await?;
         row("forwarder, 512 a request", &forward, &forward, None);
-        let pass = self.best(&large, BATCH, 8, Case::Agent("")).await?;
+        let pass = self.best(large, BATCH, 8, Case::Agent("")).await?;
         row("agent, OTLP/gRPC, no editor", &pass, &forward, Some(1.4));
-        let http = self.best(&large, BATCH, 8, Case::AgentHttp).await?;
+        let http = self.best(large, BATCH, 8, Case::AgentHttp).await?;
         row("agent, OTLP/HTTP, no editor", &http, &forward, Some(1.1));
         let one = self.best(&small, 1, 8, Case::Forwarder).await?;
         row("forwarder, 1 a request", &one, &one, None);
         let agent_one = self.best(&small, 1, 8, Case::Agent("")).await?;
         row("agent, 1 a request", &agent_one, &one, Some(1.5));
-        let secrets = self.best(&large, BATCH, 8, Case::Agent("secrets")).await?;
+        let secrets = self.best(large, BATCH, 8, Case::Agent("secrets")).await?;
         row("agent, secrets", &secrets, &forward, None);
-        let change = self.best(&large, BATCH, 8, Case::Agent("change")).await?;
+        let change = self.best(large, BATCH, 8, Case::Agent("change")).await?;
         row("agent, change, 10,000 open", &change, &forward, None);
-        let both = self.best(&large, BATCH, 8, Case::Agent("change, secrets")).await?;
+        let both = self.best(large, BATCH, 8, Case::Agent("change, secrets")).await?;
         row("agent, change + secrets", &both, &forward, None);
         println!(
             "change + secrets, added: {:.2} × forwarder (bound 1.5)",
             (both.cpu - pass.cpu) / forward.cpu
         );
         pieces(forward.cpu);
-        self.synced(&large).await?;
-        self.idle().await?;
-        self.silent(&large, pass.rate).await
+        Ok(())
+    }
+
+    /// Latencies while requests come at a steady pace: half of what the forwarder can do with one core.
+    async fn paced(&self, large: &[bytes::Bytes]) -> Any<()> {
+        let most = self.best(large, BATCH, 8, Case::Forwarder).await?.rate / BATCH as f64;
+        let micros = |took: Duration| took.as_secs_f64() * 1e6;
+        println!("paced, {:.0} requests of {BATCH} spans a second:", most / 2.0);
+        for (name, case) in [
+            ("forwarder", Case::Forwarder),
+            ("agent, no editor", Case::Agent("")),
+            ("agent, change + secrets", Case::Agent("change, secrets")),
+        ] {
+            let mut seen = Vec::new();
+            for _ in 0..ROUNDS {
+                let subject = self.start(case).await?;
+                seen.push(paced(&subject.listen, large, most / 2.0, self.span).await);
+            }
+            seen.sort_by_key(|seen| seen.quantile(0.99));
+            let median = &seen[ROUNDS / 2];
+            println!(
+                "  {name:<30} p50 {:>6.0} µs   p99 {:>6.0} µs   {} done, {} failed",
+                micros(median.quantile(0.5)),
+                micros(median.quantile(0.99)),
+                median.done,
+                median.failed
+            );
+        }
+        Ok(())
     }
 
     /// The round with the least CPU: noise only ever adds.
@@ -109,9 +150,20 @@ impl Bench<'_> {
         in_flight: usize,
         case: Case,
     ) -> Any<Figure> {
-        let sink = Sink::default();
-        let sink_address =
-            if matches!(case, Case::AgentHttp) { http_sink().await? } else { sink.serve().await? };
+        let Started { listen, subject } = self.start(case).await?;
+        match case {
+            Case::AgentHttp => self.measure(Http::new(&listen), corpus, batch, in_flight, &subject).await,
+            _ => self.measure(Grpc(codec::channel(&listen)), corpus, batch, in_flight, &subject).await,
+        }
+    }
+
+    /// Starts the subject of a case, and a sink behind it.
+    async fn start(&self, case: Case) -> Any<Started> {
+        let sink_address = if matches!(case, Case::AgentHttp) {
+            http_sink().await?
+        } else {
+            Sink::default().serve().await?
+        };
         let listen = free_port()?;
         let subject = match case {
             Case::Forwarder => Subject::start(self.forwarder, &[&listen, &sink_address])?,
@@ -130,10 +182,7 @@ impl Bench<'_> {
                 codec::send_logs(codec::channel(&listen), request).await?;
             }
         }
-        match case {
-            Case::AgentHttp => self.measure(Http::new(&listen), corpus, batch, in_flight, &subject).await,
-            _ => self.measure(Grpc(codec::channel(&listen)), corpus, batch, in_flight, &subject).await,
-        }
+        Ok(Started { listen, subject })
     }
 
     async fn measure(
@@ -174,46 +223,45 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// What a request costs that is acknowledged once it is synced.
+    /// What a request costs that is acknowledged once it is synced. The bare disk is measured in turn with the agent, since
+    /// its speed drifts.
     async fn synced(&self, large: &[bytes::Bytes]) -> Any<()> {
         println!("streams on {}", disk::file_system(self.folder.path())?);
-        let bare = disk::append_and_sync(self.folder.path(), large, 1)?;
-        let forward = self.best(large, BATCH, 1, Case::Forwarder).await?;
-        let one = self.best(large, BATCH, 1, Case::Stored("synced")).await?;
         let micros = |took: Duration| took.as_secs_f64() * 1e6;
-        let p50 = |figure: &Figure| micros(figure.seen.quantile(0.5));
-        let bound = p50(&forward) + 1.5 * micros(bare.p50);
+        let mut ratios = Vec::new();
+        for _ in 0..2 * ROUNDS {
+            let bare = micros(disk::append_and_sync(self.folder.path(), large, 1)?.p50);
+            let forward = micros(self.round(large, BATCH, 1, Case::Forwarder).await?.seen.quantile(0.5));
+            let one = micros(self.round(large, BATCH, 1, Case::Stored("synced")).await?.seen.quantile(0.5));
+            ratios.push(one / (forward + 1.5 * bare));
+            println!(
+                "  one in flight, p50: {one:.0} µs; forwarder {forward:.0}, append and fdatasync {bare:.0}"
+            );
+        }
         println!(
-            "synced, one in flight, p50: {:.0} µs; forwarder {:.0} + 1.5 × append and fdatasync {:.0} = {bound:.0}: \
-             {:.2} (bound 1)",
-            p50(&one),
-            p50(&forward),
-            micros(bare.p50),
-            p50(&one) / bound
+            "synced, one in flight, p50 by forwarder + 1.5 × append and fdatasync: {} (bound 1)",
+            spread(ratios)
         );
-        let group = disk::append_and_sync(self.folder.path(), large, 64)?;
-        let synced = self.fastest(large, Case::Stored("synced")).await?;
-        let unsynced = self.fastest(large, Case::Stored("memory")).await?;
-        let group = group.rate * BATCH as f64;
+        let mut ratios = Vec::new();
+        for _ in 0..2 * ROUNDS {
+            let group = disk::append_and_sync(self.folder.path(), large, 64)?.rate * BATCH as f64;
+            let synced = self.round(large, BATCH, 64, Case::Stored("synced")).await?.rate;
+            let unsynced = self.round(large, BATCH, 64, Case::Stored("memory")).await?.rate;
+            ratios.push(synced / unsynced.min(group));
+            println!(
+                "  64 in flight, spans/s: synced {synced:.0}, unsynced {unsynced:.0}, bare group writer {group:.0}"
+            );
+        }
         println!(
-            "64 in flight, spans/s: synced {synced:.0}, unsynced {unsynced:.0}, bare group writer {group:.0}: {:.2} \
-             (at least 0.8)",
-            synced / unsynced.min(group)
+            "64 in flight, by the smaller of unsynced and a bare group writer: {} (at least 0.8)",
+            spread(ratios)
         );
         Ok(())
     }
 
-    /// The best acknowledged rate with 64 in flight, in spans a second.
-    async fn fastest(&self, large: &[bytes::Bytes], case: Case) -> Any<f64> {
-        let mut best: f64 = 0.0;
-        for _ in 0..ROUNDS {
-            best = best.max(self.round(large, BATCH, 64, case).await?.rate);
-        }
-        Ok(best)
-    }
-
     /// Memory while the sink accepts and never answers, at twice the highest rate.
-    async fn silent(&self, large: &[bytes::Bytes], rate: f64) -> Any<()> {
+    async fn silent(&self, large: &[bytes::Bytes]) -> Any<()> {
+        let rate = self.best(large, BATCH, 8, Case::Agent("")).await?.rate;
         let sink = Sink::default();
         sink.silent.store(true, std::sync::atomic::Ordering::Relaxed);
         let sink_address = sink.serve().await?;
@@ -236,6 +284,12 @@ impl Bench<'_> {
         let path = path.to_str().ok_or("a path in UTF-8")?;
         Ok(Subject::start(self.agent, &["run", "--config", path])?)
     }
+}
+
+/// What is measured, and where it listens.
+struct Started {
+    listen: String,
+    subject: Subject,
 }
 
 #[derive(Clone, Copy)]
@@ -288,6 +342,13 @@ fn row(name: &str, figure: &Figure, unit: &Figure, bound: Option<f64>) {
         micros(0.99),
         mb(figure.peak)
     );
+}
+
+/// The median, and the extremes.
+fn spread(mut ratios: Vec<f64>) -> String {
+    ratios.sort_by(f64::total_cmp);
+    let last = ratios.len() - 1;
+    format!("{:.2} ({:.2} to {:.2})", ratios[last / 2], ratios[0], ratios[last])
 }
 
 fn mb(bytes: u64) -> f64 {
