@@ -8,15 +8,18 @@
 use std::ops::Range;
 
 use fearless_simd::prelude::*;
-use fearless_simd::{Level, Simd, dispatch, u8x16};
+use fearless_simd::{Level, Simd, dispatch, u8x16, u8x32};
 
 use crate::buckets::{PLACES, Tables, deal, frequency};
 use crate::words::{Words, word};
 
-/// The widest vector there is.
-const WIDEST: usize = 64;
+/// How many positions are looked up at once. Twice as many would be faster here and slow down all else: processors lower
+/// their clock for a while after instructions of 512 bits.
+const WIDTH: usize = 32;
+/// What is read for that.
+const WINDOW: usize = WIDTH + PLACES - 1;
 /// How many vectors are looked up before what passed is looked at.
-const BLOCK: usize = 64;
+const VECTORS: usize = 64;
 
 /// What is looked for.
 #[derive(Clone, Debug)]
@@ -91,49 +94,46 @@ impl Anchors {
 
     /// Gives every hit to `on`, in the order of their rarest parts, until it says `false`.
     pub(crate) fn each(&self, bytes: &[u8], on: &mut dyn FnMut(Hit) -> bool) {
-        let mut passed = [0; BLOCK];
+        let mut block = Block { masks: [0; VECTORS], any: 0 };
         let mut at = 0;
         while at < bytes.len() {
             let rest = &bytes[at..];
-            let (masks, width) = dispatch!(self.level, simd => self.sift(simd, rest, &mut passed));
-            for (mask, from) in passed[..masks].iter().zip((at..).step_by(width)) {
-                let mut mask = *mask;
+            let vectors = dispatch!(self.level, simd => self.sift(simd, rest, &mut block));
+            while block.any != 0 {
+                let vector = block.any.trailing_zeros() as usize;
+                block.any &= block.any - 1;
+                let mut mask = block.masks[vector];
                 while mask != 0 {
-                    let position = from + mask.trailing_zeros() as usize;
+                    let position = at + vector * WIDTH + mask.trailing_zeros() as usize;
                     mask &= mask - 1;
                     if !self.at(bytes, position, on) {
                         return;
                     }
                 }
             }
-            at += masks * width;
+            at += vectors * WIDTH;
         }
     }
 
-    /// Looks up a block of positions: a mask of those that pass for each vector. How many vectors, and their width.
+    /// Looks up a block of positions. How many vectors it was.
     #[inline(always)]
-    fn sift<S: Simd>(&self, simd: S, bytes: &[u8], passed: &mut [u64; BLOCK]) -> (usize, usize) {
-        let width = S::u8s::LEN;
-        let table = |half: &[u8; 16]| S::u8s::block_splat(u8x16::simd_from(simd, *half).simd_into(simd));
+    fn sift<S: Simd>(&self, simd: S, bytes: &[u8], block: &mut Block) -> usize {
+        let table = |half: &[u8; 16]| u8x32::block_splat(u8x16::simd_from(simd, *half));
         let tables = self.tables.0.each_ref().map(|[low, high]| [table(low), table(high)]);
-        let mut at = 0;
-        let mut passed = passed.iter_mut();
-        while let Some(window) = bytes.get(at..at + width + PLACES - 1)
-            && let Some(mask) = passed.next()
-        {
-            *mask = pass(simd, &tables, window);
-            at += width;
+        let vectors = bytes.len().div_ceil(WIDTH).min(VECTORS);
+        let whole = (bytes.len().saturating_sub(PLACES - 1) / WIDTH).min(VECTORS);
+        let mut any = 0;
+        // Two loops, so that the tables stay in registers in the first.
+        for (vector, into) in block.masks[..whole].iter_mut().enumerate() {
+            *into = pass(simd, &tables, &bytes[vector * WIDTH..][..WINDOW]);
+            any |= u64::from(*into != 0) << vector;
         }
-        while at < bytes.len()
-            && let Some(mask) = passed.next()
-        {
-            let mut padded = [0; WIDEST + PLACES - 1];
-            let rest = &bytes[at..];
-            padded[..rest.len()].copy_from_slice(rest);
-            *mask = pass(simd, &tables, &padded);
-            at += width;
+        for (vector, into) in block.masks[..vectors].iter_mut().enumerate().skip(whole) {
+            *into = pass(simd, &tables, &padded(&bytes[vector * WIDTH..]));
+            any |= u64::from(*into != 0) << vector;
         }
-        (BLOCK - passed.len(), width)
+        block.any = any;
+        vectors
     }
 
     /// Gives the hits whose window is here to `on`. Whether to go on.
@@ -151,16 +151,32 @@ impl Anchors {
     }
 }
 
+/// What passed in a block of positions.
+struct Block {
+    /// A bit for each position, vector by vector.
+    masks: [u64; VECTORS],
+    /// A bit for each vector that has any: few have, so asking each would be a branch that is often guessed wrong.
+    any: u64,
+}
+
+/// The end of a text, with zeros behind it.
+#[inline(always)]
+fn padded(rest: &[u8]) -> [u8; WINDOW] {
+    let mut padded = [0; WINDOW];
+    padded.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    padded
+}
+
 /// Which positions of a window pass.
 #[inline(always)]
-fn pass<S: Simd>(simd: S, tables: &[[S::u8s; 2]; PLACES], window: &[u8]) -> u64 {
+fn pass<S: Simd>(simd: S, tables: &[[u8x32<S>; 2]; PLACES], window: &[u8]) -> u64 {
     let place = |place: usize| {
-        let bytes = S::u8s::from_slice(simd, &window[place..place + S::u8s::LEN]);
+        let bytes = u8x32::from_slice(simd, &window[place..place + WIDTH]);
         let [low, high] = tables[place];
         low.swizzle_dyn_within_blocks(bytes & 0x0f) & high.swizzle_dyn_within_blocks(bytes >> 4)
     };
     let buckets = place(0) & place(1) & place(2) & place(3);
-    buckets.simd_ne(S::u8s::splat(simd, 0)).to_bitmask()
+    buckets.simd_ne(u8x32::splat(simd, 0)).to_bitmask()
 }
 
 #[cfg(test)]
