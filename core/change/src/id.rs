@@ -189,7 +189,7 @@ impl fmt::Display for ChangeId {
 }
 
 /// A number's digits, without an allocation.
-pub fn decimal(mut number: u64, into: &mut [u8; 20]) -> &str {
+pub(crate) fn decimal(mut number: u64, into: &mut [u8; 20]) -> &str {
     let mut at = into.len();
     loop {
         at -= 1;

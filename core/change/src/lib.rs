@@ -10,5 +10,5 @@ mod id;
 mod identity;
 pub mod labels;
 
-pub use id::{ChangeId, Repository, Sha, change_key, decimal};
+pub use id::{ChangeId, Repository, Sha, change_key};
 pub use identity::{Bounds, Claim, Hint, Identity, Known, Learned, Resolution, Superseded, Tie};

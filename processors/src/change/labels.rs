@@ -67,8 +67,8 @@ enum Role {
 /// A key of interest, and what it is.
 type Known = (&'static [u8], Role);
 
-/// Keys of interest by their length: most attributes are ruled out by it alone.
-static ROLES: LazyLock<Vec<Vec<Known>>> = LazyLock::new(|| {
+/// Keys of interest by their length and ends: most attributes are ruled out by those alone.
+static ROLES: LazyLock<[Vec<Known>; 256]> = LazyLock::new(|| {
     let mut roles = vec![("change_id", Role::ChangeId), ("merge_commit_sha", Role::MergeCommit)];
     let ranked = |list: &'static [&'static str]| list.iter().copied().zip(0_u8..);
     roles.extend(ranked(COMMIT).map(|(key, rank)| (key, Role::Commit(rank))));
@@ -78,13 +78,19 @@ static ROLES: LazyLock<Vec<Vec<Known>>> = LazyLock::new(|| {
         roles.push((label, Role::Label(index)));
         roles.extend(ranked(inputs).map(|(key, rank)| (key, Role::Input(index, rank))));
     }
-    let longest = roles.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
-    let mut by_length = vec![Vec::new(); longest + 1];
+    let mut slots = [const { Vec::new() }; 256];
     for (key, role) in roles {
-        by_length[key.len()].push((key.as_bytes(), role));
+        slots[usize::from(slot(key.as_bytes()))].push((key.as_bytes(), role));
     }
-    by_length
+    slots
 });
+
+/// Where a key of interest is found.
+#[inline]
+fn slot(key: &[u8]) -> u8 {
+    let [first, .., last] = key else { return 0 };
+    (key.len() as u8).wrapping_mul(37) ^ first.wrapping_mul(5) ^ last.wrapping_mul(11)
+}
 
 impl<'a> Seen<'a> {
     pub(super) fn read(attributes: Attributes<'a>) -> Self {
@@ -117,13 +123,10 @@ impl<'a> Seen<'a> {
 
 /// Gives each attribute of interest to `take`.
 fn roles<'a>(attributes: Attributes<'a>, mut take: impl FnMut(Role, KeyValue<'a>)) {
-    let roles = &**ROLES;
+    let roles = &*ROLES;
     for pair in attributes.pairs() {
         let key = pair.key_bytes();
-        let Some(candidates) = roles.get(key.len()) else { continue };
-        // Few keys of one length start alike: most need no call to compare them.
-        let found = candidates.iter().find(|(known, _)| known.first() == key.first() && *known == key);
-        if let Some((_, role)) = found {
+        if let Some((_, role)) = roles[usize::from(slot(key))].iter().find(|(known, _)| *known == key) {
             take(*role, pair);
         }
     }

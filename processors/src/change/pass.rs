@@ -1,7 +1,7 @@
 //! One walk: learn, resolve, label.
 
 use throughline_change::labels::environment;
-use throughline_change::{Hint, Known, Resolution, Sha, Superseded, Tie, change_key, decimal, event};
+use throughline_change::{Hint, Known, Resolution, Sha, Superseded, Tie, change_key, event};
 use throughline_component::port::StoreError;
 use throughline_component::{Barrier, Guard, Notice, Outcome, Pass};
 use throughline_otlp::Value;
@@ -185,10 +185,11 @@ impl Pass for Walk<'_> {
 
 /// Sets the labels that are not there yet. On metrics the unbounded ones go to exemplars.
 fn write(record: &mut Record<'_>, tie: &Tie<'_>, commit: Option<Sha>, has: Has, change_id: &mut String) {
-    let (mut hex, mut digits) = ([0; 64], [0; 20]);
-    let number = tie.pull_request().map(|number| decimal(number, &mut digits));
+    let mut hex = [0; 64];
     tie.write_change_id(change_id);
     let change_id = change_id.as_str();
+    // The digits behind the `#`.
+    let number = tie.pull_request().and_then(|_| change_id.get(tie.repository.as_str().len() + 1..));
     if record.level() == Level::Metric {
         record.insert_exemplar_attribute("change_id", Value::Str(change_id));
         if let Some(commit) = &commit {
