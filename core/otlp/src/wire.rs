@@ -195,12 +195,29 @@ impl<'a> Members<'a> {
         Self { message, at: 0, tag: (number << 3 | WireType::Len as u32) as u8 }
     }
 
+    /// The field at `at`, and where the next one is. `None` at the end or where the message is broken.
+    #[inline(always)]
+    fn step(message: &'a [u8], at: usize, wanted: u8) -> Option<(Option<&'a [u8]>, usize)> {
+        let tag = *message.get(at)?;
+        let end = match (tag & 0x87, tag >> 3) {
+            (2, 1..) => {
+                let (length, start) = varint(message, at + 1)?;
+                let content = take(message, start, length)?;
+                return Some(((tag == wanted).then_some(content), start + content.len()));
+            }
+            (0, 1..) => varint(message, at + 1)?.1,
+            (1, 1..) => at + 9,
+            (5, 1..) => at + 5,
+            _ => return Self::unusual(message, at, wanted),
+        };
+        Some((None, end))
+    }
+
     /// A field whose tag is longer than one byte, or a group.
     #[cold]
-    fn unusual(&mut self) -> Option<Option<&'a [u8]>> {
-        let field = Fields::within(self.message, self.at..self.message.len()).next()?;
-        self.at = field.end;
-        Some(field.len_bytes().filter(|_| field.number == u32::from(self.tag >> 3)))
+    fn unusual(message: &'a [u8], at: usize, wanted: u8) -> Option<(Option<&'a [u8]>, usize)> {
+        let field = Fields::within(message, at..message.len()).next()?;
+        Some((field.len_bytes().filter(|_| field.number == u32::from(wanted >> 3)), field.end))
     }
 }
 
@@ -209,28 +226,27 @@ impl<'a> Iterator for Members<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
-        let message = self.message;
         loop {
-            let tag = *message.get(self.at)?;
-            match (tag & 0x87, tag >> 3) {
-                (2, 1..) => {
-                    let (length, start) = varint(message, self.at + 1)?;
-                    let content = take(message, start, length)?;
-                    self.at = start + content.len();
-                    if tag == self.tag {
-                        return Some(content);
-                    }
-                }
-                (0, 1..) => (_, self.at) = varint(message, self.at + 1)?,
-                (1, 1..) => self.at += 9,
-                (5, 1..) => self.at += 5,
-                _ => {
-                    if let Some(content) = self.unusual()? {
-                        return Some(content);
-                    }
-                }
+            let (content, end) = Self::step(self.message, self.at, self.tag)?;
+            self.at = end;
+            if content.is_some() {
+                return content;
             }
         }
+    }
+
+    /// The way of `for_each`: what is known stays in registers.
+    #[inline]
+    fn fold<B, F: FnMut(B, Self::Item) -> B>(self, init: B, mut f: F) -> B {
+        let Self { message, mut at, tag } = self;
+        let mut so_far = init;
+        while let Some((content, end)) = Self::step(message, at, tag) {
+            at = end;
+            if let Some(content) = content {
+                so_far = f(so_far, content);
+            }
+        }
+        so_far
     }
 }
 
@@ -424,7 +440,11 @@ mod tests {
             for bytes in [bytes, message] {
                 let filtered = Fields::new(&bytes).filter(|field| field.number == number);
                 let expected: Vec<_> = filtered.filter_map(|field| field.len_bytes()).collect();
-                proptest::prop_assert_eq!(Members::new(&bytes, number).collect::<Vec<_>>(), expected);
+                let mut folded = Vec::new();
+                Members::new(&bytes, number).for_each(|member| folded.push(member));
+                proptest::prop_assert_eq!(&folded, &expected);
+                let mut one_by_one = Members::new(&bytes, number);
+                proptest::prop_assert_eq!(std::iter::from_fn(|| one_by_one.next()).collect::<Vec<_>>(), expected);
             }
         }
     }

@@ -124,12 +124,12 @@ impl<'a> Seen<'a> {
 /// Gives each attribute of interest to `take`.
 fn roles<'a>(attributes: Attributes<'a>, mut take: impl FnMut(Role, KeyValue<'a>)) {
     let roles = &*ROLES;
-    for pair in attributes.pairs() {
+    attributes.pairs().for_each(|pair| {
         let key = pair.key_bytes();
         if let Some((_, role)) = roles[usize::from(slot(key))].iter().find(|(known, _)| *known == key) {
             take(*role, pair);
         }
-    }
+    });
 }
 
 /// Labels to copy, with their values: those that are not there yet.
