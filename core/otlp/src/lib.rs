@@ -15,6 +15,7 @@ pub mod partial;
 pub mod path;
 pub mod schema;
 mod signal;
+mod utf8;
 mod value;
 pub mod view;
 pub mod wire;

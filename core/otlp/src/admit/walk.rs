@@ -4,6 +4,7 @@
 //! states a length, hence one test of all its bytes stands for its lengths being one byte and its text being UTF-8.
 
 use crate::schema::{self, Check, Message, Role, Step};
+use crate::utf8::{is_ascii, is_text};
 use crate::wire::{self, Fields};
 
 /// The number of items if `bytes` are tidy; `None` if they are malformed, untidy, too deep or hold invalid UTF-8.
@@ -172,25 +173,4 @@ fn plain_attribute(pair: &[u8]) -> bool {
     let Some(rest) = rest.get(usize::from(key)..) else { return false };
     let Some((&[0x12, value, 0x0a, text], rest)) = rest.split_first_chunk::<4>() else { return false };
     rest.len() == usize::from(text) && usize::from(value) == rest.len() + 2 && is_ascii(pair)
-}
-
-fn is_text(bytes: &[u8]) -> bool {
-    (bytes.len() <= 64 && is_ascii(bytes)) || simdutf8::basic::from_utf8(bytes).is_ok()
-}
-
-/// Like [`slice::is_ascii`], but inlined and made for a few dozen bytes.
-#[inline(always)]
-fn is_ascii(bytes: &[u8]) -> bool {
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let mut chunks = bytes.chunks_exact(8);
-    let mut all = 0;
-    for chunk in &mut chunks {
-        if let Some(eight) = chunk.first_chunk() {
-            all |= u64::from_le_bytes(*eight);
-        }
-    }
-    if let Some(last) = bytes.last_chunk::<8>() {
-        return (all | u64::from_le_bytes(*last)) & HIGH == 0;
-    }
-    chunks.remainder().iter().fold(0, |all, byte| all | byte) < 0x80
 }
