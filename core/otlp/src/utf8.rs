@@ -11,21 +11,24 @@ pub(crate) fn is_text(bytes: &[u8]) -> bool {
     }
 }
 
-/// Like [`slice::is_ascii`], but inlined and made for a few dozen bytes.
+/// Like [`slice::is_ascii`], but inlined and made for a few dozen bytes: two loads that overlap instead of a loop.
 #[inline(always)]
 pub(crate) fn is_ascii(bytes: &[u8]) -> bool {
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let mut chunks = bytes.chunks_exact(8);
-    let mut all = 0;
-    for chunk in &mut chunks {
-        if let Some(eight) = chunk.first_chunk() {
-            all |= u64::from_le_bytes(*eight);
+    const HIGH: u128 = u128::from_ne_bytes([0x80; 16]);
+    let all = match (bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) {
+        (Some(first), Some(last)) if bytes.len() <= 32 => {
+            u128::from_ne_bytes(*first) | u128::from_ne_bytes(*last)
         }
-    }
-    if let Some(last) = bytes.last_chunk::<8>() {
-        return (all | u64::from_le_bytes(*last)) & HIGH == 0;
-    }
-    chunks.remainder().iter().fold(0, |all, byte| all | byte) < 0x80
+        (Some(_), Some(last)) => {
+            let whole = bytes.as_chunks::<16>().0;
+            whole.iter().fold(u128::from_ne_bytes(*last), |all, chunk| all | u128::from_ne_bytes(*chunk))
+        }
+        _ => match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+            (Some(first), Some(last)) => u128::from(u64::from_ne_bytes(*first) | u64::from_ne_bytes(*last)),
+            _ => u128::from(bytes.iter().fold(0, |all, byte| all | byte)),
+        },
+    };
+    all & HIGH == 0
 }
 
 /// An automaton whose state is how far its table's words are to be shifted (Vognsen, *Shift-based DFAs*), so that nothing
