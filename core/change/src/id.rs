@@ -47,13 +47,14 @@ impl fmt::Display for Repository {
 
 /// A full commit id: SHA-1 (40 hexadecimal digits) or SHA-256 (64). Prefixes name no commit: they may be ambiguous.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Sha {
-    bytes: [u8; 32],
-    length: u8,
-}
+pub struct Sha([u8; 32]);
+
+/// Bytes of a SHA-1. Behind it there are zeros, by which it is told from a SHA-256.
+const SHA1: usize = 20;
 
 impl Sha {
-    /// Reads 40 or 64 hexadecimal digits of any case. All zeros is git's word for "nothing" and no commit.
+    /// Reads 40 or 64 hexadecimal digits of any case. All zeros is git's word for "nothing" and no commit; nor is a SHA-256
+    /// that ends in 96 zero bits, which nobody will ever see.
     pub fn parse(text: impl AsRef<[u8]>) -> Option<Self> {
         let text = text.as_ref();
         let mut bytes = [0; 32];
@@ -61,16 +62,21 @@ impl Sha {
             return None;
         }
         decode(text, &mut bytes)?;
-        (bytes != [0; 32]).then_some(Self { bytes, length: (text.len() / 2) as u8 })
+        let sha = Self(bytes);
+        (sha.bytes().len() * 2 == text.len() && bytes != [0; 32]).then_some(sha)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        let (first, rest) = self.0.split_at(SHA1);
+        if rest.iter().all(|byte| *byte == 0) { first } else { &self.0 }
     }
 
     /// The lower-case digits, written into `into`.
     pub fn hex<'b>(&self, into: &'b mut [u8; 64]) -> &'b str {
-        let length = usize::from(self.length);
-        let digits = &mut into[..2 * length];
+        let bytes = self.bytes();
+        let digits = &mut into[..2 * bytes.len()];
         // The buffer is as long as it must be, and digits are ASCII.
-        hex::encode_to_slice(&self.bytes[..length], digits)
-            .map_or("", |()| std::str::from_utf8(digits).unwrap_or(""))
+        hex::encode_to_slice(bytes, digits).map_or("", |()| std::str::from_utf8(digits).unwrap_or(""))
     }
 }
 
@@ -92,12 +98,12 @@ fn eight_digits(text: u64) -> (u32, u64) {
     const TOPS: u64 = 0x80 * ONES;
     // The top bit of a byte says whether it is at least this; right for all bytes below 128.
     let at_least = |bytes: u64, least: u64| bytes.wrapping_add((0x80 - least) * ONES);
-    let lower = text | 0x20 * ONES;
+    let lower = text | (0x20 * ONES);
     let digit = at_least(text, 0x30) & !at_least(text, 0x3a);
     let letter = at_least(lower, 0x61) & !at_least(lower, 0x67);
     let wrong = (!(digit | letter) | text) & TOPS;
     // The low half of `A` and `a` is 1, and only letters have bit 6.
-    let halves = (text & 0x0f * ONES) + 9 * (text >> 6 & ONES);
+    let halves = (text & (0x0f * ONES)) + 9 * (text >> 6 & ONES);
     let bytes = (halves << 4 | halves >> 8) & 0x00ff_00ff_00ff_00ff;
     let pairs = (bytes | bytes >> 8) & 0x0000_ffff_0000_ffff;
     ((pairs | pairs >> 16) as u32, wrong)
@@ -107,9 +113,9 @@ impl Hash for Sha {
     fn hash<H: Hasher>(&self, state: &mut H) {
         // The first sixteen bytes tell commits apart as well as all of them do.
         let mut half = [0; 8];
-        half.copy_from_slice(&self.bytes[..8]);
+        half.copy_from_slice(&self.0[..8]);
         state.write_u64(u64::from_le_bytes(half));
-        half.copy_from_slice(&self.bytes[8..16]);
+        half.copy_from_slice(&self.0[8..16]);
         state.write_u64(u64::from_le_bytes(half));
     }
 }
@@ -154,7 +160,7 @@ impl Hasher for ShaHasher {
 
 impl fmt::Display for Sha {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(&self.bytes[..usize::from(self.length)]))
+        f.write_str(self.hex(&mut [0; 64]))
     }
 }
 
@@ -260,6 +266,7 @@ mod tests {
                 assert_eq!(read, expected, "{byte} at {at}");
             }
         }
+        assert_eq!(Sha::parse(format!("{}{}", "1".repeat(40), "0".repeat(24))), None);
         for text in ["", "0123456", &"0".repeat(40), &"0".repeat(64), &"g".repeat(40)] {
             assert_eq!(Sha::parse(text), None, "{text:?}");
         }

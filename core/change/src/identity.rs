@@ -8,7 +8,6 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 
 use crate::id::{BuildShaHasher, decimal};
 use crate::{ChangeId, Repository, Sha};
@@ -154,10 +153,15 @@ pub struct Identity {
     forgotten: u64,
 }
 
-type Claimants = SmallVec<[Claimant; 1]>;
+/// The repositories that claim a commit. With its commit it fills one line of the processor's cache: memory is slow, and
+/// every signal's commit is looked up.
+#[derive(Clone, Debug)]
+struct Claimants {
+    first: Claimant,
+    others: Option<Box<Many<Claimant>>>,
+}
 
-/// A repository that claims a commit, and its pull requests that do. Small: what a signal's commit is looked up in should
-/// stay in the processor's cache.
+/// A repository that claims a commit, and its pull requests that do.
 #[derive(Clone, Debug)]
 struct Claimant {
     repository: Known,
@@ -171,7 +175,30 @@ struct Claimant {
 enum PullRequests {
     None,
     One(u64),
-    Several(Box<[u64]>),
+    Several(Box<Many<u64>>),
+}
+
+/// So that what is rare takes one word where it is not.
+#[derive(Clone, Debug)]
+struct Many<T>(Vec<T>);
+
+impl Claimants {
+    fn iter(&self) -> impl Iterator<Item = &Claimant> {
+        std::iter::once(&self.first).chain(self.others.iter().flat_map(|others| &others.0))
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Claimant> {
+        std::iter::once(&mut self.first).chain(self.others.iter_mut().flat_map(|others| &mut others.0))
+    }
+
+    /// The only one.
+    fn only(&self) -> Option<&Claimant> {
+        self.others.is_none().then_some(&self.first)
+    }
+
+    fn of(&self, repository: Known) -> Option<&Claimant> {
+        self.iter().find(|claimant| claimant.repository == repository)
+    }
 }
 
 impl PullRequests {
@@ -179,20 +206,20 @@ impl PullRequests {
         match self {
             Self::None => &[],
             Self::One(number) => std::slice::from_ref(number),
-            Self::Several(numbers) => numbers,
+            Self::Several(numbers) => &numbers.0,
         }
     }
 
     fn insert(&mut self, at: usize, number: u64) {
-        *self = match std::mem::replace(self, Self::None) {
-            Self::None => Self::One(number),
-            Self::One(other) if at == 0 => Self::Several([number, other].into()),
-            Self::One(other) => Self::Several([other, number].into()),
-            Self::Several(numbers) => {
-                let (before, behind) = numbers.split_at(at);
-                Self::Several([before, &[number], behind].concat().into())
+        match self {
+            Self::None => *self = Self::One(number),
+            Self::One(other) => {
+                let mut numbers = vec![*other];
+                numbers.insert(at, number);
+                *self = Self::Several(Box::new(Many(numbers)));
             }
-        };
+            Self::Several(numbers) => numbers.0.insert(at, number),
+        }
     }
 }
 
@@ -239,13 +266,13 @@ impl Identity {
         };
         if hint.pull_request.is_none()
             && let Some(claimants) = self.commits.get_mut(&sha)
-            && let Some(claimant) = match (hint.repository, claimants.as_mut_slice()) {
-                (Some(known), claimants) => claimants.iter_mut().find(|one| one.repository == known),
-                (None, [only]) => Some(only),
-                (None, _) => None,
-            }
         {
-            claimant.named |= claimant.is_unnamed();
+            let is_only = claimants.others.is_none();
+            let answers =
+                |claimant: &Claimant| hint.repository.map_or(is_only, |known| claimant.repository == known);
+            if let Some(claimant) = claimants.iter_mut().find(|claimant| answers(claimant)) {
+                claimant.named |= claimant.is_unnamed();
+            }
         }
         learned
     }
@@ -254,22 +281,17 @@ impl Identity {
     /// it nor have to remember anything: the answer for almost all signals.
     pub fn recall(&self, hint: Hint) -> Option<Resolution<'_>> {
         let Some(sha) = hint.commit else { return Some(self.resolve(hint)) };
-        let claimants = self.commits.get(&sha).map_or(&[][..], SmallVec::as_slice);
-        match hint.repository {
-            None => match claimants {
-                [only] if only.is_unnamed() => None,
-                claimants => Some(self.bare(sha, claimants)),
-            },
-            Some(known) => {
-                let claimant = claimants.iter().find(|claimant| claimant.repository == known)?;
-                match hint.pull_request {
-                    None if claimant.is_unnamed() => None,
-                    None => Some(Resolution::Tied(self.tie(sha, claimant))),
-                    Some(number) => {
-                        let taught = claimant.pull_requests.as_slice().binary_search(&number).is_ok();
-                        taught.then(|| self.named(known, number))
-                    }
-                }
+        let claimants = self.commits.get(&sha);
+        let Some(known) = hint.repository else {
+            let only = claimants.and_then(Claimants::only);
+            return only.is_none_or(|only| !only.is_unnamed()).then(|| self.bare(sha, claimants));
+        };
+        let claimant = claimants?.of(known)?;
+        match hint.pull_request {
+            None => (!claimant.is_unnamed()).then(|| Resolution::Tied(self.tie(sha, claimant))),
+            Some(number) => {
+                let taught = claimant.pull_requests.as_slice().binary_search(&number).is_ok();
+                taught.then(|| self.named(known, number))
             }
         }
     }
@@ -277,16 +299,13 @@ impl Identity {
     /// The change of what a signal knows: a pull request is its own change; a commit belongs to the pull request that claims
     /// it; a bare commit ties only if exactly one repository claims it.
     pub fn resolve(&self, hint: Hint) -> Resolution<'_> {
-        let claimants = |sha| self.commits.get(&sha).map_or(&[][..], SmallVec::as_slice);
         match (hint.repository, hint.pull_request, hint.commit) {
-            (None, _, Some(sha)) => self.bare(sha, claimants(sha)),
+            (None, _, Some(sha)) => self.bare(sha, self.commits.get(&sha)),
             (None, _, None) | (Some(_), None, None) => Resolution::Unknown,
-            (Some(known), None, Some(sha)) => {
-                match claimants(sha).iter().find(|claimant| claimant.repository == known) {
-                    Some(claimant) => Resolution::Tied(self.tie(sha, claimant)),
-                    None => Resolution::Unknown,
-                }
-            }
+            (Some(known), None, Some(sha)) => match self.commits.get(&sha).and_then(|all| all.of(known)) {
+                Some(claimant) => Resolution::Tied(self.tie(sha, claimant)),
+                None => Resolution::Unknown,
+            },
             // Who names its pull request belongs to it, whatever else its commit carries.
             (Some(known), Some(number), _) => self.named(known, number),
         }
@@ -306,11 +325,11 @@ impl Identity {
         Resolution::Tied(Tie { repository, name: Name::PullRequest(number), several: &[] })
     }
 
-    fn bare<'a>(&'a self, sha: Sha, claimants: &'a [Claimant]) -> Resolution<'a> {
-        match claimants {
-            [] => Resolution::Unknown,
-            [only] => Resolution::Tied(self.tie(sha, only)),
-            _ => Resolution::Ambiguous,
+    fn bare<'a>(&'a self, sha: Sha, claimants: Option<&'a Claimants>) -> Resolution<'a> {
+        match claimants.map(Claimants::only) {
+            None => Resolution::Unknown,
+            Some(Some(only)) => Resolution::Tied(self.tie(sha, only)),
+            Some(None) => Resolution::Ambiguous,
         }
     }
 
@@ -330,29 +349,31 @@ impl Identity {
     /// Takes a claim, unless a bound refuses it.
     fn learn(&mut self, known: Known, pull_request: Option<u64>, sha: Sha) -> Learned {
         let mut learned = Learned::default();
+        let new = Claimant { repository: known, named: false, pull_requests: PullRequests::None };
+        let most = self.bounds.repositories_per_commit;
         self.forget();
-        let claimants = match self.commits.entry(sha) {
-            Entry::Occupied(there) => there.into_mut(),
+        let claimant = match self.commits.entry(sha) {
             Entry::Vacant(free) => {
                 learned.new = true;
                 self.order.push_back(sha);
-                free.insert(SmallVec::new())
+                &mut free.insert(Claimants { first: new, others: None }).first
+            }
+            Entry::Occupied(there) => {
+                let claimants = there.into_mut();
+                let at = claimants.iter().position(|claimant| claimant.repository == known);
+                let all = claimants.iter().count();
+                if at.is_none() {
+                    if all >= most {
+                        learned.refused = true;
+                        return learned;
+                    }
+                    learned.new = true;
+                    claimants.others.get_or_insert_with(|| Box::new(Many(Vec::new()))).0.push(new);
+                }
+                let Some(claimant) = claimants.iter_mut().nth(at.unwrap_or(all)) else { return learned };
+                claimant
             }
         };
-        let at = match claimants.iter().position(|claimant| claimant.repository == known) {
-            Some(at) => at,
-            None if claimants.len() == self.bounds.repositories_per_commit => {
-                learned.refused = true;
-                return learned;
-            }
-            None => {
-                learned.new = true;
-                let pull_requests = PullRequests::None;
-                claimants.push(Claimant { repository: known, named: false, pull_requests });
-                claimants.len() - 1
-            }
-        };
-        let claimant = &mut claimants[at];
         let numbers = claimant.pull_requests.as_slice();
         if let Some(pull_request) = pull_request
             && let Err(place) = numbers.binary_search(&pull_request)
@@ -391,7 +412,7 @@ impl Identity {
 
     /// All claims, to be journaled as a snapshot. Sorted, so that equal states have equal snapshots.
     pub fn claims(&self) -> BTreeSet<Claim> {
-        let each = self.commits.iter().flat_map(|(sha, claimants)| claimants.iter().map(move |c| (*sha, c)));
+        let each = self.commits.iter().flat_map(|(sha, all)| all.iter().map(move |c| (*sha, c)));
         each.flat_map(|(sha, claimant)| {
             let repository = &self.repositories[claimant.repository.0 as usize];
             let numbers = claimant.pull_requests.as_slice();

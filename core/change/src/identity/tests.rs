@@ -22,6 +22,11 @@ fn tied(resolution: Resolution<'_>) -> Tie<'_> {
 }
 
 #[test]
+fn a_commit_and_who_claims_it_fill_one_line_of_the_cache() {
+    assert_eq!(size_of::<(Sha, Claimants)>(), 64);
+}
+
+#[test]
 fn a_head_and_the_merge_commit_are_one_change() {
     let mut identity = Identity::default();
     identity.claim(&Claim::PullRequestCommit(repository(1), 7, sha(1)));
