@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use throughline_component::port::{Budget, Clock, Random, SystemClock, SystemRandom};
+use throughline_component::port::{Budget, Clock, Mask, Random, SystemClock, SystemRandom};
 use throughline_component::{
     Build, Built, ComponentId, ConfigError, DynExtension, Health, Internal, Kind, Meter, Services, States,
 };
@@ -14,6 +14,7 @@ use throughline_otlp::Signal;
 
 use crate::catalog::{MASKING, catalog, factory};
 use crate::cli::Inputs;
+use crate::mask::Masker;
 
 /// What outlives a reload.
 pub(crate) struct World {
@@ -94,6 +95,9 @@ pub(crate) fn document(inputs: &Inputs) -> Result<Document, String> {
 /// Builds every component once, so that all of them have had their say, and plans.
 pub(crate) fn assemble(settings: Settings, world: &World) -> Result<Assembled, String> {
     let mut services = world.services();
+    if settings.service.mask_secrets {
+        services.offer::<dyn Mask>(Arc::new(Masker));
+    }
     let mut extensions: Vec<(ComponentId, Arc<dyn DynExtension>)> = Vec::new();
     let mut errors: Vec<Error> = Vec::new();
     for extension in &settings.extensions {

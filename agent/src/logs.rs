@@ -4,10 +4,12 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use throughline_config::{LogEncoding, LogLevel, LogsTelemetry};
-use throughline_redaction::{Counts, Scanner, Settings, TagKey};
+use throughline_redaction::{Counts, Scanner};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::MakeWriter;
+
+use crate::mask::scanner;
 
 /// Starts logging. The first call wins: a reload does not change the log.
 pub(crate) fn start(settings: &LogsTelemetry) {
@@ -17,20 +19,13 @@ pub(crate) fn start(settings: &LogsTelemetry) {
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Error => LevelFilter::ERROR,
     };
-    let masked = Masked { scanner: Arc::new(scanner()), to: io::stderr };
+    let masked = Masked { scanner: scanner(), to: io::stderr };
     let builder = fmt().with_max_level(level).with_writer(masked).with_target(false);
     let started = match settings.encoding {
         LogEncoding::Console => builder.with_ansi(false).try_init(),
         LogEncoding::Json => builder.json().flatten_event(true).try_init(),
     };
     drop(started);
-}
-
-fn scanner() -> Scanner {
-    let mut key = [0; 32];
-    // Without randomness tags can be guessed, but what they stand for is still masked; there must be a log.
-    getrandom::fill(&mut key).unwrap_or_default();
-    Scanner::new(&Settings::default(), TagKey::new(&key))
 }
 
 /// Masks each event before it is written. The formatter writes an event at once, so nothing is cut in two.
@@ -88,7 +83,7 @@ mod tests {
     fn logged(json: bool) -> String {
         let page = Page::default();
         let to = page.clone();
-        let masked = Masked { scanner: Arc::new(scanner()), to: move || to.clone() };
+        let masked = Masked { scanner: scanner(), to: move || to.clone() };
         let builder = fmt().with_writer(masked).with_ansi(false);
         let say = || {
             tracing::error!(

@@ -7,6 +7,7 @@ mod catalog;
 mod cli;
 mod demo;
 mod logs;
+mod mask;
 mod metrics;
 mod run;
 mod show;

@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
+use throughline_change::Sha;
 use throughline_change::labels::{COMMIT, COPIED, PULL_REQUEST, REPOSITORY};
-use throughline_change::{Repository, Sha};
 use throughline_otlp::view::{AnyValue, Attributes, KeyValue};
 
 /// What a record says of its own change and place.
@@ -143,11 +143,6 @@ pub(super) fn copied(attributes: Attributes<'_>) -> Vec<(&'static str, String)> 
     });
     let each = COPIED.iter().zip(best).zip(present).filter(|(_, present)| !present);
     each.filter_map(|(((label, _), best), _)| Some((*label, best.value?.to_owned()))).collect()
-}
-
-/// The canonical name of a repository.
-pub(super) fn repository(text: &[u8]) -> Option<Repository> {
-    Repository::parse(std::str::from_utf8(text).ok()?)
 }
 
 /// Pull request numbers come as integers and as text.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use throughline_change::{Bounds, Claim, Identity};
-use throughline_component::port::Clock;
+use throughline_change::{Bounds, Claim, Identity, Repository};
+use throughline_component::port::{Clock, Mask};
 use throughline_component::{
     Build, Chunk, ComponentId, ConfigError, Counter, Editor, Factory, Internal, Journaled, Pass, Replay,
     Touch,
@@ -42,6 +42,7 @@ pub(crate) struct Change {
     identity: Arc<Journaled<Learnt>>,
     clock: Arc<dyn Clock>,
     internal: Option<Arc<Internal>>,
+    mask: Option<Arc<dyn Mask>>,
     counters: Counters,
 }
 
@@ -51,6 +52,17 @@ struct Counters {
     ambiguous: Counter,
     refused: Counter,
     superseded: Counter,
+}
+
+impl Change {
+    /// The canonical name of a repository. It is lower case, in which no token could be recognised: they are masked before.
+    fn repository(&self, text: &[u8]) -> Option<Repository> {
+        let text = std::str::from_utf8(text).ok()?;
+        match self.mask.as_ref().and_then(|mask| mask.mask(text)) {
+            Some(masked) => Repository::parse(&masked),
+            None => Repository::parse(text),
+        }
+    }
 }
 
 impl Editor for Change {
@@ -67,6 +79,7 @@ impl Editor for Change {
             identity: Journaled::of(cx, config.storage.as_deref(), || Learnt(Identity::new(bounds)))?,
             clock: Arc::clone(&cx.clock),
             internal: cx.services.get::<Internal>(),
+            mask: cx.services.get::<dyn Mask>(),
             counters: Counters {
                 tied: signals("tied"),
                 untied: signals("untied"),

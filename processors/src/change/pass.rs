@@ -8,7 +8,7 @@ use throughline_otlp::Value;
 use throughline_otlp::edit::{Keep, Level, Record};
 use throughline_otlp::path::Path;
 
-use super::labels::{Has, Seen, copied, repository};
+use super::labels::{Has, Seen, copied};
 use super::{Change, Learnt};
 
 pub(super) struct Walk<'a> {
@@ -72,7 +72,7 @@ impl<'a> Walk<'a> {
 
     fn enter(&mut self, record: &mut Record<'_>) {
         let seen = Seen::read(record.attributes());
-        let name = seen.repository.value.and_then(repository);
+        let name = seen.repository.value.and_then(|text| self.change.repository(text));
         let known = name.as_ref().map(|name| self.identity.0.know(name));
         self.resource = Around {
             has_change_id: seen.has.change_id,
@@ -132,7 +132,7 @@ impl<'a> Walk<'a> {
         {
             return Some(*known);
         }
-        let known = self.identity.0.know(&repository(text)?);
+        let known = self.identity.0.know(&self.change.repository(text)?);
         self.named = Some((text.to_owned(), known));
         Some(known)
     }

@@ -20,7 +20,7 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sha2::Sha256;
-use throughline_component::port::{Budget, Clock};
+use throughline_component::port::{Budget, Clock, Mask};
 use throughline_component::{
     Build, ComponentId, ConfigError, Context, Counter, Factory, Fatal, Journaled, Outcome, Output, Receiver,
     Stop, Ticket,
@@ -93,6 +93,7 @@ struct Endpoint {
     clock: Arc<dyn Clock>,
     budget: Arc<Budget>,
     seen: Arc<Journaled<Seen>>,
+    mask: Option<Arc<dyn Mask>>,
     deliveries: BTreeMap<&'static str, Counter>,
 }
 
@@ -126,6 +127,7 @@ impl Receiver for GitHub {
             clock: Arc::clone(&cx.clock),
             budget: cx.services.get::<Budget>().ok_or_else(|| need("memory budget"))?,
             seen,
+            mask: cx.services.get::<dyn Mask>(),
             deliveries: RESULTS.into_iter().map(result).collect(),
         };
         let listeners = cx.services.get::<Listeners>().ok_or_else(|| need("listeners"))?;
@@ -210,7 +212,7 @@ impl Endpoint {
             Ok(true) => return ("repeated", say(StatusCode::OK, "delivered before")),
             Err(error) => return ("unsettled", say(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())),
         }
-        let payload = match Payload::parse(&body) {
+        let payload = match Payload::parse(&body, self.mask.as_deref()) {
             Ok(payload) => payload,
             Err(error) => return ("malformed", say(StatusCode::BAD_REQUEST, &format!("not JSON: {error}"))),
         };

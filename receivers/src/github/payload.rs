@@ -2,13 +2,25 @@
 
 use jiff::Timestamp;
 use serde_json::Value;
+use throughline_component::port::Mask;
 
 /// A delivery's body.
 pub(super) struct Payload(Value);
 
 impl Payload {
-    pub(super) fn parse(body: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(body).map(Self)
+    /// Reads a body. What is rewritten later (to lower case, say) is masked first: afterwards no secret in it could be
+    /// recognised.
+    pub(super) fn parse(body: &[u8], mask: Option<&dyn Mask>) -> Result<Self, serde_json::Error> {
+        const REWRITTEN: [&str; 3] = ["/repository/html_url", "/repository/name", "/deployment/environment"];
+        let mut payload: Value = serde_json::from_slice(body)?;
+        for pointer in REWRITTEN {
+            if let Some(Value::String(text)) = payload.pointer_mut(pointer)
+                && let Some(masked) = mask.and_then(|mask| mask.mask(text))
+            {
+                *text = masked;
+            }
+        }
+        Ok(Self(payload))
     }
 
     /// The text at a JSON pointer, unless it is empty.

@@ -80,6 +80,8 @@ fn otlp(text: &str) -> [(&'static str, Json); 3] {
         [value, { "bytesValue": bytes }, { "stringValue": format!("before {text}, after") }] } } }] } });
     let attributes = json!([{ "key": "plain", "value": value }, { "key": "nested", "value": nested },
         { "key": text, "value": { "intValue": "1" } }, { "key": "bytes", "value": { "bytesValue": bytes } },
+        { "key": "vcs.repository.url.full", "value": { "stringValue": format!("https://github.com/acme/{text}") } },
+        { "key": "deployment.environment.name", "value": value },
         { "key": "url", "value": { "stringValue": format!("https://bot:{text}@example.org/?token={text}") } }]);
     let entity = json!({ "schemaUrl": text, "type": text, "idKeys": [text], "descriptionKeys": [text] });
     let resource = json!({ "attributes": attributes, "entityRefs": [entity] });
@@ -174,18 +176,18 @@ fn a_canary_in_every_field_comes_out_nowhere() {
     for delivery in change() {
         let mut fields = Vec::new();
         strings(&delivery.body, "", &mut fields);
-        // A repository's name becomes a service's, rewritten (`_` to `-`) before anything looks for tokens in it.
-        fields.retain(|field| field != "/repository/name");
         for (number, field) in fields.iter().enumerate() {
-            for whole in [true, false] {
+            for form in 0..3 {
                 let mut changed = delivery.clone();
-                changed.id = format!("{}-{number}-{whole}-{canary}", delivery.id);
+                changed.id = format!("{}-{number}-{form}-{canary}", delivery.id);
                 let text = changed.body.pointer_mut(field).expect("it was just found");
-                *text = if whole {
-                    json!(canary)
-                } else {
-                    json!(format!("{} {canary}", text.as_str().unwrap_or_default()))
-                };
+                let old = text.as_str().unwrap_or_default();
+                *text = json!(match form {
+                    0 => canary.clone(),
+                    1 => format!("{old} {canary}"),
+                    // Still an address where it was one, of a repository of this name.
+                    _ => format!("{old}/{canary}"),
+                });
                 let reply = changed.send(&hooks);
                 assert!(reply.status < 500, "{field}: {} {}", reply.status, reply.text());
                 found.extend(find("a reply to a delivery", &reply.body, &forms));

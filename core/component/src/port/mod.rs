@@ -3,11 +3,13 @@
 mod budget;
 mod clock;
 mod disk;
+mod mask;
 mod random;
 mod store;
 
 pub use budget::{Budget, Charge};
 pub use clock::{Clock, SystemClock};
 pub use disk::{Disk, DiskFile, SyncSite, SystemDisk};
+pub use mask::Mask;
 pub use random::{Random, SystemRandom};
 pub use store::{Forgetful, Journal, Journals, Opened, StoreError};

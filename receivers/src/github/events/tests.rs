@@ -4,7 +4,7 @@ use super::*;
 
 fn deliver(event: &str, mut body: serde_json::Value) -> Vec<DomainEvent> {
     body["repository"] = json!({ "html_url": "https://github.com/Acme/Live", "name": "Live" });
-    of(event, &Payload::parse(body.to_string().as_bytes()).expect("JSON"))
+    of(event, &Payload::parse(body.to_string().as_bytes(), None).expect("JSON"))
 }
 
 fn only(events: Vec<DomainEvent>) -> DomainEvent {
