@@ -175,11 +175,11 @@ fn fact(kind: Kind, built: &Built) -> Option<Fact> {
         Built::Processor(_) if kind == Kind::Connector => Some(Fact::Connector),
         Built::Editor(editor) => Some(Fact::Editor(editor.levels())),
         Built::Processor(processor) => Some(Fact::Processor { holds: processor.holds() }),
-        Built::Exporter(_, delivery) => {
+        Built::Exporter(exporter, delivery) => {
             let queue = delivery.as_ref().and_then(|delivery| delivery.sending_queue.as_ref());
-            Some(Fact::Exporter {
-                storage: queue.and_then(|queue| queue.storage.as_deref()).map(ComponentId::new),
-            })
+            let queued = queue.and_then(|queue| queue.storage.as_deref()).map(ComponentId::new);
+            let kept = || exporter.kept().map(|kept| kept.storage().clone());
+            Some(Fact::Exporter { storage: queued.or_else(kept) })
         }
         Built::Receiver(_) | Built::Extension(..) => None,
     }

@@ -45,7 +45,7 @@ pub enum Fact {
     Connector,
     /// Delivers; `storage` names the extension that keeps what waits for it.
     Exporter {
-        /// `sending_queue.storage`.
+        /// `sending_queue.storage`, or where its registry's snapshots lie.
         storage: Option<ComponentId>,
     },
 }

@@ -1,5 +1,6 @@
 //! The stream before a fan-out: a chunk is appended once, and every stored destination reads it at its own pace.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,8 +9,8 @@ use throughline_component::port::Clock;
 use throughline_component::{
     Batch, Chunk, ComponentId, Context, Fatal, Outcome, Position, Services, Settle, Stop,
 };
-use throughline_queue::{Delivered, Log, Record, Storage};
-use tokio::sync::Semaphore;
+use throughline_queue::{Delivered, Log, Reader, Record, Storage};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::ledger::{Hop, add};
@@ -114,7 +115,14 @@ impl Feeder {
                 return tracing::error!(component = %destination, %error, "the stream cannot be read");
             }
         };
-        let ways = self.sink.consumers() * 2;
+        let kept = self.sink.exporter().kept();
+        let mut snapshots = kept.as_ref().map(|kept| kept.watch());
+        if let Some(snapshots) = &mut snapshots {
+            reader.hold_back();
+            self.release(&reader, snapshots);
+        }
+        // A registry knows what it has by the last position, so it takes one record after the other.
+        let ways = if kept.is_some() { 1 } else { self.sink.consumers() * 2 };
         let on_their_way = Arc::new(Semaphore::new(ways));
         loop {
             let permit = tokio::select! {
@@ -123,6 +131,10 @@ impl Feeder {
             };
             let next = tokio::select! {
                 next = reader.next() => next,
+                () = snapshot(&mut snapshots) => {
+                    snapshots.iter_mut().for_each(|snapshots| self.release(&reader, snapshots));
+                    continue;
+                }
                 () = stop.stopped() => break,
             };
             match next {
@@ -142,6 +154,13 @@ impl Feeder {
         // What is about to be settled need not be read again by the next. The rest is safe in the log.
         let all = u32::try_from(ways).unwrap_or(u32::MAX);
         drop(tokio::time::timeout(GRACE, on_their_way.acquire_many(all)).await);
+    }
+
+    /// Lets the cursor pass what a registry's newest snapshot holds.
+    fn release(&self, reader: &Reader, snapshots: &mut Snapshots) {
+        if let Some(sequence) = snapshots.borrow_and_update().get(&self.stream.number) {
+            reader.release(*sequence);
+        }
     }
 
     /// Offers a record to the sink until it takes it, refuses it for good, or the configuration says that it is too old.
@@ -188,6 +207,16 @@ impl Feeder {
             drop(held);
             return ack.done();
         }
+    }
+}
+
+type Snapshots = watch::Receiver<BTreeMap<u64, u64>>;
+
+/// Resolves when there is a new snapshot.
+async fn snapshot(snapshots: &mut Option<Snapshots>) {
+    let Some(snapshots) = snapshots else { return std::future::pending().await };
+    if snapshots.changed().await.is_err() {
+        std::future::pending().await
     }
 }
 
