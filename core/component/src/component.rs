@@ -180,6 +180,11 @@ pub trait Exporter: Sized + Send + Sync + 'static {
     /// Delivers one batch, once.
     fn export(&self, batch: &Batch) -> impl Future<Output = Outcome> + Send;
 
+    /// The request metadata that it looks at, by name: a stream keeps that of what feeds it, and no other.
+    fn metadata_keys(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Of a sink that keeps what it takes in a registry with snapshots: what the newest of them holds. It is then fed from a
     /// stream in the same storage, one chunk after the other, each stream in its order; what a crash takes from the registry
     /// comes again. It must pass over positions that it has already.
@@ -285,6 +290,8 @@ impl<T: Processor> DynProcessor for T {
 pub trait DynExporter: Send + Sync {
     /// See [`Exporter::export`].
     fn export<'a>(&'a self, batch: &'a Batch) -> Boxed<'a, Outcome>;
+    /// See [`Exporter::metadata_keys`].
+    fn metadata_keys(&self) -> Vec<String>;
     /// See [`Exporter::kept`].
     fn kept(&self) -> Option<Arc<Kept>>;
     /// See [`Exporter::run`].
@@ -294,6 +301,9 @@ pub trait DynExporter: Send + Sync {
 impl<T: Exporter> DynExporter for T {
     fn export<'a>(&'a self, batch: &'a Batch) -> Boxed<'a, Outcome> {
         Box::pin(Exporter::export(self, batch))
+    }
+    fn metadata_keys(&self) -> Vec<String> {
+        Exporter::metadata_keys(self)
     }
     fn kept(&self) -> Option<Arc<Kept>> {
         Exporter::kept(self)

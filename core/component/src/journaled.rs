@@ -43,12 +43,7 @@ impl<S: Replay> Journaled<S> {
     pub fn of(cx: &Build, storage: Option<&str>, make: impl FnOnce() -> S) -> Result<Arc<Self>, ConfigError> {
         let journals: Arc<dyn Journals> = match storage {
             None => Arc::new(Forgetful),
-            Some(id) => cx.services.named::<dyn Journals>(id).ok_or_else(|| {
-                ConfigError::new(
-                    "storage",
-                    format!("no storage extension `{id}` is in `service::extensions`"),
-                )
-            })?,
+            Some(id) => cx.storage("storage", id)?,
         };
         // A reload that names another storage goes on with what is kept there.
         let key = storage.map_or_else(|| cx.id.clone(), |id| ComponentId::new(&format!("{} in {id}", cx.id)));

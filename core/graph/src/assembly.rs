@@ -23,7 +23,8 @@ pub(crate) struct Assembly<'a> {
     stop: Stop,
     pub(crate) sinks: BTreeMap<ComponentId, Arc<Sink>>,
     pub(crate) connectors: BTreeMap<ComponentId, Arc<Connector>>,
-    streams: BTreeMap<String, Arc<Stream>>,
+    /// By pipeline, each as its plan has them.
+    streams: BTreeMap<String, Vec<Arc<Stream>>>,
     pub(crate) feeders: Vec<Feeder>,
 }
 
@@ -38,11 +39,14 @@ impl<'a> Assembly<'a> {
 
     pub(crate) async fn open_streams(&mut self) -> Result<(), Fatal> {
         for planned in &self.setup.plan.pipelines {
-            let Some((storage, fed)) = &planned.stream else { continue };
-            let name = format!("{}:stream", planned.id);
-            let hop = self.setup.ledger.hop(Direction::Stage, &name, planned.signal);
-            let stream = Stream::open(planned, storage, fed, &self.setup.services, hop).await?;
-            self.streams.insert(planned.id.clone(), Arc::new(stream));
+            let mut streams = Vec::new();
+            for stored in &planned.streams {
+                let name = format!("{}:stream", planned.id);
+                let hop = self.setup.ledger.hop(Direction::Stage, &name, planned.signal);
+                let stream = Stream::open(&planned.id, stored, &self.setup.services, hop).await?;
+                streams.push(Arc::new(stream));
+            }
+            self.streams.insert(planned.id.clone(), streams);
         }
         Ok(())
     }
@@ -69,12 +73,12 @@ impl<'a> Assembly<'a> {
             });
         }
         let mut targets = Vec::new();
-        let stream = self.streams.get(&planned.id).cloned();
-        targets.extend(stream.clone().map(Target::Stream));
-        let fed = planned.stream.as_ref().map_or(&[][..], |(_, fed)| fed);
+        let streams = self.streams.get(&planned.id).cloned().unwrap_or_default();
+        targets.extend(streams.iter().cloned().map(Target::Stream));
         for (kind, id) in &planned.sinks {
-            match (self.target(*kind, id, planned)?, &stream) {
-                (Target::Sink(sink), Some(stream)) if fed.contains(id) => {
+            let feeds = planned.streams.iter().zip(&streams).find(|(stored, _)| stored.fed.contains(id));
+            match (self.target(*kind, id, planned)?, feeds) {
+                (Target::Sink(sink), Some((_, stream))) => {
                     let name = format!("{}:stream:{id}", planned.id);
                     let hop = self.setup.ledger.hop(Direction::Stage, &name, planned.signal);
                     let (stream, clock) = (Arc::clone(stream), Arc::clone(&self.setup.clock));

@@ -25,7 +25,7 @@ pub(crate) enum Stage {
     Step(Arc<Step>),
 }
 
-/// Where a pipeline ends. A stream comes first, so that the others learn where in it the data lies.
+/// Where a pipeline ends. Streams come first, so that the others learn where in the first of them the data lies.
 #[derive(Clone)]
 pub(crate) enum Target {
     Sink(Arc<Sink>),
@@ -71,7 +71,10 @@ impl Pipeline {
         let mut positions = Vec::new();
         for (target, mut batch) in self.targets.iter().zip(batch.fork(self.targets.len())) {
             if let Target::Stream(stream) = target {
-                positions = stream.append(batch);
+                let appended = stream.append(batch);
+                if positions.is_empty() {
+                    positions = appended;
+                }
                 continue;
             }
             for (chunk, position) in batch.chunks.iter_mut().zip(&positions) {

@@ -47,6 +47,8 @@ pub enum Fact {
     Exporter {
         /// `sending_queue.storage`, or where its registry's snapshots lie.
         storage: Option<ComponentId>,
+        /// See [`throughline_component::Exporter::metadata_keys`].
+        metadata: Vec<String>,
     },
 }
 
@@ -77,10 +79,21 @@ pub struct Pipeline {
     pub receivers: Vec<ComponentId>,
     /// What happens on the way, in order.
     pub stages: Vec<Stage>,
-    /// The storage whose stream stands before the fan-out, and the exporters that are fed from it.
-    pub stream: Option<(ComponentId, Vec<ComponentId>)>,
+    /// The streams before the fan-out, one in each storage that an exporter names.
+    pub streams: Vec<Stored>,
     /// Where it gives to.
     pub sinks: Vec<(Kind, ComponentId)>,
+}
+
+/// A planned stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Where it lies.
+    pub storage: ComponentId,
+    /// The exporters that are fed from it.
+    pub fed: Vec<ComponentId>,
+    /// What is kept of requests' metadata, since one of them asks for it; sorted, in lower case.
+    pub metadata: Vec<String>,
 }
 
 /// One stage of a pipeline.
@@ -156,7 +169,7 @@ fn pipeline(wire: &Wire, facts: &Facts, masking: Option<&Masking>) -> Pipeline {
         signal: wire.signal,
         receivers: wire.receivers.clone(),
         stages: stages(&processors, facts, inserted.as_ref()),
-        stream: stream(&sinks, facts),
+        streams: streams(&sinks, facts),
         sinks,
     }
 }
@@ -201,14 +214,24 @@ fn fuses(walk: &[Touch], next: Touch) -> bool {
     !next.whole && walk.iter().all(|earlier| !next.writes.intersects(earlier.reads_above))
 }
 
-fn stream(sinks: &[(Kind, ComponentId)], facts: &Facts) -> Option<(ComponentId, Vec<ComponentId>)> {
-    let mut stored: Option<(ComponentId, Vec<ComponentId>)> = None;
+fn streams(sinks: &[(Kind, ComponentId)], facts: &Facts) -> Vec<Stored> {
+    let mut streams: Vec<Stored> = Vec::new();
     for (kind, id) in sinks {
-        if let Some(Fact::Exporter { storage: Some(storage) }) = facts.get(&(*kind, id.clone())) {
-            stored.get_or_insert_with(|| (storage.clone(), Vec::new())).1.push(id.clone());
+        let Some(Fact::Exporter { storage: Some(storage), metadata }) = facts.get(&(*kind, id.clone()))
+        else {
+            continue;
+        };
+        let at = streams.iter().position(|stream| stream.storage == *storage).unwrap_or(streams.len());
+        if at == streams.len() {
+            streams.push(Stored { storage: storage.clone(), fed: Vec::new(), metadata: Vec::new() });
         }
+        let stream = &mut streams[at];
+        stream.fed.push(id.clone());
+        stream.metadata.extend(metadata.iter().map(|key| key.to_ascii_lowercase()));
+        stream.metadata.sort_unstable();
+        stream.metadata.dedup();
     }
-    stored
+    streams
 }
 
 impl fmt::Display for Plan {
@@ -241,8 +264,12 @@ impl fmt::Display for Pipeline {
                 }
             }
         }
-        if let Some((storage, fed)) = &self.stream {
-            writeln!(f, "  stream  {storage}, synced; feeds {}", join(fed))?;
+        for Stored { storage, fed, metadata } in &self.streams {
+            write!(f, "  stream  {storage}, synced; feeds {}", join(fed))?;
+            match &metadata[..] {
+                [] => writeln!(f)?,
+                keys => writeln!(f, "   (with metadata {})", keys.join(", "))?,
+            }
         }
         for (kind, id) in &self.sinks {
             writeln!(f, "  to      {id}{}", if *kind == Kind::Connector { "  (connector)" } else { "" })?;

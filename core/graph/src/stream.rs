@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use throughline_component::port::Clock;
 use throughline_component::{
-    Batch, Chunk, ComponentId, Context, Fatal, Outcome, Position, Services, Settle, Stop,
+    Batch, Chunk, Context, Fatal, Metadata, Outcome, Position, Services, Settle, Stop,
 };
 use throughline_queue::{Delivered, Log, Reader, Record, Storage};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::ledger::{Hop, add};
-use crate::plan::Pipeline as Planned;
+use crate::plan::Stored;
 use crate::sink::Sink;
 
 /// How long a reader that stops waits for what it has given out.
@@ -27,6 +27,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 pub(crate) struct Stream {
     log: Arc<Log>,
     number: u64,
+    /// What is kept of requests' metadata.
+    metadata: Vec<String>,
     hop: Arc<Hop>,
 }
 
@@ -34,19 +36,16 @@ impl Stream {
     /// Opens the storage, if nobody has, and sees to it that every destination has a cursor on the disk before the first
     /// record is acknowledged in its name.
     pub(crate) async fn open(
-        planned: &Planned,
-        storage: &ComponentId,
-        fed: &[ComponentId],
+        pipeline: &str,
+        stored: &Stored,
         services: &Services,
         hop: Arc<Hop>,
     ) -> Result<Self, Fatal> {
+        let Stored { storage, fed, metadata } = stored.clone();
         let Some(service) = services.named::<Storage>(storage.as_str()) else {
-            return Err(Fatal(format!(
-                "pipeline {}: there is no storage `{storage}` in service",
-                planned.id
-            )));
+            return Err(Fatal(format!("pipeline {pipeline}: there is no storage `{storage}` in service")));
         };
-        let (name, fed) = (planned.id.clone(), fed.to_vec());
+        let name = pipeline.to_owned();
         let opened = tokio::task::spawn_blocking(move || {
             let log = service.log()?;
             let number = log.stream(&name)?;
@@ -56,7 +55,7 @@ impl Stream {
         let opened = opened.await.map_err(|error| Fatal(error.to_string()))?;
         let (log, number) =
             opened.map_err(|error: throughline_component::port::StoreError| Fatal(error.to_string()))?;
-        Ok(Self { log, number, hop })
+        Ok(Self { log, number, metadata, hop })
     }
 
     /// Appends every chunk of a batch; they settle once they are synced. Says where they lie.
@@ -73,18 +72,23 @@ impl Stream {
                 add(account, u64::from(items));
                 settle.settle(outcome);
             });
-            // No sink has asked for metadata, so none is kept.
             let record = Record {
                 signal,
                 items,
                 received_at: context.received_at,
                 source: context.source.clone(),
-                metadata: Default::default(),
+                metadata: self.asked(&context.metadata),
                 payload: bytes,
             };
             self.log.append(self.number, record, settle)
         };
         batch.chunks.into_iter().map(append).collect()
+    }
+
+    /// Of a request's metadata what a fed sink asked for.
+    fn asked(&self, metadata: &Metadata) -> Metadata {
+        let asked = |key: &String| Some((key.clone(), metadata.0.get(key)?.clone()));
+        Metadata(self.metadata.iter().filter_map(asked).collect())
     }
 }
 

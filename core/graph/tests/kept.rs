@@ -140,7 +140,10 @@ async fn start(disk: &LossyDisk) -> (Graph, Arc<Life>, Arc<Ledger>) {
         processors: Vec::new(),
         exporters: vec![page.clone()],
     };
-    let facts = Facts::from([((Kind::Exporter, page), Fact::Exporter { storage: Some(storage.clone()) })]);
+    let facts = Facts::from([(
+        (Kind::Exporter, page),
+        Fact::Exporter { storage: Some(storage.clone()), metadata: Vec::new() },
+    )]);
     let plan = Plan::new(&Wiring { pipelines: vec![wire] }, &facts, None);
     let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) =
         (Arc::new(SystemClock::default()), Arc::new(SystemRandom::default()));
