@@ -108,7 +108,8 @@ pub trait Processor: Sized + Send + 'static {
     /// What is wrong with the settings.
     fn build(config: Self::Config, cx: &Build) -> Result<Self, ConfigError>;
 
-    /// Whether it may keep data longer than a client waits.
+    /// Whether it may keep data longer than a client waits. Where an exporter of its pipeline has storage, a stream stands before it:
+    /// what it keeps with its settle tokens comes again after a crash.
     fn holds(&self) -> bool {
         false
     }

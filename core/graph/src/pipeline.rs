@@ -23,6 +23,8 @@ pub(crate) struct Pipeline {
 pub(crate) enum Stage {
     Walk(Walk),
     Step(Arc<Step>),
+    /// Ends the call: a feeder goes on behind it.
+    Stream(Arc<Stream>),
 }
 
 /// Where a pipeline ends. Streams come first, so that the others learn where in the first of them the data lies.
@@ -56,6 +58,9 @@ impl Pipeline {
                     batches.into_iter().filter_map(|batch| walk_batch(walk, batch)).collect()
                 }
                 Stage::Step(step) => batches.into_iter().flat_map(|batch| step.accept(batch)).collect(),
+                Stage::Stream(stream) => {
+                    return batches.into_iter().for_each(|batch| drop(stream.append(batch)));
+                }
             };
         }
         for batch in batches {

@@ -1,21 +1,24 @@
 //! The stream before a fan-out: a chunk is appended once, and every stored destination reads it at its own pace.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use throughline_component::port::Clock;
 use throughline_component::{
-    Batch, Chunk, Context, Fatal, Metadata, Outcome, Position, Services, Settle, Stop,
+    Batch, Chunk, ComponentId, Context, Fatal, Kept, Metadata, Outcome, Position, Services, Settle, Stop,
 };
 use throughline_queue::{Delivered, Log, Reader, Record, Storage};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::ledger::{Hop, add};
+use crate::pipeline::Pipeline;
 use crate::plan::Stored;
 use crate::sink::Sink;
+use crate::step::message;
 
 /// How long a reader that stops waits for what it has given out.
 const GRACE: Duration = Duration::from_secs(1);
@@ -92,13 +95,65 @@ impl Stream {
     }
 }
 
-/// Brings what a stream holds to one sink.
+/// Brings what a stream holds to who is fed from it.
 pub(crate) struct Feeder {
     pub(crate) stream: Arc<Stream>,
-    pub(crate) sink: Arc<Sink>,
+    pub(crate) to: Fed,
     /// The account of this destination's reading.
     pub(crate) hop: Arc<Hop>,
     pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Who is fed from a stream.
+pub(crate) enum Fed {
+    /// An exporter's queue.
+    Sink(Arc<Sink>),
+    /// The rest of a pipeline, which begins with a processor that holds.
+    Stages { holder: ComponentId, pipeline: Arc<Pipeline>, from: usize },
+}
+
+/// How many records a holder is offered before any of them has settled. The reader's window bounds them too.
+const HELD: usize = 1024;
+
+impl Fed {
+    fn id(&self) -> &ComponentId {
+        match self {
+            Self::Sink(sink) => &sink.id,
+            Self::Stages { holder, .. } => holder,
+        }
+    }
+
+    fn sink(&self) -> Option<&Arc<Sink>> {
+        match self {
+            Self::Sink(sink) => Some(sink),
+            Self::Stages { .. } => None,
+        }
+    }
+
+    fn kept(&self) -> Option<Arc<Kept>> {
+        self.sink()?.exporter().kept()
+    }
+
+    fn at_once(&self) -> usize {
+        self.sink().map_or(HELD, |sink| sink.consumers() * 2)
+    }
+
+    fn gives_up_after(&self) -> Option<Duration> {
+        self.sink()?.gives_up_after()
+    }
+
+    fn offer(&self, batch: Batch) {
+        match self {
+            Self::Sink(sink) => sink.offer(batch),
+            Self::Stages { holder, pipeline, from } => {
+                // What panics drops the batch, and so its token says Retry.
+                let pushed = catch_unwind(AssertUnwindSafe(|| pipeline.push_from(*from, batch)));
+                if let Err(panic) = pushed {
+                    tracing::error!(component = %holder, why = %message(&*panic), "a pipeline panicked behind a stream");
+                }
+            }
+        }
+    }
 }
 
 impl Feeder {
@@ -108,7 +163,7 @@ impl Feeder {
     }
 
     async fn run(self: Arc<Self>, mut stop: Stop) {
-        let destination = self.sink.id.clone();
+        let destination = self.to.id().clone();
         let reader = tokio::select! {
             reader = self.stream.log.reader(self.stream.number, destination.as_str()) => reader,
             () = stop.stopped() => return,
@@ -119,14 +174,14 @@ impl Feeder {
                 return tracing::error!(component = %destination, %error, "the stream cannot be read");
             }
         };
-        let kept = self.sink.exporter().kept();
+        let kept = self.to.kept();
         let mut snapshots = kept.as_ref().map(|kept| kept.watch());
         if let Some(snapshots) = &mut snapshots {
             reader.hold_back();
             self.release(&reader, snapshots);
         }
         // A registry knows what it has by the last position, so it takes one record after the other.
-        let ways = if kept.is_some() { 1 } else { self.sink.consumers() * 2 };
+        let ways = if kept.is_some() { 1 } else { self.to.at_once() };
         let on_their_way = Arc::new(Semaphore::new(ways));
         loop {
             let permit = tokio::select! {
@@ -185,14 +240,14 @@ impl Feeder {
             let (settle, ticket) = Settle::ticket();
             let (bytes, context) = (record.payload.clone(), Arc::clone(&context));
             let chunk = Chunk { bytes, items: record.items, position: Some(position), context, settle };
-            self.sink.offer(Batch::one(record.signal, chunk));
+            self.to.offer(Batch::one(record.signal, chunk));
             let outcome = ticket.await;
             let tried = Duration::from_nanos(self.clock.monotonic_nanos().saturating_sub(began));
             match outcome {
                 // Rejections are in the sink's account.
                 Outcome::Done { .. } | Outcome::Reject { .. } => add(&self.hop.out, items),
-                Outcome::Retry { after, why } if self.sink.gives_up_after().is_none_or(|max| tried < max) => {
-                    tracing::warn!(component = %self.sink.id, why = %why, "not delivered; it stays in the storage");
+                Outcome::Retry { after, why } if self.to.gives_up_after().is_none_or(|max| tried < max) => {
+                    tracing::warn!(component = %self.to.id(), why = %why, "not delivered; it stays in the storage");
                     tokio::select! {
                         () = tokio::time::sleep(after.unwrap_or_default().max(pause)) => {}
                         () = stop.stopped() => {
@@ -204,7 +259,7 @@ impl Feeder {
                     continue;
                 }
                 Outcome::Retry { why, .. } => {
-                    tracing::error!(component = %self.sink.id, why = %why, "dropped: `max_elapsed_time` has passed");
+                    tracing::error!(component = %self.to.id(), why = %why, "dropped: `max_elapsed_time` has passed");
                     self.hop.drop_items("max_elapsed_time", items);
                 }
             }
@@ -233,14 +288,18 @@ struct Held<'a> {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         self.feeder.hop.held.fetch_sub(i64::try_from(self.items).unwrap_or(i64::MAX), Ordering::Relaxed);
-        self.feeder.sink.fed().fetch_sub(1, Ordering::Relaxed);
+        if let Some(sink) = self.feeder.to.sink() {
+            sink.fed().fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
 impl<'a> Held<'a> {
     fn new(feeder: &'a Feeder, items: u64) -> Self {
         feeder.hop.held.fetch_add(i64::try_from(items).unwrap_or(i64::MAX), Ordering::Relaxed);
-        feeder.sink.fed().fetch_add(1, Ordering::Relaxed);
+        if let Some(sink) = feeder.to.sink() {
+            sink.fed().fetch_add(1, Ordering::Relaxed);
+        }
         Self { feeder, items }
     }
 }

@@ -135,3 +135,13 @@ fn each_storage_has_a_stream_of_its_own_which_keeps_the_metadata_its_sinks_ask_f
     ];
     assert_eq!(streams, expected);
 }
+
+#[test]
+fn a_stream_stands_before_a_holder_where_something_is_stored_and_behind_the_masking() {
+    let stored = picture(&["tag", "tail"], &["otlp_grpc/kept"], true);
+    let stages = "  walk    tag\n  walk    secrets/default   (secrets/default inserted: nothing else masks secrets here)\n  \
+                  stream  file_storage, synced; feeds tail\n  step    tail\n  stream  file_storage, synced; feeds \
+                  otlp_grpc/kept\n";
+    assert!(stored.contains(stages), "{stored}");
+    assert!(!picture(&["tail"], &["otlp_grpc"], true).contains("stream"));
+}
