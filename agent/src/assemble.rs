@@ -179,11 +179,11 @@ fn fact(kind: Kind, built: &Built) -> Option<Fact> {
         Built::Processor(_) if kind == Kind::Connector => Some(Fact::Connector),
         Built::Editor(editor) => Some(Fact::Editor(editor.levels())),
         Built::Processor(processor) => Some(Fact::Processor { holds: processor.holds() }),
-        Built::Exporter(_, delivery) => {
+        Built::Exporter(exporter, delivery) => {
             let queue = delivery.as_ref().and_then(|delivery| delivery.sending_queue.as_ref());
-            Some(Fact::Exporter {
-                storage: queue.and_then(|queue| queue.storage.as_deref()).map(ComponentId::new),
-            })
+            let queued = queue.and_then(|queue| queue.storage.as_deref()).map(ComponentId::new);
+            let kept = || exporter.kept().map(|kept| kept.storage().clone());
+            Some(Fact::Exporter { storage: queued.or_else(kept), metadata: exporter.metadata_keys() })
         }
         Built::Receiver(_) | Built::Extension(..) => None,
     }
@@ -243,7 +243,7 @@ fn notes(service: &Service, plan: &Plan) -> Vec<String> {
     let kept: Vec<&str> = plan
         .pipelines
         .iter()
-        .filter(|pipeline| pipeline.stream.is_none())
+        .filter(|pipeline| pipeline.streams.is_empty())
         .map(|pipeline| &*pipeline.id)
         .collect();
     if !kept.is_empty() {

@@ -41,6 +41,7 @@ pub use error::{ConfigError, Error, Errors, Location, Warning};
 pub use id::{Id, PipelineId};
 pub use input::{Input, Process, Sources};
 pub use load::load;
+pub use nearest::did_you_mean;
 pub use node::{Entry, Node, Value};
 pub use print::{Format, Mode};
 pub use reference::reference;

@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::port::{Clock, Random};
-use crate::{ComponentId, Counter, Meter, States};
+use throughline_config::did_you_mean;
+
+use crate::port::{Clock, Journals, Random};
+use crate::{ComponentId, ConfigError, Counter, Meter, States};
 
 /// What a component may use. Services are found by type, so that this crate names none of them.
 #[derive(Clone)]
@@ -25,6 +27,17 @@ impl Build {
     /// A counter of this component, see [`Meter::counter`].
     pub fn counter(&self, name: &str, label: Option<(&str, &str)>) -> Counter {
         self.services.get::<Meter>().map(|meter| meter.counter(name, &self.id, label)).unwrap_or_default()
+    }
+
+    /// The storage extension of this id, which the option at `path` names.
+    ///
+    /// # Errors
+    /// There is none in service.
+    pub fn storage(&self, path: &str, id: &str) -> Result<Arc<dyn Journals>, ConfigError> {
+        self.services.named::<dyn Journals>(id).ok_or_else(|| {
+            let near = did_you_mean(id, self.services.names::<dyn Journals>());
+            ConfigError::new(path, format!("no storage extension `{id}` is in `service::extensions`{near}"))
+        })
     }
 
     /// The state of this component, see [`States::get_or_try`].
@@ -68,6 +81,12 @@ impl Services {
     pub fn named<T: ?Sized + Send + Sync + 'static>(&self, id: &str) -> Option<Arc<T>> {
         let key = (TypeId::of::<T>(), Some(ComponentId::new(id)));
         self.map.get(&key)?.downcast_ref::<Arc<T>>().cloned()
+    }
+
+    /// The ids under which a type is offered.
+    pub fn names<T: ?Sized + Send + Sync + 'static>(&self) -> impl Iterator<Item = &str> {
+        let offered = self.map.keys().filter(|(offered, _)| *offered == TypeId::of::<T>());
+        offered.filter_map(|(_, id)| id.as_ref().map(ComponentId::as_str))
     }
 
     /// Takes over everything another map offers.

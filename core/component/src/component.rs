@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use throughline_otlp::Signal;
 use throughline_otlp::edit::{Keep, Levels, Record};
 
-use crate::{Barrier, Batch, Build, Chunk, ConfigError, Delivery, Outcome, Output, Services, Stop};
+use crate::{Barrier, Batch, Build, Chunk, ConfigError, Delivery, Kept, Outcome, Output, Services, Stop};
 
 const ALL: &[Signal] = &[Signal::Traces, Signal::Metrics, Signal::Logs];
 
@@ -108,7 +108,8 @@ pub trait Processor: Sized + Send + 'static {
     /// What is wrong with the settings.
     fn build(config: Self::Config, cx: &Build) -> Result<Self, ConfigError>;
 
-    /// Whether it may keep data longer than a client waits.
+    /// Whether it may keep data longer than a client waits. Where an exporter of its pipeline has storage, a stream stands before it:
+    /// what it keeps with its settle tokens comes again after a crash.
     fn holds(&self) -> bool {
         false
     }
@@ -179,6 +180,18 @@ pub trait Exporter: Sized + Send + Sync + 'static {
 
     /// Delivers one batch, once.
     fn export(&self, batch: &Batch) -> impl Future<Output = Outcome> + Send;
+
+    /// The request metadata that it looks at, by name: a stream keeps that of what feeds it, and no other.
+    fn metadata_keys(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Of a sink that keeps what it takes in a registry with snapshots: what the newest of them holds. It is then fed from a
+    /// stream in the same storage, one chunk after the other, each stream in its order; what a crash takes from the registry
+    /// comes again. It must pass over positions that it has already.
+    fn kept(&self) -> Option<Arc<Kept>> {
+        None
+    }
 
     /// What it does beside exporting: serving a page, expiring series. Ends when told to stop.
     fn run(&self, mut stop: Stop) -> impl Future<Output = Result<(), Fatal>> + Send {
@@ -278,6 +291,10 @@ impl<T: Processor> DynProcessor for T {
 pub trait DynExporter: Send + Sync {
     /// See [`Exporter::export`].
     fn export<'a>(&'a self, batch: &'a Batch) -> Boxed<'a, Outcome>;
+    /// See [`Exporter::metadata_keys`].
+    fn metadata_keys(&self) -> Vec<String>;
+    /// See [`Exporter::kept`].
+    fn kept(&self) -> Option<Arc<Kept>>;
     /// See [`Exporter::run`].
     fn run(self: Arc<Self>, stop: Stop) -> Boxed<'static, Result<(), Fatal>>;
 }
@@ -285,6 +302,12 @@ pub trait DynExporter: Send + Sync {
 impl<T: Exporter> DynExporter for T {
     fn export<'a>(&'a self, batch: &'a Batch) -> Boxed<'a, Outcome> {
         Box::pin(Exporter::export(self, batch))
+    }
+    fn metadata_keys(&self) -> Vec<String> {
+        Exporter::metadata_keys(self)
+    }
+    fn kept(&self) -> Option<Arc<Kept>> {
+        Exporter::kept(self)
     }
     fn run(self: Arc<Self>, stop: Stop) -> Boxed<'static, Result<(), Fatal>> {
         Box::pin(async move { Exporter::run(&*self, stop).await })

@@ -78,6 +78,10 @@ impl Factory {
         let build: fn(Value, &Build) -> Result<Built, ConfigError> = match T::DELIVERY {
             Delivery::Queued => |value, cx| {
                 let (own, delivery) = split_delivery(value)?;
+                let queue = delivery.sending_queue.as_ref();
+                if let Some(id) = queue.and_then(|queue| queue.storage.as_deref()) {
+                    cx.storage("sending_queue::storage", id)?;
+                }
                 Ok(Built::Exporter(Arc::new(T::build(parse(own)?, cx)?), Some(delivery)))
             },
             Delivery::Direct => |value, cx| Ok(Built::Exporter(Arc::new(T::build(parse(value)?, cx)?), None)),

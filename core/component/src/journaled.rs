@@ -43,14 +43,11 @@ impl<S: Replay> Journaled<S> {
     pub fn of(cx: &Build, storage: Option<&str>, make: impl FnOnce() -> S) -> Result<Arc<Self>, ConfigError> {
         let journals: Arc<dyn Journals> = match storage {
             None => Arc::new(Forgetful),
-            Some(id) => cx.services.named::<dyn Journals>(id).ok_or_else(|| {
-                ConfigError::new(
-                    "storage",
-                    format!("no storage extension `{id}` is in `service::extensions`"),
-                )
-            })?,
+            Some(id) => cx.storage("storage", id)?,
         };
-        cx.state(|| {
+        // A reload that names another storage goes on with what is kept there.
+        let key = storage.map_or_else(|| cx.id.clone(), |id| ComponentId::new(&format!("{} in {id}", cx.id)));
+        Build { id: key, ..cx.clone() }.state(|| {
             let held = Mutex::new(Held { state: make(), journal: None, compacted: 0 });
             Ok(Self { id: cx.id.clone(), journals, held })
         })
@@ -95,6 +92,19 @@ impl<S: Replay> Guard<'_, S> {
     pub fn append_and_wait(&mut self, entry: Vec<u8>) -> crate::Ticket {
         let (settle, ticket) = Settle::ticket();
         self.append(entry).join(settle);
+        ticket
+    }
+
+    /// Replaces the journal by a snapshot; the ticket hears once it is synced.
+    pub fn compact(&mut self) -> crate::Ticket {
+        let held = &mut *self.0;
+        let (settle, ticket) = Settle::ticket();
+        // Without a journal the token is dropped, and says Retry.
+        if let Some(journal) = &held.journal {
+            let snapshot = held.state.snapshot();
+            held.compacted = snapshot.len() as u64;
+            journal.compact(Bytes::from(snapshot), settle);
+        }
         ticket
     }
 }

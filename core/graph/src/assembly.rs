@@ -10,11 +10,11 @@ use throughline_otlp::Signal;
 use crate::Direction;
 use crate::entry::Entry;
 use crate::pipeline::{Connector, Pipeline, Stage, Target};
-use crate::plan::{Pipeline as Planned, Stage as PlannedStage};
+use crate::plan::{Pipeline as Planned, Stage as PlannedStage, Stored};
 use crate::run::{Make, Setup};
 use crate::sink::Sink;
 use crate::step::Step;
-use crate::stream::{Feeder, Stream};
+use crate::stream::{Fed, Feeder, Stream};
 use crate::walk::Walk;
 
 /// Builds the parts of a graph from its plan.
@@ -23,7 +23,10 @@ pub(crate) struct Assembly<'a> {
     stop: Stop,
     pub(crate) sinks: BTreeMap<ComponentId, Arc<Sink>>,
     pub(crate) connectors: BTreeMap<ComponentId, Arc<Connector>>,
-    streams: BTreeMap<String, Arc<Stream>>,
+    /// By pipeline, each as its plan has them.
+    streams: BTreeMap<String, Vec<Arc<Stream>>>,
+    /// Those before holders, by name.
+    held: BTreeMap<String, Arc<Stream>>,
     pub(crate) feeders: Vec<Feeder>,
 }
 
@@ -32,17 +35,27 @@ pub(crate) type Receivers = Vec<(ComponentId, (Box<dyn DynReceiver>, Output))>;
 
 impl<'a> Assembly<'a> {
     pub(crate) fn new(setup: &'a Setup, stop: Stop) -> Self {
-        let (streams, feeders) = (BTreeMap::new(), Vec::new());
-        Self { setup, stop, sinks: BTreeMap::new(), connectors: BTreeMap::new(), streams, feeders }
+        let (streams, held, feeders) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        Self { setup, stop, sinks: BTreeMap::new(), connectors: BTreeMap::new(), streams, held, feeders }
     }
 
     pub(crate) async fn open_streams(&mut self) -> Result<(), Fatal> {
         for planned in &self.setup.plan.pipelines {
-            let Some((storage, fed)) = &planned.stream else { continue };
-            let name = format!("{}:stream", planned.id);
-            let hop = self.setup.ledger.hop(Direction::Stage, &name, planned.signal);
-            let stream = Stream::open(planned, storage, fed, &self.setup.services, hop).await?;
-            self.streams.insert(planned.id.clone(), Arc::new(stream));
+            let mut streams = Vec::new();
+            for stored in &planned.streams {
+                let name = format!("{}:stream", planned.id);
+                let hop = self.setup.ledger.hop(Direction::Stage, &name, planned.signal);
+                let stream = Stream::open(&planned.id, stored, &self.setup.services, hop).await?;
+                streams.push(Arc::new(stream));
+            }
+            self.streams.insert(planned.id.clone(), streams);
+            for stage in &planned.stages {
+                let PlannedStage::Stream(stored) = stage else { continue };
+                let name = before(planned, stored);
+                let hop = self.setup.ledger.hop(Direction::Stage, &format!("{name}:stream"), planned.signal);
+                let stream = Stream::open(&name, stored, &self.setup.services, hop).await?;
+                self.held.insert(name, Arc::new(stream));
+            }
         }
         Ok(())
     }
@@ -57,7 +70,22 @@ impl<'a> Assembly<'a> {
                 plan.pipelines.iter().zip(&pipelines).filter(|(planned, _)| planned.receivers.contains(id));
             drop(connector.into.set(into.map(|(_, pipeline)| Arc::clone(pipeline)).collect()));
         }
+        for (planned, pipeline) in plan.pipelines.iter().zip(&pipelines) {
+            self.feed_holders(planned, pipeline);
+        }
         Ok(pipelines)
+    }
+
+    fn feed_holders(&mut self, planned: &Planned, pipeline: &Arc<Pipeline>) {
+        for (at, stages) in planned.stages.iter().zip(&pipeline.stages).enumerate() {
+            let (PlannedStage::Stream(stored), Stage::Stream(stream)) = stages else { continue };
+            let name = format!("{}:feed", before(planned, stored));
+            let hop = self.setup.ledger.hop(Direction::Stage, &name, planned.signal);
+            let pipeline = Arc::clone(pipeline);
+            let to = Fed::Stages { holder: stored.fed[0].clone(), pipeline, from: at + 1 };
+            let (stream, clock) = (Arc::clone(stream), Arc::clone(&self.setup.clock));
+            self.feeders.push(Feeder { stream, to, hop, clock });
+        }
     }
 
     fn pipeline(&mut self, planned: &Planned) -> Result<Arc<Pipeline>, Fatal> {
@@ -66,19 +94,22 @@ impl<'a> Assembly<'a> {
             stages.push(match stage {
                 PlannedStage::Walk { editors, .. } => Stage::Walk(self.walk(planned, editors)?),
                 PlannedStage::Step(id) => Stage::Step(Arc::new(self.step(Kind::Processor, id, planned)?)),
+                PlannedStage::Stream(stored) => {
+                    Stage::Stream(Arc::clone(&self.held[&before(planned, stored)]))
+                }
             });
         }
         let mut targets = Vec::new();
-        let stream = self.streams.get(&planned.id).cloned();
-        targets.extend(stream.clone().map(Target::Stream));
-        let fed = planned.stream.as_ref().map_or(&[][..], |(_, fed)| fed);
+        let streams = self.streams.get(&planned.id).cloned().unwrap_or_default();
+        targets.extend(streams.iter().cloned().map(Target::Stream));
         for (kind, id) in &planned.sinks {
-            match (self.target(*kind, id, planned)?, &stream) {
-                (Target::Sink(sink), Some(stream)) if fed.contains(id) => {
+            let feeds = planned.streams.iter().zip(&streams).find(|(stored, _)| stored.fed.contains(id));
+            match (self.target(*kind, id, planned)?, feeds) {
+                (Target::Sink(sink), Some((_, stream))) => {
                     let name = format!("{}:stream:{id}", planned.id);
                     let hop = self.setup.ledger.hop(Direction::Stage, &name, planned.signal);
                     let (stream, clock) = (Arc::clone(stream), Arc::clone(&self.setup.clock));
-                    self.feeders.push(Feeder { stream, sink, hop, clock });
+                    self.feeders.push(Feeder { stream, to: Fed::Sink(sink), hop, clock });
                 }
                 (target, _) => targets.push(target),
             }
@@ -185,6 +216,12 @@ impl<'a> Assembly<'a> {
     fn make(&self, kind: Kind, id: &ComponentId) -> Result<Built, Fatal> {
         (self.setup.make)(kind, id).map_err(|error| Fatal(format!("{id}: {error}")))
     }
+}
+
+/// The name of the stream before a holder. No pipeline's id has a space in it.
+fn before(planned: &Planned, stored: &Stored) -> String {
+    let holder: Vec<_> = stored.fed.iter().map(ComponentId::as_str).collect();
+    format!("{} before {}", planned.id, holder.join(" "))
 }
 
 pub(crate) fn make_receiver(make: &Make, id: &ComponentId) -> Result<Box<dyn DynReceiver>, Fatal> {

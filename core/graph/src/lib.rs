@@ -18,5 +18,5 @@ mod supervisor;
 mod walk;
 
 pub use ledger::{Direction, Hop, Imbalance, Ledger, Row};
-pub use plan::{Fact, Facts, Masking, Pipeline as PlannedPipeline, Plan, Stage, Wire, Wiring};
+pub use plan::{Fact, Facts, Masking, Pipeline as PlannedPipeline, Plan, Stage, Stored, Wire, Wiring};
 pub use run::{Graph, Make, Setup};

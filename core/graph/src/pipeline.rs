@@ -23,9 +23,11 @@ pub(crate) struct Pipeline {
 pub(crate) enum Stage {
     Walk(Walk),
     Step(Arc<Step>),
+    /// Ends the call: a feeder goes on behind it.
+    Stream(Arc<Stream>),
 }
 
-/// Where a pipeline ends. A stream comes first, so that the others learn where in it the data lies.
+/// Where a pipeline ends. Streams come first, so that the others learn where in the first of them the data lies.
 #[derive(Clone)]
 pub(crate) enum Target {
     Sink(Arc<Sink>),
@@ -56,6 +58,9 @@ impl Pipeline {
                     batches.into_iter().filter_map(|batch| walk_batch(walk, batch)).collect()
                 }
                 Stage::Step(step) => batches.into_iter().flat_map(|batch| step.accept(batch)).collect(),
+                Stage::Stream(stream) => {
+                    return batches.into_iter().for_each(|batch| drop(stream.append(batch)));
+                }
             };
         }
         for batch in batches {
@@ -71,7 +76,10 @@ impl Pipeline {
         let mut positions = Vec::new();
         for (target, mut batch) in self.targets.iter().zip(batch.fork(self.targets.len())) {
             if let Target::Stream(stream) = target {
-                positions = stream.append(batch);
+                let appended = stream.append(batch);
+                if positions.is_empty() {
+                    positions = appended;
+                }
                 continue;
             }
             for (chunk, position) in batch.chunks.iter_mut().zip(&positions) {

@@ -1,6 +1,6 @@
 //! The plan: what the configuration means, before anything runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use throughline_component::{ComponentId, Kind, Touch};
@@ -45,8 +45,10 @@ pub enum Fact {
     Connector,
     /// Delivers; `storage` names the extension that keeps what waits for it.
     Exporter {
-        /// `sending_queue.storage`.
+        /// `sending_queue.storage`, or where its registry's snapshots lie.
         storage: Option<ComponentId>,
+        /// See [`throughline_component::Exporter::metadata_keys`].
+        metadata: Vec<String>,
     },
 }
 
@@ -77,10 +79,21 @@ pub struct Pipeline {
     pub receivers: Vec<ComponentId>,
     /// What happens on the way, in order.
     pub stages: Vec<Stage>,
-    /// The storage whose stream stands before the fan-out, and the exporters that are fed from it.
-    pub stream: Option<(ComponentId, Vec<ComponentId>)>,
+    /// The streams before the fan-out, one in each storage that an exporter names.
+    pub streams: Vec<Stored>,
     /// Where it gives to.
     pub sinks: Vec<(Kind, ComponentId)>,
+}
+
+/// A planned stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Where it lies.
+    pub storage: ComponentId,
+    /// The exporters that are fed from it.
+    pub fed: Vec<ComponentId>,
+    /// What is kept of requests' metadata, since one of them asks for it; sorted, in lower case.
+    pub metadata: Vec<String>,
 }
 
 /// One stage of a pipeline.
@@ -95,6 +108,8 @@ pub enum Stage {
     },
     /// A processor that sees whole batches.
     Step(ComponentId),
+    /// A stream before a processor that holds: the sender hears of the sync, the processor may take its time.
+    Stream(Stored),
 }
 
 impl Plan {
@@ -151,12 +166,16 @@ fn pipeline(wire: &Wire, facts: &Facts, masking: Option<&Masking>) -> Pipeline {
         processors.insert(holder, masking.default.clone());
         masking.default.clone()
     });
+    let streams = streams(&sinks, facts);
+    // A holder's stream lies where the pipeline's first does, and keeps what any sink behind it asks for.
+    let storage = streams.first().map(|stream| &stream.storage);
+    let stored = storage.map(|storage| (storage.clone(), metadata(sinks.iter(), facts)));
     Pipeline {
         id: wire.id.clone(),
         signal: wire.signal,
         receivers: wire.receivers.clone(),
-        stages: stages(&processors, facts, inserted.as_ref()),
-        stream: stream(&sinks, facts),
+        stages: stages(&processors, facts, inserted.as_ref(), stored.as_ref()),
+        streams,
         sinks,
     }
 }
@@ -169,12 +188,21 @@ fn holds(id: &ComponentId, facts: &Facts) -> bool {
     facts.get(&(Kind::Processor, id.clone())) == Some(&Fact::Processor { holds: true })
 }
 
-fn stages(processors: &[ComponentId], facts: &Facts, inserted: Option<&ComponentId>) -> Vec<Stage> {
+fn stages(
+    processors: &[ComponentId],
+    facts: &Facts,
+    inserted: Option<&ComponentId>,
+    stored: Option<&(ComponentId, Vec<String>)>,
+) -> Vec<Stage> {
     let mut stages: Vec<Stage> = Vec::new();
     let mut walk: Vec<Touch> = Vec::new();
     for id in processors {
         let inserted = inserted.filter(|masking| *masking == id).cloned();
         let Some(Fact::Editor(touch)) = facts.get(&(Kind::Processor, id.clone())) else {
+            if let Some((storage, metadata)) = stored.filter(|_| holds(id, facts)) {
+                let (storage, metadata) = (storage.clone(), metadata.clone());
+                stages.push(Stage::Stream(Stored { storage, fed: vec![id.clone()], metadata }));
+            }
             stages.push(Stage::Step(id.clone()));
             walk.clear();
             continue;
@@ -201,14 +229,34 @@ fn fuses(walk: &[Touch], next: Touch) -> bool {
     !next.whole && walk.iter().all(|earlier| !next.writes.intersects(earlier.reads_above))
 }
 
-fn stream(sinks: &[(Kind, ComponentId)], facts: &Facts) -> Option<(ComponentId, Vec<ComponentId>)> {
-    let mut stored: Option<(ComponentId, Vec<ComponentId>)> = None;
-    for (kind, id) in sinks {
-        if let Some(Fact::Exporter { storage: Some(storage) }) = facts.get(&(*kind, id.clone())) {
-            stored.get_or_insert_with(|| (storage.clone(), Vec::new())).1.push(id.clone());
+fn streams(sinks: &[(Kind, ComponentId)], facts: &Facts) -> Vec<Stored> {
+    let mut streams: Vec<Stored> = Vec::new();
+    for sink in sinks {
+        let (kind, id) = sink;
+        let Some(Fact::Exporter { storage: Some(storage), .. }) = facts.get(&(*kind, id.clone())) else {
+            continue;
+        };
+        let at = streams.iter().position(|stream| stream.storage == *storage).unwrap_or(streams.len());
+        if at == streams.len() {
+            streams.push(Stored { storage: storage.clone(), fed: Vec::new(), metadata: Vec::new() });
         }
+        let stream = &mut streams[at];
+        stream.fed.push(sink.1.clone());
     }
-    stored
+    for stream in &mut streams {
+        stream.metadata = metadata(sinks.iter().filter(|(_, id)| stream.fed.contains(id)), facts);
+    }
+    streams
+}
+
+/// The metadata that some sinks ask for.
+fn metadata<'a>(sinks: impl Iterator<Item = &'a (Kind, ComponentId)>, facts: &Facts) -> Vec<String> {
+    let asked = sinks.filter_map(|sink| match facts.get(sink) {
+        Some(Fact::Exporter { metadata, .. }) => Some(metadata),
+        _ => None,
+    });
+    let keys: BTreeSet<_> = asked.flatten().map(|key| key.to_ascii_lowercase()).collect();
+    keys.into_iter().collect()
 }
 
 impl fmt::Display for Plan {
@@ -228,6 +276,7 @@ impl fmt::Display for Pipeline {
         for stage in &self.stages {
             match stage {
                 Stage::Step(id) => writeln!(f, "  step    {id}")?,
+                Stage::Stream(stored) => write!(f, "{stored}")?,
                 Stage::Walk { editors, inserted } => {
                     write!(
                         f,
@@ -241,13 +290,23 @@ impl fmt::Display for Pipeline {
                 }
             }
         }
-        if let Some((storage, fed)) = &self.stream {
-            writeln!(f, "  stream  {storage}, synced; feeds {}", join(fed))?;
+        for stored in &self.streams {
+            write!(f, "{stored}")?;
         }
         for (kind, id) in &self.sinks {
             writeln!(f, "  to      {id}{}", if *kind == Kind::Connector { "  (connector)" } else { "" })?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "  stream  {}, synced; feeds {}", self.storage, join(&self.fed))?;
+        match &self.metadata[..] {
+            [] => writeln!(f),
+            keys => writeln!(f, "   (with metadata {})", keys.join(", ")),
+        }
     }
 }
 

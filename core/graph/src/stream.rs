@@ -1,20 +1,24 @@
 //! The stream before a fan-out: a chunk is appended once, and every stored destination reads it at its own pace.
 
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use throughline_component::port::Clock;
 use throughline_component::{
-    Batch, Chunk, ComponentId, Context, Fatal, Outcome, Position, Services, Settle, Stop,
+    Batch, Chunk, ComponentId, Context, Fatal, Kept, Metadata, Outcome, Position, Services, Settle, Stop,
 };
-use throughline_queue::{Delivered, Log, Record, Storage};
-use tokio::sync::Semaphore;
+use throughline_queue::{Delivered, Log, Reader, Record, Storage};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::ledger::{Hop, add};
-use crate::plan::Pipeline as Planned;
+use crate::pipeline::Pipeline;
+use crate::plan::Stored;
 use crate::sink::Sink;
+use crate::step::message;
 
 /// How long a reader that stops waits for what it has given out.
 const GRACE: Duration = Duration::from_secs(1);
@@ -26,6 +30,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 pub(crate) struct Stream {
     log: Arc<Log>,
     number: u64,
+    /// What is kept of requests' metadata.
+    metadata: Vec<String>,
     hop: Arc<Hop>,
 }
 
@@ -33,19 +39,16 @@ impl Stream {
     /// Opens the storage, if nobody has, and sees to it that every destination has a cursor on the disk before the first
     /// record is acknowledged in its name.
     pub(crate) async fn open(
-        planned: &Planned,
-        storage: &ComponentId,
-        fed: &[ComponentId],
+        pipeline: &str,
+        stored: &Stored,
         services: &Services,
         hop: Arc<Hop>,
     ) -> Result<Self, Fatal> {
+        let Stored { storage, fed, metadata } = stored.clone();
         let Some(service) = services.named::<Storage>(storage.as_str()) else {
-            return Err(Fatal(format!(
-                "pipeline {}: there is no storage `{storage}` in service",
-                planned.id
-            )));
+            return Err(Fatal(format!("pipeline {pipeline}: there is no storage `{storage}` in service")));
         };
-        let (name, fed) = (planned.id.clone(), fed.to_vec());
+        let name = pipeline.to_owned();
         let opened = tokio::task::spawn_blocking(move || {
             let log = service.log()?;
             let number = log.stream(&name)?;
@@ -55,7 +58,7 @@ impl Stream {
         let opened = opened.await.map_err(|error| Fatal(error.to_string()))?;
         let (log, number) =
             opened.map_err(|error: throughline_component::port::StoreError| Fatal(error.to_string()))?;
-        Ok(Self { log, number, hop })
+        Ok(Self { log, number, metadata, hop })
     }
 
     /// Appends every chunk of a batch; they settle once they are synced. Says where they lie.
@@ -72,28 +75,85 @@ impl Stream {
                 add(account, u64::from(items));
                 settle.settle(outcome);
             });
-            // No sink has asked for metadata, so none is kept.
             let record = Record {
                 signal,
                 items,
                 received_at: context.received_at,
                 source: context.source.clone(),
-                metadata: Default::default(),
+                metadata: self.asked(&context.metadata),
                 payload: bytes,
             };
             self.log.append(self.number, record, settle)
         };
         batch.chunks.into_iter().map(append).collect()
     }
+
+    /// Of a request's metadata what a fed sink asked for.
+    fn asked(&self, metadata: &Metadata) -> Metadata {
+        let asked = |key: &String| Some((key.clone(), metadata.0.get(key)?.clone()));
+        Metadata(self.metadata.iter().filter_map(asked).collect())
+    }
 }
 
-/// Brings what a stream holds to one sink.
+/// Brings what a stream holds to who is fed from it.
 pub(crate) struct Feeder {
     pub(crate) stream: Arc<Stream>,
-    pub(crate) sink: Arc<Sink>,
+    pub(crate) to: Fed,
     /// The account of this destination's reading.
     pub(crate) hop: Arc<Hop>,
     pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Who is fed from a stream.
+pub(crate) enum Fed {
+    /// An exporter's queue.
+    Sink(Arc<Sink>),
+    /// The rest of a pipeline, which begins with a processor that holds.
+    Stages { holder: ComponentId, pipeline: Arc<Pipeline>, from: usize },
+}
+
+/// How many records a holder is offered before any of them has settled. The reader's window bounds them too.
+const HELD: usize = 1024;
+
+impl Fed {
+    fn id(&self) -> &ComponentId {
+        match self {
+            Self::Sink(sink) => &sink.id,
+            Self::Stages { holder, .. } => holder,
+        }
+    }
+
+    fn sink(&self) -> Option<&Arc<Sink>> {
+        match self {
+            Self::Sink(sink) => Some(sink),
+            Self::Stages { .. } => None,
+        }
+    }
+
+    fn kept(&self) -> Option<Arc<Kept>> {
+        self.sink()?.exporter().kept()
+    }
+
+    fn at_once(&self) -> usize {
+        self.sink().map_or(HELD, |sink| sink.consumers() * 2)
+    }
+
+    fn gives_up_after(&self) -> Option<Duration> {
+        self.sink()?.gives_up_after()
+    }
+
+    fn offer(&self, batch: Batch) {
+        match self {
+            Self::Sink(sink) => sink.offer(batch),
+            Self::Stages { holder, pipeline, from } => {
+                // What panics drops the batch, and so its token says Retry.
+                let pushed = catch_unwind(AssertUnwindSafe(|| pipeline.push_from(*from, batch)));
+                if let Err(panic) = pushed {
+                    tracing::error!(component = %holder, why = %message(&*panic), "a pipeline panicked behind a stream");
+                }
+            }
+        }
+    }
 }
 
 impl Feeder {
@@ -103,7 +163,7 @@ impl Feeder {
     }
 
     async fn run(self: Arc<Self>, mut stop: Stop) {
-        let destination = self.sink.id.clone();
+        let destination = self.to.id().clone();
         let reader = tokio::select! {
             reader = self.stream.log.reader(self.stream.number, destination.as_str()) => reader,
             () = stop.stopped() => return,
@@ -114,7 +174,14 @@ impl Feeder {
                 return tracing::error!(component = %destination, %error, "the stream cannot be read");
             }
         };
-        let ways = self.sink.consumers() * 2;
+        let kept = self.to.kept();
+        let mut snapshots = kept.as_ref().map(|kept| kept.watch());
+        if let Some(snapshots) = &mut snapshots {
+            reader.hold_back();
+            self.release(&reader, snapshots);
+        }
+        // A registry knows what it has by the last position, so it takes one record after the other.
+        let ways = if kept.is_some() { 1 } else { self.to.at_once() };
         let on_their_way = Arc::new(Semaphore::new(ways));
         loop {
             let permit = tokio::select! {
@@ -123,6 +190,10 @@ impl Feeder {
             };
             let next = tokio::select! {
                 next = reader.next() => next,
+                () = snapshot(&mut snapshots) => {
+                    snapshots.iter_mut().for_each(|snapshots| self.release(&reader, snapshots));
+                    continue;
+                }
                 () = stop.stopped() => break,
             };
             match next {
@@ -144,6 +215,13 @@ impl Feeder {
         drop(tokio::time::timeout(GRACE, on_their_way.acquire_many(all)).await);
     }
 
+    /// Lets the cursor pass what a registry's newest snapshot holds.
+    fn release(&self, reader: &Reader, snapshots: &mut Snapshots) {
+        if let Some(sequence) = snapshots.borrow_and_update().get(&self.stream.number) {
+            reader.release(*sequence);
+        }
+    }
+
     /// Offers a record to the sink until it takes it, refuses it for good, or the configuration says that it is too old.
     async fn deliver(&self, delivered: Delivered, mut stop: Stop) {
         let Delivered { position, record, ack } = delivered;
@@ -162,14 +240,14 @@ impl Feeder {
             let (settle, ticket) = Settle::ticket();
             let (bytes, context) = (record.payload.clone(), Arc::clone(&context));
             let chunk = Chunk { bytes, items: record.items, position: Some(position), context, settle };
-            self.sink.offer(Batch::one(record.signal, chunk));
+            self.to.offer(Batch::one(record.signal, chunk));
             let outcome = ticket.await;
             let tried = Duration::from_nanos(self.clock.monotonic_nanos().saturating_sub(began));
             match outcome {
                 // Rejections are in the sink's account.
                 Outcome::Done { .. } | Outcome::Reject { .. } => add(&self.hop.out, items),
-                Outcome::Retry { after, why } if self.sink.gives_up_after().is_none_or(|max| tried < max) => {
-                    tracing::warn!(component = %self.sink.id, why = %why, "not delivered; it stays in the storage");
+                Outcome::Retry { after, why } if self.to.gives_up_after().is_none_or(|max| tried < max) => {
+                    tracing::warn!(component = %self.to.id(), why = %why, "not delivered; it stays in the storage");
                     tokio::select! {
                         () = tokio::time::sleep(after.unwrap_or_default().max(pause)) => {}
                         () = stop.stopped() => {
@@ -181,13 +259,23 @@ impl Feeder {
                     continue;
                 }
                 Outcome::Retry { why, .. } => {
-                    tracing::error!(component = %self.sink.id, why = %why, "dropped: `max_elapsed_time` has passed");
+                    tracing::error!(component = %self.to.id(), why = %why, "dropped: `max_elapsed_time` has passed");
                     self.hop.drop_items("max_elapsed_time", items);
                 }
             }
             drop(held);
             return ack.done();
         }
+    }
+}
+
+type Snapshots = watch::Receiver<BTreeMap<u64, u64>>;
+
+/// Resolves when there is a new snapshot.
+async fn snapshot(snapshots: &mut Option<Snapshots>) {
+    let Some(snapshots) = snapshots else { return std::future::pending().await };
+    if snapshots.changed().await.is_err() {
+        std::future::pending().await
     }
 }
 
@@ -200,14 +288,18 @@ struct Held<'a> {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         self.feeder.hop.held.fetch_sub(i64::try_from(self.items).unwrap_or(i64::MAX), Ordering::Relaxed);
-        self.feeder.sink.fed().fetch_sub(1, Ordering::Relaxed);
+        if let Some(sink) = self.feeder.to.sink() {
+            sink.fed().fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
 impl<'a> Held<'a> {
     fn new(feeder: &'a Feeder, items: u64) -> Self {
         feeder.hop.held.fetch_add(i64::try_from(items).unwrap_or(i64::MAX), Ordering::Relaxed);
-        feeder.sink.fed().fetch_add(1, Ordering::Relaxed);
+        if let Some(sink) = feeder.to.sink() {
+            sink.fed().fetch_add(1, Ordering::Relaxed);
+        }
         Self { feeder, items }
     }
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use throughline_component::port::{Charge, Clock, Random, SystemClock, SystemDisk, SystemRandom};
 use throughline_component::{
-    Batch, Build, Built, ComponentId, ConfigError, Context, DeliverySettings, Exporter, Factory, Fatal,
-    Health, Kind, Outcome, Output, Position, Receiver, Services, Stop,
+    Auth, Batch, Build, Built, ComponentId, ConfigError, Context, DeliverySettings, Exporter, Factory, Fatal,
+    Health, Kind, Metadata, Outcome, Output, Position, Receiver, Services, Stop,
 };
 use throughline_graph::{Fact, Facts, Graph, Ledger, Plan, Setup, Wire, Wiring};
 use throughline_otlp::Signal;
@@ -20,6 +20,8 @@ use throughline_queue::{Ports, Settings, Storage};
 struct Backend {
     down: AtomicBool,
     got: Mutex<BTreeMap<ComponentId, Vec<Option<Position>>>>,
+    /// The metadata that came with what was stored.
+    metadata: Mutex<Vec<Metadata>>,
     door: Mutex<Option<Output>>,
 }
 
@@ -53,6 +55,11 @@ impl Exporter for Sink {
         if self.1.as_str() == "sink/kept" && self.0.down.load(Ordering::Relaxed) {
             return Outcome::retry("it is down");
         }
+        if self.1.as_str() == "sink/kept" {
+            let metadata = batch.chunks.iter().map(|chunk| chunk.context.metadata.clone());
+            self.0.metadata.lock().expect("no panic").extend(metadata);
+            assert!(batch.chunks.iter().all(|chunk| chunk.context.auth.is_none()), "never on a disk");
+        }
         let positions = batch.chunks.iter().map(|chunk| chunk.position);
         self.0.got.lock().expect("no panic").entry(self.1.clone()).or_default().extend(positions);
         Outcome::DONE
@@ -66,17 +73,27 @@ async fn start(folder: &Path, backend: &Arc<Backend>, ledger: &Arc<Ledger>) -> G
         signal: Signal::Logs,
         receivers: ids(&["door"]),
         processors: Vec::new(),
-        exporters: ids(&["sink/plain", "sink/kept"]),
+        exporters: ids(&["sink/plain", "sink/kept", "sink/other"]),
     };
     let storage = ComponentId::new("file_storage");
-    let exporter = |id: &str, storage| ((Kind::Exporter, ComponentId::new(id)), Fact::Exporter { storage });
-    let facts = Facts::from([exporter("sink/plain", None), exporter("sink/kept", Some(storage.clone()))]);
+    let exporter = |id: &str, storage| {
+        let metadata = vec!["X-Tenant".to_owned()];
+        ((Kind::Exporter, ComponentId::new(id)), Fact::Exporter { storage, metadata })
+    };
+    let other = ComponentId::new("file_storage/other");
+    let facts = Facts::from([
+        exporter("sink/plain", None),
+        exporter("sink/kept", Some(storage.clone())),
+        exporter("sink/other", Some(other.clone())),
+    ]);
     let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) =
         (Arc::new(SystemClock::default()), Arc::new(SystemRandom::default()));
     let mut services = Services::default();
     services.offer(Arc::clone(backend));
     let ports = Ports { disk: Arc::new(SystemDisk), clock: Arc::clone(&clock), random: Arc::clone(&random) };
-    services.offer_as(storage, Arc::new(Storage::new(ports, Settings::new(folder.to_owned()))));
+    let second = Settings { create_directory: true, ..Settings::new(folder.join("other")) };
+    services.offer_as(storage, Arc::new(Storage::new(ports.clone(), Settings::new(folder.to_owned()))));
+    services.offer_as(other, Arc::new(Storage::new(ports, second)));
     let cx = Build {
         id: ComponentId::new("door"),
         clock: Arc::clone(&clock),
@@ -110,7 +127,11 @@ async fn send(backend: &Backend) -> Outcome {
     let out = backend.door.lock().expect("no panic").clone().expect("the receiver runs");
     // One resource, one scope, one empty log record.
     let request = bytes::Bytes::from_static(&[0x0a, 4, 0x12, 2, 0x12, 0]);
-    let context = Arc::new(Context::internal(ComponentId::new("door"), 1));
+    let mut context = Context::internal(ComponentId::new("door"), 1);
+    let header = |name: &str, value: &str| (name.to_owned(), vec![value.to_owned()]);
+    context.metadata = Metadata(BTreeMap::from([header("x-tenant", "a"), header("cookie", "a secret")]));
+    context.auth = Some(Auth { subject: "somebody".into() });
+    let context = Arc::new(context);
     out.send(Signal::Logs, request, context, Charge::none()).await
 }
 
@@ -129,6 +150,9 @@ async fn a_dead_destination_keeps_nobody_waiting_and_gets_everything_after_a_res
     }
     assert_eq!(got(&backend, "sink/plain").len(), 50);
     assert_eq!(got(&backend, "sink/kept"), []);
+    while got(&backend, "sink/other").len() < 50 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     assert_eq!(graph.stop(Duration::from_secs(60)).await, 0, "nothing goes back to a sender");
     assert_eq!(ledger.imbalances(), []);
 
@@ -140,6 +164,8 @@ async fn a_dead_destination_keeps_nobody_waiting_and_gets_everything_after_a_res
     let mut kept = got(&backend, "sink/kept");
     kept.sort_unstable();
     assert_eq!(kept, got(&backend, "sink/plain"), "both were told where in the stream it lies");
+    let asked_for = Metadata(BTreeMap::from([("x-tenant".to_owned(), vec!["a".to_owned()])]));
+    assert_eq!(*backend.metadata.lock().expect("no panic"), vec![asked_for; 50]);
     graph.stop(Duration::from_secs(60)).await;
     assert_eq!(ledger.imbalances(), []);
 }

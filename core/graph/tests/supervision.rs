@@ -119,7 +119,9 @@ async fn start(queue_size: u32) -> Running {
         exporters: ids(&["sink/a", "sink/b"]),
     };
     let touch = Touch { visits: Levels::LOG, reads_above: Levels::NONE, writes: Levels::LOG, whole: false };
-    let exporter = |id: &str| ((Kind::Exporter, ComponentId::new(id)), Fact::Exporter { storage: None });
+    let exporter = |id: &str| {
+        ((Kind::Exporter, ComponentId::new(id)), Fact::Exporter { storage: None, metadata: Vec::new() })
+    };
     let facts = Facts::from([
         ((Kind::Processor, ComponentId::new("touchy")), Fact::Editor(touch)),
         exporter("sink/a"),

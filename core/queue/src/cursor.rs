@@ -19,6 +19,9 @@ pub(crate) struct Cursor {
     pub(crate) out_bytes: usize,
     /// Given back, to be given out again.
     pub(crate) returned: VecDeque<(u64, Arc<Record>)>,
+    /// Where the destination keeps what it takes in a registry: from here on nothing is in a synced snapshot, so `low`
+    /// goes no further.
+    pub(crate) ceiling: Option<u64>,
     pub(crate) attached: bool,
     /// Since when nobody reads for it, in nanoseconds since the Unix epoch.
     pub(crate) orphan_since: Option<u64>,
@@ -37,6 +40,7 @@ impl Cursor {
         self.out.clear();
         self.out_bytes = 0;
         self.returned.clear();
+        self.ceiling = None;
     }
 
     /// Whether a record has still to be delivered.
@@ -54,13 +58,27 @@ impl Cursor {
     pub(crate) fn settle(&mut self, sequence: u64) {
         let Some(bytes) = self.out.remove(&sequence) else { return };
         self.out_bytes -= bytes;
-        self.beyond.insert(sequence);
+        if self.ceiling.is_none() {
+            self.beyond.insert(sequence);
+        }
+        self.advance();
+    }
+
+    /// From now on `low` waits for snapshots.
+    pub(crate) fn hold_back(&mut self) {
+        self.ceiling = Some(self.low);
+    }
+
+    /// All up to `sequence` is in a synced snapshot.
+    pub(crate) fn release(&mut self, sequence: u64) {
+        self.ceiling = self.ceiling.map(|ceiling| ceiling.max(sequence + 1));
         self.advance();
     }
 
     /// Moves `low` up to the first record that is not settled, as far as anything was read.
     pub(crate) fn advance(&mut self) {
-        self.low = self.out.first_key_value().map_or(self.next, |(sequence, _)| *sequence).max(self.low);
+        let settled = self.out.first_key_value().map_or(self.next, |(sequence, _)| *sequence);
+        self.low = settled.min(self.ceiling.unwrap_or(u64::MAX)).max(self.low);
         self.beyond = self.beyond.split_off(&self.low);
         self.dirty = true;
     }
@@ -147,6 +165,23 @@ mod tests {
         assert_eq!((cursor.low, cursor.beyond.len()), (13, 0), "what was settled beyond is passed with it");
         cursor.settle(13);
         assert_eq!((cursor.low, cursor.out_bytes), (14, 0));
+    }
+
+    #[test]
+    fn a_cursor_that_is_held_back_waits_for_the_snapshot() {
+        let mut cursor = Cursor::at(10);
+        cursor.hold_back();
+        (10..14).for_each(|sequence| cursor.give_out(sequence, 1));
+        (10..13).for_each(|sequence| cursor.settle(sequence));
+        assert_eq!(
+            (cursor.low, cursor.beyond.len(), cursor.out_bytes),
+            (10, 0, 1),
+            "it takes no room meanwhile"
+        );
+        cursor.release(11);
+        assert_eq!(cursor.low, 12);
+        cursor.release(13);
+        assert_eq!(cursor.low, 13, "what is out is not passed, whatever a snapshot says");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use throughline_component::Position;
 use throughline_component::port::StoreError;
 
 use crate::Record;
+use crate::cursor::Cursor;
 use crate::frame::Kind;
 use crate::log::Shared;
 use crate::scan::{Found, Scanner};
@@ -189,6 +190,27 @@ impl Reader {
             settled: false,
         };
         Polled::Record(Delivered { position: Position { stream: self.stream, sequence }, record, ack })
+    }
+
+    /// From now on the cursor goes no further than [`release`](Self::release) says: the destination keeps what it takes in a
+    /// registry, which a crash takes back to its last synced snapshot. What is settled makes room for more all the same.
+    pub fn hold_back(&self) {
+        self.cursor(Cursor::hold_back);
+    }
+
+    /// All records up to this one are in a synced snapshot of the destination's registry.
+    pub fn release(&self, sequence: u64) {
+        self.cursor(|cursor| cursor.release(sequence));
+    }
+
+    fn cursor(&self, change: impl FnOnce(&mut Cursor)) {
+        let mut state = self.shared.state();
+        state.moved = true;
+        let stream = state.streams.get_mut(&self.stream);
+        if let Some(cursor) = stream.and_then(|stream| stream.cursors.get_mut(&*self.destination)) {
+            change(cursor);
+        }
+        self.shared.wake(state);
     }
 
     /// Reads ahead from the disk. This blocks.

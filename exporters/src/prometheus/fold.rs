@@ -64,7 +64,7 @@ pub(super) fn fold(
     registry: &mut Registry,
     page: &Page,
     max_series: usize,
-    now: u64,
+    now: i64,
     refusals: &mut Vec<(Refusal, u64)>,
 ) {
     let mut last_resource = None;
@@ -85,7 +85,7 @@ struct Fold<'a> {
     registry: &'a mut Registry,
     page: &'a Page,
     max_series: usize,
-    now: u64,
+    now: i64,
     refusals: &'a mut Vec<(Refusal, u64)>,
 }
 

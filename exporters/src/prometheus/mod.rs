@@ -4,27 +4,30 @@
 //! specification; requirement TRP-06 (metrics of a `throughline.*` scope keep their exact names).
 
 mod fold;
+mod kept;
 mod names;
 mod registry;
 mod render;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, header};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use throughline_component::port::Clock;
+use throughline_component::port::{Clock, StoreError};
 use throughline_component::{
-    Batch, Build, ComponentId, ConfigError, Counter, Delivery, Exporter, Factory, Fatal, Outcome, Stop,
+    Batch, Build, ComponentId, ConfigError, Counter, Delivery, Exporter, Factory, Fatal, Journaled, Kept,
+    Outcome, Stop,
 };
 use throughline_config as config;
 use throughline_net::{Authenticator, Body, Handler, Listeners, Reply, Request, Route, ServerSettings};
 use throughline_otlp::Signal;
 
-use registry::Registry;
+use kept::State;
 
 pub(crate) const FACTORY: Factory = Factory::exporter::<Prometheus>("prometheus");
 
@@ -45,6 +48,9 @@ pub(crate) struct Config {
     /// How many series are kept; what comes on top is refused, and counted.
     #[serde(default = "default_max_series")]
     max_series: u32,
+    /// The storage extension that keeps the series over a restart: a snapshot every few seconds, and a stream of what came
+    /// since. Unset: in memory.
+    storage: Option<String>,
 }
 
 /// How the page is written.
@@ -103,6 +109,10 @@ fn default_max_series() -> u32 {
     100_000
 }
 
+/// The least time between two snapshots, and how many times longer than it took to make one is waited before the next.
+const EVERY: Duration = Duration::from_secs(5);
+const REST: u32 = 20;
+
 /// The exporter. Done is said once the data is in the registry.
 pub(crate) struct Prometheus {
     id: ComponentId,
@@ -110,6 +120,7 @@ pub(crate) struct Prometheus {
     auth: Option<Arc<dyn Authenticator>>,
     path: String,
     shared: Arc<Shared>,
+    kept: Option<Arc<Kept>>,
     listeners: Arc<Listeners>,
 }
 
@@ -117,7 +128,7 @@ pub(crate) struct Prometheus {
 struct Shared {
     page: Page,
     max_series: usize,
-    registry: Arc<Mutex<Registry>>,
+    state: Arc<Journaled<State>>,
     clock: Arc<dyn Clock>,
     refused: [(fold::Refusal, Counter); 5],
 }
@@ -146,23 +157,34 @@ impl Exporter for Prometheus {
             shared: Arc::new(Shared {
                 page: config.page,
                 max_series: config.max_series as usize,
-                registry: cx.state(|| Ok::<_, ConfigError>(Mutex::new(Registry::default())))?,
+                state: Journaled::of(cx, config.storage.as_deref(), || State::new(Arc::clone(&cx.clock)))?,
                 clock: Arc::clone(&cx.clock),
                 refused,
             }),
+            kept: config.storage.as_deref().map(|storage| Arc::new(Kept::new(ComponentId::new(storage)))),
             listeners: listeners.ok_or_else(|| ConfigError::new("", "the graph offers no listeners"))?,
         })
     }
 
     async fn export(&self, batch: &Batch) -> Outcome {
         let shared = &self.shared;
-        let now = shared.clock.monotonic_nanos();
-        let mut registry = shared.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = match shared.state.open() {
+            Ok(state) => state,
+            Err(error) => return Outcome::retry(error.to_string()),
+        };
+        let now = state.now();
         let mut refusals = Vec::new();
         for chunk in &batch.chunks {
-            fold::fold(&chunk.bytes, &mut registry, &shared.page, shared.max_series, now, &mut refusals);
+            // What comes from a stream again is in the registry already.
+            let position = chunk.position.filter(|_| self.kept.is_some());
+            if position.is_some_and(|position| state.has(position)) {
+                continue;
+            }
+            let registry = &mut state.registry;
+            fold::fold(&chunk.bytes, registry, &shared.page, shared.max_series, now, &mut refusals);
+            state.taken.extend(position.map(|position| (position.stream, position.sequence)));
         }
-        drop(registry);
+        drop(state);
         let rejected: u64 = refusals.iter().map(|(_, points)| points).sum();
         for (refusal, points) in &refusals {
             let counter = shared.refused.iter().find(|(known, _)| known == refusal);
@@ -172,13 +194,68 @@ impl Exporter for Prometheus {
         Outcome::Done { rejected: u32::try_from(rejected).unwrap_or(u32::MAX), why }
     }
 
+    fn kept(&self) -> Option<Arc<Kept>> {
+        self.kept.clone()
+    }
+
     async fn run(&self, mut stop: Stop) -> Result<(), Fatal> {
+        // Before the page is there: one that lacks what was kept would look like a restart of every source.
+        let shared = Arc::clone(&self.shared);
+        let opened =
+            tokio::task::spawn_blocking(move || shared.state.open().map(|state| state.synced.clone()));
+        let opened = opened.await.map_err(|error| Fatal(error.to_string()))?;
+        let synced = opened.map_err(|error| Fatal(error.to_string()))?;
+        if let Some(kept) = &self.kept {
+            kept.say(synced);
+        }
         let route = Route { path: self.path.clone(), handler: Arc::clone(&self.shared) as Arc<dyn Handler> };
         let serving = self.listeners.open(&self.server, self.auth.clone(), &self.id, vec![route]).await?;
         stop.ready();
-        stop.stopped().await;
+        match &self.kept {
+            Some(kept) => self.keep(kept, stop).await,
+            None => stop.stopped().await,
+        }
         drop(serving);
         Ok(())
+    }
+}
+
+impl Prometheus {
+    /// Makes snapshots until told to stop, and then the last.
+    async fn keep(&self, kept: &Kept, mut stop: Stop) {
+        let mut wait = EVERY;
+        while !stop.is_stopped() {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = stop.stopped() => {}
+            }
+            let began = self.shared.clock.monotonic_nanos();
+            self.snapshot(kept).await;
+            let took = self.shared.clock.monotonic_nanos().saturating_sub(began);
+            wait = EVERY.max(Duration::from_nanos(took) * REST);
+        }
+    }
+
+    /// Makes a snapshot, if anything came since the last, and says so once it is synced.
+    async fn snapshot(&self, kept: &Kept) {
+        let shared = Arc::clone(&self.shared);
+        let making = tokio::task::spawn_blocking(move || {
+            let mut state = shared.state.open().ok()?;
+            let taken = state.taken.clone();
+            (taken != state.synced).then(|| (state.compact(), taken))
+        });
+        let Ok(Some((ticket, taken))) = making.await else { return };
+        match ticket.await {
+            Outcome::Done { .. } => {
+                if let Ok(mut state) = self.shared.state.open() {
+                    state.synced.clone_from(&taken);
+                }
+                kept.say(taken);
+            }
+            failed => {
+                tracing::error!(component = %self.id, ?failed, "a snapshot cannot be kept; the stream keeps its data")
+            }
+        }
     }
 }
 
@@ -186,12 +263,15 @@ impl Handler for Shared {
     fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Reply> + Send + '_>> {
         let accepts = request.header("accept").unwrap_or_default();
         let open_metrics = self.page.enable_open_metrics && accepts.contains("application/openmetrics-text");
-        let (now, unix) = (self.clock.monotonic_nanos(), self.clock.unix_nanos());
-        let expiration = u64::try_from(self.page.metric_expiration.get().as_nanos()).unwrap_or(u64::MAX);
-        let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        registry.expire(now.saturating_sub(expiration));
-        let text = render::render(&registry, &self.page, open_metrics, unix);
-        drop(registry);
+        let expiration = i64::try_from(self.page.metric_expiration.get().as_nanos()).unwrap_or(i64::MAX);
+        let text = match self.state.open() {
+            Ok(mut state) => {
+                let now = state.now();
+                state.registry.expire(now.saturating_sub(expiration));
+                render::render(&state.registry, &self.page, open_metrics, self.clock.unix_nanos())
+            }
+            Err(error) => return Box::pin(std::future::ready(unavailable(&error))),
+        };
         let mut reply = http::Response::new(Body::new(Bytes::from(text)));
         let kind = if open_metrics {
             "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -201,4 +281,10 @@ impl Handler for Shared {
         reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         Box::pin(std::future::ready(reply))
     }
+}
+
+fn unavailable(error: &StoreError) -> Reply {
+    let mut reply = http::Response::new(Body::new(Bytes::from(error.to_string())));
+    *reply.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+    reply
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 pub(super) type Labels = Vec<(String, String)>;
 
 /// All series by family.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Registry {
     pub(super) families: BTreeMap<String, Family>,
     /// How many series there are in all families.
@@ -14,7 +14,7 @@ pub(super) struct Registry {
 }
 
 /// Series of one name. The first metric of a name decides its type and help; others of another type are refused.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Family {
     pub(super) kind: Kind,
     pub(super) help: String,
@@ -33,14 +33,14 @@ pub(super) enum Kind {
     Info,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Series {
     pub(super) value: Sample,
     /// When the sample was taken, Unix nanoseconds; zero if the source does not say.
     pub(super) time: u64,
     pub(super) exemplars: Vec<Exemplar>,
-    /// When the series last got a value, monotonic nanoseconds.
-    pub(super) updated: u64,
+    /// When the series last got a value, monotonic nanoseconds; negative if an earlier process took it.
+    pub(super) updated: i64,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -118,7 +118,7 @@ impl Registry {
     }
 
     /// Takes out the series that got no value since `before` (monotonic nanoseconds), and families left empty.
-    pub(super) fn expire(&mut self, before: u64) {
+    pub(super) fn expire(&mut self, before: i64) {
         let mut gone = 0;
         self.families.retain(|_, family| {
             let count = family.series.len();

@@ -47,6 +47,41 @@ fn every_mistake_of_a_file_is_told_at_once_with_its_place() {
 }
 
 #[test]
+fn a_storage_that_is_not_there_is_a_mistake_with_a_place_wherever_it_is_named() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let config = "\
+receivers: {otlp: {protocols: {http: {endpoint: 'localhost:0'}}}}
+extensions: {file_storage/kept: {directory: kept}}
+processors:
+  change:
+    storage: file_storage/keep
+exporters:
+  otlp_http:
+    endpoint: http://localhost:1
+    sending_queue:
+      storage: file_storage/kep
+  prometheus:
+    endpoint: localhost:0
+    storage: elsewhere
+service:
+  extensions: [file_storage/kept]
+  pipelines: {metrics: {receivers: [otlp], processors: [change], exporters: [otlp_http, prometheus]}}
+";
+    std::fs::write(folder.path().join("wrong.yaml"), config).expect("the folder can be written");
+    let output = cli(folder.path(), &["validate", "--config", "wrong.yaml"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for (place, word) in [
+        ("wrong.yaml:5:14", "did you mean `file_storage/kept`?"),
+        ("wrong.yaml:10:16", "did you mean `file_storage/kept`?"),
+        ("wrong.yaml:13:14", "no storage extension `elsewhere`"),
+    ] {
+        let line = said.lines().find(|line| line.starts_with(&format!("{place}:")));
+        assert!(line.is_some_and(|line| line.contains(word)), "{place} with `{word}` in\n{said}");
+    }
+}
+
+#[test]
 fn the_printed_configuration_shows_no_secret_unless_asked_to() {
     let folder = tempfile::tempdir().expect("there is a temporary folder");
     let config = "

@@ -14,6 +14,11 @@ fn scanner() -> Fact {
     Fact::Editor(Touch { visits: Levels::ALL, reads_above: Levels::NONE, writes: Levels::ALL, whole: true })
 }
 
+fn stored(storage: Option<&str>, metadata: &[&str]) -> Fact {
+    let metadata = metadata.iter().map(ToString::to_string).collect();
+    Fact::Exporter { storage: storage.map(ComponentId::new), metadata }
+}
+
 fn facts() -> Facts {
     let processor = |id: &str, fact: Fact| ((Kind::Processor, ComponentId::new(id)), fact);
     Facts::from([
@@ -25,11 +30,8 @@ fn facts() -> Facts {
         processor("batch", Fact::Processor { holds: false }),
         processor("tail", Fact::Processor { holds: true }),
         ((Kind::Connector, ComponentId::new("events")), Fact::Connector),
-        ((Kind::Exporter, ComponentId::new("otlp_grpc")), Fact::Exporter { storage: None }),
-        (
-            (Kind::Exporter, ComponentId::new("otlp_grpc/kept")),
-            Fact::Exporter { storage: Some(ComponentId::new("file_storage")) },
-        ),
+        ((Kind::Exporter, ComponentId::new("otlp_grpc")), stored(None, &[])),
+        ((Kind::Exporter, ComponentId::new("otlp_grpc/kept")), stored(Some("file_storage"), &[])),
     ])
 }
 
@@ -107,4 +109,39 @@ fn pipelines_that_lead_back_to_themselves_are_found() {
     assert_eq!(straight.circle(), None);
     let round = plan(vec![wire("logs/a", &["otlp"], &["events"]), wire("logs/b", &["events"], &["events"])]);
     assert_eq!(round.circle(), Some(vec!["logs/b"]));
+}
+
+#[test]
+fn each_storage_has_a_stream_of_its_own_which_keeps_the_metadata_its_sinks_ask_for() {
+    let sink = |id: &str, fact| ((Kind::Exporter, ComponentId::new(id)), fact);
+    let facts = Facts::from([
+        sink("a", stored(Some("disk/1"), &["X-Tenant"])),
+        sink("b", stored(Some("disk/2"), &[])),
+        sink("c", stored(Some("disk/1"), &["x-tenant", "b3"])),
+        sink("d", stored(None, &["secret"])),
+    ]);
+    let wire = Wire {
+        id: "logs".into(),
+        signal: Signal::Logs,
+        receivers: ids(&["otlp"]),
+        processors: Vec::new(),
+        exporters: ids(&["a", "b", "c", "d"]),
+    };
+    let picture = Plan::new(&Wiring { pipelines: vec![wire] }, &facts, None).to_string();
+    let streams: Vec<_> = picture.lines().filter(|line| line.contains("stream")).collect();
+    let expected = [
+        "  stream  disk/1, synced; feeds a, c   (with metadata b3, x-tenant)",
+        "  stream  disk/2, synced; feeds b",
+    ];
+    assert_eq!(streams, expected);
+}
+
+#[test]
+fn a_stream_stands_before_a_holder_where_something_is_stored_and_behind_the_masking() {
+    let stored = picture(&["tag", "tail"], &["otlp_grpc/kept"], true);
+    let stages = "  walk    tag\n  walk    secrets/default   (secrets/default inserted: nothing else masks secrets here)\n  \
+                  stream  file_storage, synced; feeds tail\n  step    tail\n  stream  file_storage, synced; feeds \
+                  otlp_grpc/kept\n";
+    assert!(stored.contains(stages), "{stored}");
+    assert!(!picture(&["tail"], &["otlp_grpc"], true).contains("stream"));
 }
