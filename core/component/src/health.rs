@@ -18,6 +18,12 @@ struct State {
     next: u64,
 }
 
+impl State {
+    fn oldest(&self, now: u64) -> u64 {
+        self.in_flight.first_key_value().map_or(0, |(_, since)| now.saturating_sub(*since))
+    }
+}
+
 impl Health {
     /// All parts run.
     pub fn started(&self) {
@@ -52,14 +58,14 @@ impl Health {
         if let Some((part, why)) = state.dead.first_key_value() {
             return Some(format!("{part} is dead: {why}"));
         }
-        let oldest = state.in_flight.first_key_value().map_or(0, |(_, since)| now.saturating_sub(*since));
+        let oldest = state.oldest(now);
         (oldest > bound)
             .then(|| format!("the oldest unacknowledged request is {} s old", oldest / 1_000_000_000))
     }
 
     /// How old the oldest unacknowledged request is, in nanoseconds.
     pub fn oldest_unacknowledged(&self, now: u64) -> u64 {
-        self.lock().in_flight.first_key_value().map_or(0, |(_, since)| now.saturating_sub(*since))
+        self.lock().oldest(now)
     }
 
     /// How many requests are unacknowledged.

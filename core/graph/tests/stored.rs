@@ -19,6 +19,8 @@ use throughline_queue::{Ports, Settings, Storage};
 #[derive(Default)]
 struct Backend {
     down: AtomicBool,
+    /// Whether the exporters are given `max_elapsed_time`.
+    gives_up: AtomicBool,
     got: Mutex<BTreeMap<ComponentId, Vec<Option<Position>>>>,
     /// The metadata that came with what was stored.
     metadata: Mutex<Vec<Metadata>>,
@@ -100,6 +102,7 @@ async fn start(folder: &Path, backend: &Arc<Backend>, ledger: &Arc<Ledger>) -> G
         random: Arc::clone(&random),
         services: services.clone(),
     };
+    let gives_up = backend.gives_up.load(Ordering::Relaxed);
     let make = move |kind, id: &ComponentId| {
         let cx = Build { id: id.clone(), ..cx.clone() };
         let factory = match kind {
@@ -111,6 +114,10 @@ async fn start(folder: &Path, backend: &Arc<Backend>, ledger: &Arc<Ledger>) -> G
             Built::Exporter(exporter, _) => {
                 let mut settings = DeliverySettings::default();
                 settings.retry_on_failure.enabled = false;
+                if gives_up {
+                    let retry = serde_json::json!({ "initial_interval": "1ms", "max_elapsed_time": "20ms" });
+                    settings.retry_on_failure = serde_json::from_value(retry).expect("right");
+                }
                 Built::Exporter(exporter, Some(settings))
             }
             other => other,
@@ -168,4 +175,29 @@ async fn a_dead_destination_keeps_nobody_waiting_and_gets_everything_after_a_res
     assert_eq!(*backend.metadata.lock().expect("no panic"), vec![asked_for; 50]);
     graph.stop(Duration::from_secs(60)).await;
     assert_eq!(ledger.imbalances(), []);
+}
+
+#[tokio::test]
+async fn stored_data_is_dropped_after_max_elapsed_time_and_counted() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (backend, ledger) = (Arc::new(Backend::default()), Arc::new(Ledger::default()));
+    backend.down.store(true, Ordering::Relaxed);
+    backend.gives_up.store(true, Ordering::Relaxed);
+    let graph = start(folder.path(), &backend, &ledger).await;
+    assert_eq!(send(&backend).await, Outcome::DONE, "it is on the disk");
+    let dropped = || ledger.rows().iter().filter_map(|row| row.dropped.get("max_elapsed_time")).sum::<u64>();
+    while dropped() < 1 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    graph.stop(Duration::from_secs(60)).await;
+    assert_eq!(ledger.imbalances(), []);
+
+    backend.down.store(false, Ordering::Relaxed);
+    let graph = start(folder.path(), &backend, &ledger).await;
+    send(&backend).await;
+    while got(&backend, "sink/kept").is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(got(&backend, "sink/kept").len(), 1, "what was given up does not come again");
+    graph.stop(Duration::from_secs(60)).await;
 }

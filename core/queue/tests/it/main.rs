@@ -1,6 +1,7 @@
 //! The log on a disk that loses what was not synced, and on a real one.
 
 mod crashes;
+mod leases;
 mod oracle;
 mod real;
 mod torn;

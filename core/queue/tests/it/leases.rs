@@ -1,0 +1,106 @@
+//! Cursors: where a new one begins, that one reader has it at a time, and what becomes of one that nobody reads for.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use throughline_component::Settle;
+use throughline_component::port::SystemRandom;
+use throughline_queue::{Delivered, Log, Polled, Ports, Reader, Settings};
+use throughline_testkit::{FakeClock, LossyDisk};
+
+use crate::world::record;
+
+const DAY: Duration = Duration::from_hours(24);
+
+fn open(disk: &LossyDisk, clock: &Arc<FakeClock>) -> (Log, u64) {
+    let (disk, random) = (Arc::new(disk.clone()), Arc::new(SystemRandom::default()));
+    let ports = Ports { disk, clock: Arc::<FakeClock>::clone(clock), random };
+    let settings = Settings {
+        create_directory: true,
+        orphan_expiry: DAY * 7,
+        ..Settings::new(PathBuf::from("/data/log"))
+    };
+    let log = Log::open_still(ports, settings).expect("the disk is sound");
+    let stream = log.stream("traces").expect("the only one");
+    (log, stream)
+}
+
+fn append(log: &Log, stream: u64, text: &'static str) {
+    log.append(stream, record(Bytes::from_static(text.as_bytes())), Settle::nobody());
+    assert!(log.turn());
+}
+
+fn next(reader: &mut Reader) -> Option<Delivered> {
+    loop {
+        match reader.poll() {
+            Polled::Record(delivered) => return Some(delivered),
+            Polled::Load => reader.load().expect("the disk is sound"),
+            Polled::Wait => return None,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_new_destination_begins_at_the_end_and_an_old_one_where_it_was() {
+    let (disk, clock) = (LossyDisk::default(), Arc::<FakeClock>::default());
+    {
+        let (log, stream) = open(&disk, &clock);
+        log.subscribe(stream, "old").expect("synced");
+        append(&log, stream, "before");
+        log.subscribe(stream, "new").expect("synced");
+        append(&log, stream, "after");
+    }
+    let (log, stream) = open(&disk, &clock);
+    for (destination, expected) in [("old", &["before", "after"][..]), ("new", &["after"])] {
+        log.subscribe(stream, destination).expect("synced");
+        let mut reader = log.reader(stream, destination).await.expect("it has subscribed");
+        for text in expected {
+            let delivered = next(&mut reader).expect("it is not delivered yet");
+            assert_eq!(delivered.record.payload, *text, "for {destination}");
+            delivered.ack.done();
+        }
+        assert!(next(&mut reader).is_none(), "{destination} has everything");
+    }
+}
+
+#[tokio::test]
+async fn a_second_reader_waits_for_the_first_and_reads_what_that_left_unsettled() {
+    let (log, stream) = open(&LossyDisk::default(), &Arc::default());
+    log.subscribe(stream, "only").expect("synced");
+    append(&log, stream, "settled");
+    append(&log, stream, "left");
+    let mut first = log.reader(stream, "only").await.expect("it has subscribed");
+    next(&mut first).expect("there are two").ack.done();
+    let out = next(&mut first).expect("there is one more");
+    let mut second = Box::pin(log.reader(stream, "only"));
+    let waits = std::future::poll_fn(|cx| std::task::Poll::Ready(second.as_mut().poll(cx).is_pending()));
+    assert!(waits.await, "the first has the lease");
+    drop(first);
+    let mut second = second.await.expect("the lease was given back");
+    // What the first gave out is not its any more.
+    let again = next(&mut second).expect("it was not settled");
+    assert_eq!((&again.record.payload[..], again.position), (&b"left"[..], out.position));
+}
+
+#[tokio::test]
+async fn the_cursor_of_a_destination_that_has_left_is_reported_kept_for_a_while_and_then_expires() {
+    let (disk, clock) = (LossyDisk::default(), Arc::<FakeClock>::default());
+    let (log, stream) = open(&disk, &clock);
+    log.subscribe(stream, "stays").expect("synced");
+    log.subscribe(stream, "leaves").expect("synced");
+    let _stays = log.reader(stream, "stays").await.expect("it has subscribed");
+    append(&log, stream, "for both");
+    drop(log.reader(stream, "leaves").await.expect("it has subscribed"));
+    let orphans: Vec<_> = log.orphans().into_iter().map(|orphan| orphan.destination).collect();
+    assert_eq!(orphans, ["leaves"]);
+
+    clock.advance(DAY * 6);
+    append(&log, stream, "within the week");
+    assert_eq!((log.orphans().len(), log.stats().expired), (1, 0));
+    clock.advance(DAY * 2);
+    append(&log, stream, "after it");
+    assert_eq!((log.orphans().len(), log.stats().expired), (0, 1));
+    assert!(log.reader(stream, "leaves").await.is_err(), "it has no place any more");
+}
