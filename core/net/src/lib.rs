@@ -9,6 +9,7 @@ mod client;
 mod compression;
 pub mod grpc;
 mod listeners;
+mod protocol;
 mod request;
 mod retry;
 mod rope;

@@ -13,12 +13,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use throughline_component::{ComponentId, Fatal, Stop, Stopper};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use crate::grpc::{Code, Status, is_grpc};
+use crate::protocol::{Protocol, detect};
 use crate::{Authenticator, Body, Limits, Request, ServerSettings};
 
 /// A reply with its body in full.
@@ -256,41 +257,23 @@ async fn accept(socket: TcpListener, listener: Arc<Listener>, mut stop: Stop) {
     }
 }
 
-/// Serves one connection. Which protocol it speaks is told by its first bytes; until they come, a silent peer must not hold
-/// its slot for longer than headers may take.
-async fn connection(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>, mut stop: Stop) {
+/// Serves one connection.
+async fn connection(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>, stop: Stop) {
     // Small replies must not wait for the client's delayed acknowledgement.
     drop(stream.set_nodelay(true));
     let table = listener.table();
-    let patience = table.settings.read_header_timeout.get();
     match &table.tls {
-        None => {
-            if heard(stream.peek(&mut [0]), patience, &mut stop).await {
-                serve(stream, peer, listener, &table.settings, stop).await;
-            }
-        }
+        None => serve(stream, peer, listener, &table.settings, stop).await,
         Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-            Ok(Ok(mut stream)) => {
-                // Filling the buffer takes nothing out of it.
-                if heard(stream.fill_buf(), patience, &mut stop).await {
-                    serve(stream, peer, listener, &table.settings, stop).await;
-                }
-            }
+            Ok(Ok(stream)) => serve(stream, peer, listener, &table.settings, stop).await,
             Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
             Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
         },
     }
 }
 
-/// Whether anything came in time, before we were told to stop.
-async fn heard<T>(first: impl Future<Output = T>, patience: Duration, stop: &mut Stop) -> bool {
-    let patience = if patience.is_zero() { Duration::MAX } else { patience };
-    tokio::select! {
-        heard = tokio::time::timeout(patience, first) => heard.is_ok(),
-        () = stop.stopped() => false,
-    }
-}
-
+/// Finds out which HTTP the peer speaks, and serves it. A peer that does not say so must not hold its slot for longer than
+/// headers may take.
 async fn serve<S>(
     stream: S,
     peer: SocketAddr,
@@ -300,8 +283,20 @@ async fn serve<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
     let header_timeout = settings.read_header_timeout.get();
+    let patience = if header_timeout.is_zero() { Duration::MAX } else { header_timeout };
+    let detected = tokio::select! {
+        detected = tokio::time::timeout(patience, detect(stream)) => detected,
+        () = stop.stopped() => return,
+    };
+    let Ok(Ok((protocol, stream))) = detected else {
+        return tracing::debug!(%peer, "a connection said too little for too long");
+    };
+    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = match protocol {
+        Protocol::Http1 => builder.http1_only(),
+        Protocol::Http2 => builder.http2_only(),
+    };
     builder
         .http1()
         .timer(TokioTimer::new())

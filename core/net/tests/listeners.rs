@@ -97,8 +97,10 @@ async fn a_peer_that_says_nothing_is_let_go() {
     let mut silent = TcpStream::connect(serving.address()).await.expect("accepted");
     let mut half = TcpStream::connect(serving.address()).await.expect("accepted");
     half.write_all(b"GET /x HT").await.expect("taken");
+    let mut preface = TcpStream::connect(serving.address()).await.expect("accepted");
+    preface.write_all(b"PRI * HTTP/2.0\r\n\r\nSM").await.expect("taken");
     let mut rest = Vec::new();
-    for (who, stream) in [("silent", &mut silent), ("half", &mut half)] {
+    for (who, stream) in [("silent", &mut silent), ("half", &mut half), ("half a preface", &mut preface)] {
         let closed = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await;
         assert!(closed.is_ok(), "{who} still holds its slot");
     }
