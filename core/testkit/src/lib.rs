@@ -2,6 +2,7 @@
 //! and a random generator whose whole course follows from a printed seed. A dev-dependency only.
 
 mod clock;
+pub mod conformance;
 mod disk;
 mod rng;
 
