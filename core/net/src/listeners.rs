@@ -27,8 +27,8 @@ pub type Reply = http::Response<Body>;
 
 /// HTTP/2 flow control: a request may come whole before its sender hears from us. What a busy agent has not read yet waits in
 /// memory that no budget knows of, up to this much a connection; so a connection may send no more than one of its streams.
-const STREAM_WINDOW: u32 = 4 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
+const STREAM_WINDOW: u32 = 2 << 20;
+const CONNECTION_WINDOW: u32 = 2 << 20;
 /// One frame for most requests, so that their bytes arrive in one piece.
 const FRAME: u32 = 1 << 20;
 /// Connections one listener serves at a time; more wait in the kernel's queue.

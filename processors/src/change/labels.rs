@@ -67,8 +67,14 @@ enum Role {
 /// A key of interest, and what it is.
 type Known = (&'static [u8], Role);
 
-/// Keys of interest by their length and ends: most attributes are ruled out by those alone.
-static ROLES: LazyLock<[Vec<Known>; 256]> = LazyLock::new(|| {
+/// Keys of interest, and where each is by its length and ends, by which alone most attributes are ruled out.
+struct Roles {
+    /// One more than the key's number; zero if there is none. No two keys share a slot.
+    slots: [u8; 256],
+    known: Vec<Known>,
+}
+
+static ROLES: LazyLock<Roles> = LazyLock::new(|| {
     let mut roles = vec![("change_id", Role::ChangeId), ("merge_commit_sha", Role::MergeCommit)];
     let ranked = |list: &'static [&'static str]| list.iter().copied().zip(0_u8..);
     roles.extend(ranked(COMMIT).map(|(key, rank)| (key, Role::Commit(rank))));
@@ -78,11 +84,12 @@ static ROLES: LazyLock<[Vec<Known>; 256]> = LazyLock::new(|| {
         roles.push((label, Role::Label(index)));
         roles.extend(ranked(inputs).map(|(key, rank)| (key, Role::Input(index, rank))));
     }
-    let mut slots = [const { Vec::new() }; 256];
-    for (key, role) in roles {
-        slots[usize::from(slot(key.as_bytes()))].push((key.as_bytes(), role));
+    let known: Vec<Known> = roles.into_iter().map(|(key, role)| (key.as_bytes(), role)).collect();
+    let mut slots = [0; 256];
+    for ((key, _), number) in known.iter().zip(1..) {
+        slots[usize::from(slot(key))] = number;
     }
-    slots
+    Roles { slots, known }
 });
 
 /// Where a key of interest is found.
@@ -126,7 +133,10 @@ fn roles<'a>(attributes: Attributes<'a>, mut take: impl FnMut(Role, KeyValue<'a>
     let roles = &*ROLES;
     attributes.pairs().for_each(|pair| {
         let key = pair.key_bytes();
-        if let Some((_, role)) = roles[usize::from(slot(key))].iter().find(|(known, _)| *known == key) {
+        let number = usize::from(roles.slots[usize::from(slot(key))]);
+        if let Some((known, role)) = number.checked_sub(1).and_then(|number| roles.known.get(number))
+            && *known == key
+        {
             take(*role, pair);
         }
     });
@@ -151,5 +161,18 @@ fn number(value: AnyValue<'_>) -> Option<u64> {
         AnyValue::Int(number) => u64::try_from(number).ok(),
         AnyValue::Str(text) => text.trim_start_matches('#').parse().ok(),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_of_interest_is_found_where_it_is_looked_for() {
+        for (number, (key, _)) in ROLES.known.iter().enumerate() {
+            let found = usize::from(ROLES.slots[usize::from(slot(key))]);
+            assert_eq!(found, number + 1, "{}", String::from_utf8_lossy(key));
+        }
     }
 }
