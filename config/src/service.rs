@@ -28,7 +28,7 @@ impl Default for Service {
             telemetry: Telemetry::default(),
             mask_secrets: true,
             shutdown_timeout: Duration::from_secs(30),
-            memory_budget: ByteSize::mib(32),
+            memory_budget: ByteSize::mib(20),
         }
     }
 }

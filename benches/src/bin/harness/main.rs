@@ -103,11 +103,11 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Latencies while requests come at a steady pace: half of what the forwarder can do with one core.
+    /// Latencies while requests come at a steady pace: a quarter of what the forwarder can do with one core.
     async fn paced(&self, large: &[bytes::Bytes]) -> Any<()> {
         let most = self.best(large, BATCH, 8, Case::Forwarder).await?.rate / BATCH as f64;
         let micros = |took: Duration| took.as_secs_f64() * 1e6;
-        println!("paced, {:.0} requests of {BATCH} spans a second:", most / 2.0);
+        println!("paced, {:.0} requests of {BATCH} spans a second:", most / 4.0);
         for (name, case) in [
             ("forwarder", Case::Forwarder),
             ("agent, no editor", Case::Agent("")),
@@ -116,7 +116,7 @@ impl Bench<'_> {
             let mut seen = Vec::new();
             for _ in 0..ROUNDS {
                 let subject = self.start(case).await?;
-                seen.push(paced(&subject.listen, large, most / 2.0, self.span).await);
+                seen.push(paced(&subject.listen, large, most / 4.0, self.span).await);
             }
             seen.sort_by_key(|seen| seen.quantile(0.99));
             let median = &seen[ROUNDS / 2];
