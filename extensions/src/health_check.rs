@@ -62,17 +62,16 @@ impl Extension for HealthCheck {
 
     fn build(mut config: Config, cx: &Build, _: &mut Services) -> Result<Self, ConfigError> {
         config.server.endpoint_or("localhost:13133");
-        let need = |what: &str| ConfigError::new("", format!("the graph offers no {what}"));
         Ok(Self {
             id: cx.id.clone(),
             server: config.server,
             path: config.path,
             page: Arc::new(Page {
-                health: cx.services.get::<Health>().ok_or_else(|| need("health"))?,
+                health: cx.need::<Health>("health")?,
                 clock: Arc::clone(&cx.clock),
-                bound: u64::try_from(config.unacknowledged_bound.get().as_nanos()).unwrap_or(u64::MAX),
+                bound: config.unacknowledged_bound.nanos(),
             }),
-            listeners: cx.services.get::<Listeners>().ok_or_else(|| need("listeners"))?,
+            listeners: cx.need::<Listeners>("listeners")?,
         })
     }
 

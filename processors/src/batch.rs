@@ -90,12 +90,12 @@ impl Processor for Merge {
     }
 
     fn wakes_at(&self) -> Option<u64> {
-        let timeout = u64::try_from(self.config.timeout.get().as_nanos()).unwrap_or(u64::MAX);
+        let timeout = self.config.timeout.nanos();
         self.waiting.values().map(|waiting| waiting.since.saturating_add(timeout)).min()
     }
 
     fn tick(&mut self, now: u64, out: &mut Outlet) {
-        let timeout = u64::try_from(self.config.timeout.get().as_nanos()).unwrap_or(u64::MAX);
+        let timeout = self.config.timeout.nanos();
         let due = self.waiting.iter().filter(|(_, waiting)| waiting.since.saturating_add(timeout) <= now);
         let due: Vec<Group> = due.map(|(key, _)| key.clone()).collect();
         due.iter().for_each(|key| self.send(key, out));

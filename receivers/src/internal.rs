@@ -27,9 +27,7 @@ impl Receiver for Notices {
     const SIGNALS: &'static [Signal] = &[Signal::Logs];
 
     fn build(_: Config, cx: &Build) -> Result<Self, ConfigError> {
-        let mailbox = cx.services.get::<Internal>();
-        let mailbox = mailbox.ok_or_else(|| ConfigError::new("", "the graph offers no mailbox"))?;
-        Ok(Self { cx: cx.clone(), mailbox })
+        Ok(Self { cx: cx.clone(), mailbox: cx.need::<Internal>("mailbox")? })
     }
 
     async fn run(self, out: Output, mut stop: Stop) -> Result<(), Fatal> {

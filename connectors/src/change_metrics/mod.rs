@@ -81,7 +81,7 @@ impl Processor for ChangeMetrics {
         if config.flush_interval.get().is_zero() {
             return Err(ConfigError::new("flush_interval", "must be greater than zero"));
         }
-        let interval = u64::try_from(config.flush_interval.get().as_nanos()).unwrap_or(u64::MAX);
+        let interval = config.flush_interval.nanos();
         let forgotten = cx.counter("throughline_change_metrics_forgotten_changes", None);
         let (buckets, max, now) = (config.buckets, config.max_changes as usize, cx.clock.unix_nanos());
         let state =

@@ -29,6 +29,14 @@ impl Build {
         self.services.get::<Meter>().map(|meter| meter.counter(name, &self.id, label)).unwrap_or_default()
     }
 
+    /// A service that the component cannot do without; `what` is its name in the error.
+    ///
+    /// # Errors
+    /// Nobody offers it.
+    pub fn need<T: ?Sized + Send + Sync + 'static>(&self, what: &str) -> Result<Arc<T>, ConfigError> {
+        self.services.get().ok_or_else(|| ConfigError::new("", format!("the graph offers no {what}")))
+    }
+
     /// The storage extension of this id, which the option at `path` names.
     ///
     /// # Errors

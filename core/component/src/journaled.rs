@@ -30,6 +30,15 @@ struct Held<S> {
     compacted: u64,
 }
 
+impl<S: Replay> Held<S> {
+    /// What the journal is to be replaced by.
+    fn snapshot(&mut self) -> Bytes {
+        let snapshot = self.state.snapshot();
+        self.compacted = snapshot.len() as u64;
+        snapshot.into()
+    }
+}
+
 /// A journal is compacted when it is this many times larger than after the last time, and worth it at all.
 const GROWTH: u64 = 4;
 const WORTH_IT: u64 = 4 << 20;
@@ -80,10 +89,9 @@ impl<S: Replay> Guard<'_, S> {
             return Barrier::new(|settle| settle.settle(Outcome::retry("the journal is not open")));
         };
         if journal.size() > WORTH_IT.max(held.compacted.saturating_mul(GROWTH)) {
-            let snapshot = held.state.snapshot();
-            held.compacted = snapshot.len() as u64;
             // The entry is in the snapshot: the state has taken it already.
-            return Barrier::new(move |settle| journal.compact(Bytes::from(snapshot), settle));
+            let snapshot = held.snapshot();
+            return Barrier::new(move |settle| journal.compact(snapshot, settle));
         }
         Barrier::new(move |settle| journal.append(Bytes::from(entry), settle))
     }
@@ -100,10 +108,8 @@ impl<S: Replay> Guard<'_, S> {
         let held = &mut *self.0;
         let (settle, ticket) = Settle::ticket();
         // Without a journal the token is dropped, and says Retry.
-        if let Some(journal) = &held.journal {
-            let snapshot = held.state.snapshot();
-            held.compacted = snapshot.len() as u64;
-            journal.compact(Bytes::from(snapshot), settle);
+        if let Some(journal) = held.journal.clone() {
+            journal.compact(held.snapshot(), settle);
         }
         ticket
     }

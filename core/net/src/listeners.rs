@@ -284,8 +284,8 @@ async fn serve<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let header_timeout = settings.read_header_timeout.get();
-    let patience = if header_timeout.is_zero() { Duration::MAX } else { header_timeout };
+    let header_timeout = Some(settings.read_header_timeout.get()).filter(|timeout| !timeout.is_zero());
+    let patience = header_timeout.unwrap_or(Duration::MAX);
     let detected = tokio::select! {
         detected = tokio::time::timeout(patience, detect(stream)) => detected,
         () = stop.stopped() => return,
@@ -301,7 +301,7 @@ async fn serve<S>(
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout((!header_timeout.is_zero()).then_some(header_timeout))
+        .header_read_timeout(header_timeout)
         .http2()
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)

@@ -92,8 +92,8 @@ impl Anchors {
         Self { level: Level::new(), tables, words: Words::new(&literals), literals }
     }
 
-    /// Gives every hit to `on`, in the order of their rarest parts, until it says `false`.
-    pub(crate) fn each(&self, bytes: &[u8], on: &mut dyn FnMut(Hit) -> bool) {
+    /// Gives every hit to `on`, in the order of their rarest parts.
+    pub(crate) fn each(&self, bytes: &[u8], on: &mut dyn FnMut(Hit)) {
         let mut block = Block { masks: [0; VECTORS], any: 0 };
         let mut at = 0;
         while at < bytes.len() {
@@ -106,9 +106,7 @@ impl Anchors {
                 while mask != 0 {
                     let position = at + vector * WIDTH + mask.trailing_zeros() as usize;
                     mask &= mask - 1;
-                    if !self.at(bytes, position, on) {
-                        return;
-                    }
+                    self.at(bytes, position, on);
                 }
             }
             at += vectors * WIDTH;
@@ -136,18 +134,18 @@ impl Anchors {
         vectors
     }
 
-    /// Gives the hits whose window is here to `on`. Whether to go on.
+    /// Gives the hits whose window is here to `on`.
     #[inline]
-    fn at(&self, bytes: &[u8], position: usize, on: &mut dyn FnMut(Hit) -> bool) -> bool {
+    fn at(&self, bytes: &[u8], position: usize, on: &mut dyn FnMut(Hit)) {
         // Padding passes too if a literal is short.
         let Some(word) = bytes.get(position..).map(word).filter(|word| self.words.may_hold(*word)) else {
-            return true;
+            return;
         };
-        let hits = self.words.literals(word).filter_map(|literal| {
-            let Range { start, end } = self.literals[literal].around(bytes, position)?;
-            Some(Hit { literal, start, end })
-        });
-        hits.into_iter().all(on)
+        for literal in self.words.literals(word) {
+            if let Some(Range { start, end }) = self.literals[literal].around(bytes, position) {
+                on(Hit { literal, start, end });
+            }
+        }
     }
 }
 
@@ -186,10 +184,7 @@ mod tests {
 
     fn hits(anchors: &Anchors, bytes: &[u8]) -> Vec<Hit> {
         let mut hits = Vec::new();
-        anchors.each(bytes, &mut |hit| {
-            hits.push(hit);
-            true
-        });
+        anchors.each(bytes, &mut |hit| hits.push(hit));
         hits.sort_unstable_by_key(|hit| (hit.start, hit.literal));
         hits
     }

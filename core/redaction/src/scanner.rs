@@ -65,10 +65,13 @@ impl Scanner {
     #[must_use]
     pub fn hits(&self, bytes: &[u8]) -> Vec<usize> {
         let mut hits = Vec::new();
-        self.each_hit(bytes, &mut |at| {
-            hits.push(at);
-            true
+        self.anchors.each(bytes, &mut |hit| {
+            if self.probes[hit.literal].is_plausible(bytes, hit.start, hit.end) {
+                hits.push(hit.start);
+            }
         });
+        let mut userinfo = Userinfo::default();
+        hits.extend(memchr::memchr_iter(b'@', bytes).filter(|at| userinfo.is_plausible(bytes, *at)));
         hits.sort_unstable();
         hits
     }
@@ -76,27 +79,7 @@ impl Scanner {
     /// Whether there can be no secret in the bytes.
     #[must_use]
     pub fn is_clean(&self, bytes: &[u8]) -> bool {
-        let mut clean = true;
-        self.each_hit(bytes, &mut |_| {
-            clean = false;
-            false
-        });
-        clean
-    }
-
-    /// Gives hits to `on`, in no order, until it says `false`.
-    fn each_hit(&self, bytes: &[u8], on: &mut dyn FnMut(usize) -> bool) {
-        let mut goes_on = true;
-        self.anchors.each(bytes, &mut |hit| {
-            let plausible = self.probes[hit.literal].is_plausible(bytes, hit.start, hit.end);
-            goes_on = !plausible || on(hit.start);
-            goes_on
-        });
-        let mut userinfo = Userinfo::default();
-        let mut ats = memchr::memchr_iter(b'@', bytes).filter(|at| userinfo.is_plausible(bytes, *at));
-        if goes_on {
-            let _ = ats.all(on);
-        }
+        self.hits(bytes).is_empty()
     }
 
     /// Whether what stands under this name is secret as a whole.
@@ -162,7 +145,7 @@ impl Scanner {
         let mut names_from = 0;
         self.anchors.each(text, &mut |hit| {
             if token.contains(&hit.start) {
-                return true;
+                return;
             }
             let secret = match self.probes[hit.literal] {
                 Probe::Name if hit.start < names_from => None,
@@ -176,7 +159,6 @@ impl Scanner {
                 }
                 found.push(secret);
             }
-            true
         });
         let mut userinfo = Userinfo::default();
         let ats = memchr::memchr_iter(b'@', text).filter_map(|at| userinfo.find(text, at));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value as Json, json};
-use throughline_component::port::{Budget, Charge, SystemClock, SystemRandom};
+use throughline_component::port::{Charge, SystemClock, SystemRandom};
 use throughline_component::{
     Batch, Build, Built, Chunk, ComponentId, Context, DynEditor, DynExporter, DynProcessor, Factory, Kind,
     Outcome, Outlet, Output, Sender, Services, Settle, Stop, Stopper, Ticket,
@@ -294,10 +294,4 @@ fn request(signal: Signal, items: u32) -> Bytes {
             });
         }),
     }
-}
-
-/// A budget that is never used up.
-#[must_use]
-pub fn plenty() -> Arc<Budget> {
-    Budget::new(usize::MAX / 2)
 }

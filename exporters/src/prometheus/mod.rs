@@ -145,7 +145,6 @@ impl Exporter for Prometheus {
                 "say where to listen, for example `endpoint: localhost:9464`",
             ));
         }
-        let listeners = cx.services.get::<Listeners>();
         let refused = fold::Refusal::ALL.map(|refusal| {
             (refusal, cx.counter("throughline_prometheus_refused_points", Some(("reason", refusal.as_str()))))
         });
@@ -162,7 +161,7 @@ impl Exporter for Prometheus {
                 refused,
             }),
             kept: config.storage.as_deref().map(|storage| Arc::new(Kept::new(ComponentId::new(storage)))),
-            listeners: listeners.ok_or_else(|| ConfigError::new("", "the graph offers no listeners"))?,
+            listeners: cx.need::<Listeners>("listeners")?,
         })
     }
 

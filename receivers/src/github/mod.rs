@@ -116,7 +116,6 @@ impl Receiver for GitHub {
         let auth = server.authenticator(cx).map_err(|error| error.under("webhook"))?;
         let path = |set: &Option<String>, default: &str| set.clone().unwrap_or_else(|| default.to_owned());
         let paths = [path(&config.webhook.path, "/events"), path(&config.webhook.health_path, "/health")];
-        let need = |what: &str| ConfigError::new("", format!("the graph offers no {what}"));
         let result = |result: &'static str| {
             (result, cx.counter("throughline_github_deliveries", Some(("result", result))))
         };
@@ -125,12 +124,12 @@ impl Receiver for GitHub {
             id: cx.id.clone(),
             config,
             clock: Arc::clone(&cx.clock),
-            budget: cx.services.get::<Budget>().ok_or_else(|| need("memory budget"))?,
+            budget: cx.need::<Budget>("memory budget")?,
             seen,
             mask: cx.services.get::<dyn Mask>(),
             deliveries: RESULTS.into_iter().map(result).collect(),
         };
-        let listeners = cx.services.get::<Listeners>().ok_or_else(|| need("listeners"))?;
+        let listeners = cx.need::<Listeners>("listeners")?;
         Ok(Self { endpoint: Arc::new(endpoint), server, auth, listeners, paths })
     }
 

@@ -74,12 +74,11 @@ impl Receiver for Otlp {
         let auth = |settings: &ServerSettings, at: &str| {
             settings.authenticator(cx).map_err(|error| error.under(at).under("protocols"))
         };
-        let need = |what: &str| ConfigError::new("", format!("the graph offers no {what}"));
         Ok(Self {
-            listeners: cx.services.get::<Listeners>().ok_or_else(|| need("listeners"))?,
+            listeners: cx.need::<Listeners>("listeners")?,
             shared: Arc::new(Shared {
                 id: cx.id.clone(),
-                budget: cx.services.get::<Budget>().ok_or_else(|| need("memory budget"))?,
+                budget: cx.need::<Budget>("memory budget")?,
                 clock: Arc::clone(&cx.clock),
             }),
             grpc: grpc.map(|settings| auth(&settings, "grpc").map(|auth| (settings, auth))).transpose()?,

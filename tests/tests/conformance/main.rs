@@ -4,13 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
-use throughline_component::port::{SystemClock, SystemRandom};
+use throughline_component::port::{Budget, SystemClock, SystemRandom};
 use throughline_component::{
     Build, Built, ComponentId, Factory, Health, Internal, Kind, Meter, Services, States,
 };
 use throughline_graph::Ledger;
 use throughline_net::Listeners;
-use throughline_testkit::conformance::{Subject, check, plenty};
+use throughline_testkit::conformance::{Subject, check};
 use throughline_tests::cli;
 
 /// Settings that are right, for each component that needs any. A new one that is not here must do without.
@@ -47,7 +47,7 @@ fn services() -> Services {
     services.offer::<Internal>(Arc::default());
     services.offer::<Meter>(Arc::default());
     services.offer::<States>(Arc::default());
-    services.offer(plenty());
+    services.offer(Budget::new(usize::MAX));
     services
 }
 
