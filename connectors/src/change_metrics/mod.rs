@@ -101,24 +101,22 @@ impl Processor for ChangeMetrics {
             Ok(state) => state,
             Err(error) => return out.settle(batch, &Outcome::retry(error.to_string())),
         };
-        let (mut entry, mut facts) = (Vec::new(), 0_u64);
+        let mut entry = Vec::new();
         for chunk in &batch.chunks {
             for (group, _, record) in Request::new(batch.signal, &chunk.bytes).records() {
                 let Record::Log(log) = record else { continue };
                 let Some(fact) = Fact::read(log, group.resource()) else { continue };
                 if state.take(&fact) {
                     fact.write(&mut entry);
-                    facts += 1;
                 } else {
                     self.repeated.add(1);
                 }
             }
         }
-        if facts == 0 {
-            return out.settle(batch, &Outcome::DONE);
-        }
         let journaled = state.append(entry);
         drop(state);
+        // What is known already may still be on its way to the disk.
+        let Some(journaled) = journaled else { return out.settle(batch, &Outcome::DONE) };
         out.fold(batch.items());
         // The input settles once what it taught is on disk.
         let senders: Vec<Settle> = batch.chunks.into_iter().map(|chunk| chunk.settle).collect();

@@ -133,11 +133,13 @@ pub struct Bounds {
     pub changes_per_commit: usize,
     /// Repositories that may claim one commit (forks, mirrors).
     pub repositories_per_commit: usize,
+    /// Repositories; what names another is not tied by it.
+    pub repositories: usize,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { commits: 200_000, changes_per_commit: 64, repositories_per_commit: 16 }
+        Self { commits: 200_000, changes_per_commit: 64, repositories_per_commit: 16, repositories: 50_000 }
     }
 }
 
@@ -236,15 +238,23 @@ impl Identity {
         Self { bounds, ..Self::default() }
     }
 
-    /// The number of a repository, which is known from now on.
-    pub fn know(&mut self, repository: &Repository) -> Known {
-        if let Some(number) = self.numbers.get(repository) {
-            return *number;
+    /// The number of a repository, if it is known.
+    pub fn known(&self, repository: &Repository) -> Option<Known> {
+        self.numbers.get(repository).copied()
+    }
+
+    /// The number of a repository, which is known from now on, unless too many are.
+    pub fn know(&mut self, repository: &Repository) -> Option<Known> {
+        if let Some(number) = self.known(repository) {
+            return Some(number);
         }
-        let number = Known(u32::try_from(self.repositories.len()).unwrap_or(u32::MAX));
+        if self.repositories.len() >= self.bounds.repositories {
+            return None;
+        }
+        let number = Known(u32::try_from(self.repositories.len()).ok()?);
         self.repositories.push(repository.clone());
         self.numbers.insert(repository.clone(), number);
-        number
+        Some(number)
     }
 
     /// Takes a claim.
@@ -253,8 +263,10 @@ impl Identity {
             Claim::PullRequestCommit(repository, number, sha) => (repository, Some(*number), *sha),
             Claim::Commit(repository, sha) => (repository, None, *sha),
         };
-        let known = self.know(repository);
-        self.learn(known, pull_request, sha)
+        match self.know(repository) {
+            Some(known) => self.learn(known, pull_request, sha),
+            None => Learned { refused: true, ..Learned::default() },
+        }
     }
 
     /// Takes what a signal knows as a claim, if it names a repository and a commit, and remembers that its change is told.

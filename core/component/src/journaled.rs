@@ -1,16 +1,18 @@
 //! State that survives a restart: held in memory, journaled as it changes, replayed on first use.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 
 use crate::port::{Forgetful, Journal, Journals, StoreError};
-use crate::{Barrier, Build, ComponentId, ConfigError, Outcome, Settle};
+use crate::{Barrier, Build, ComponentId, ConfigError, Outcome, Settle, Ticket};
 
 /// A state that can be rebuilt from what it journaled. It journals ids and times, never bodies.
-pub trait Replay: Send + 'static {
-    /// Takes an entry, or a snapshot, that an earlier self wrote. What cannot be read is skipped.
+pub trait Replay: Send + Sync + 'static {
+    /// Takes an entry, or a snapshot, that an earlier self wrote. What cannot be read is skipped; what is known already
+    /// changes nothing, since a snapshot may hold what was journaled behind it too.
     fn replay(&mut self, entry: &[u8]);
     /// The whole state as one entry.
     fn snapshot(&self) -> Vec<u8>;
@@ -20,7 +22,7 @@ pub trait Replay: Send + 'static {
 pub struct Journaled<S> {
     id: ComponentId,
     journals: Arc<dyn Journals>,
-    held: Mutex<Held<S>>,
+    held: RwLock<Held<S>>,
 }
 
 struct Held<S> {
@@ -28,15 +30,19 @@ struct Held<S> {
     journal: Option<Arc<dyn Journal>>,
     /// How large the journal was after its last compaction.
     compacted: u64,
+    behind: Arc<Behind>,
 }
 
-impl<S: Replay> Held<S> {
-    /// What the journal is to be replaced by.
-    fn snapshot(&mut self) -> Bytes {
-        let snapshot = self.state.snapshot();
-        self.compacted = snapshot.len() as u64;
-        snapshot.into()
-    }
+/// What the journal lacks of the state. Who finds in the state what somebody else taught it a moment ago must not be
+/// acknowledged before that is on the disk.
+#[derive(Default)]
+struct Behind {
+    /// Entries and snapshots on their way.
+    pending: AtomicUsize,
+    /// An entry was lost on its way; a snapshot mends that.
+    failed: AtomicBool,
+    /// A snapshot is on its way.
+    compacting: AtomicBool,
 }
 
 /// A journal is compacted when it is this many times larger than after the last time, and worth it at all.
@@ -56,60 +62,90 @@ impl<S: Replay> Journaled<S> {
         };
         // A reload that names another storage goes on with what is kept there.
         let key = storage.map_or_else(|| cx.id.clone(), |id| ComponentId::new(&format!("{} in {id}", cx.id)));
-        Build { id: key, ..cx.clone() }.state(|| {
-            let held = Mutex::new(Held { state: make(), journal: None, compacted: 0 });
-            Ok(Self { id: cx.id.clone(), journals, held })
-        })
+        Build { id: key, ..cx.clone() }.state(|| Ok(Self::new(cx.id.clone(), journals, make())))
     }
 
-    /// The state. On first use the journal is read, which blocks; until it can be, every call tries again.
+    fn new(id: ComponentId, journals: Arc<dyn Journals>, state: S) -> Self {
+        let behind = Arc::default();
+        Self { id, journals, held: RwLock::new(Held { state, journal: None, compacted: 0, behind }) }
+    }
+
+    /// The state, to be changed. On first use the journal is read, which blocks; until it can be, every call tries again.
     ///
     /// # Errors
     /// The journal cannot be opened.
     pub fn open(&self) -> Result<Guard<'_, S>, StoreError> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         if held.journal.is_none() {
             let opened = self.journals.open(&self.id)?;
-            opened.entries.iter().for_each(|entry| held.state.replay(entry));
+            let entries = opened.entries.iter().filter(|entry| !entry.is_empty());
+            entries.for_each(|entry| held.state.replay(entry));
             held.compacted = opened.journal.size();
             held.journal = Some(Arc::from(opened.journal));
         }
         Ok(Guard(held))
     }
+
+    /// The state, to be read by many at a time.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn read(&self) -> Result<Reading<'_, S>, StoreError> {
+        let mut held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        if held.journal.is_none() {
+            drop(held);
+            held = RwLockWriteGuard::downgrade(self.open()?.0);
+        }
+        Ok(Reading { lock: &self.held, held: Some(held) })
+    }
 }
 
-/// The state, locked.
-pub struct Guard<'a, S>(MutexGuard<'a, Held<S>>);
+/// The state, for one to change.
+pub struct Guard<'a, S>(RwLockWriteGuard<'a, Held<S>>);
 
 impl<S: Replay> Guard<'_, S> {
-    /// Journals an entry; the barrier settles once it is synced.
-    pub fn append(&mut self, entry: Vec<u8>) -> Barrier {
+    /// Journals what the state was taught. The barrier settles once that is on the disk, and with it all that the state
+    /// was taught before. None: there is nothing to wait for, since the entry is empty and all else is on the disk.
+    pub fn append(&mut self, entry: Vec<u8>) -> Option<Barrier> {
         let held = &mut *self.0;
-        let Some(journal) = held.journal.clone() else {
-            return Barrier::new(|settle| settle.settle(Outcome::retry("the journal is not open")));
+        let Some(journal) = &held.journal else {
+            return Some(Barrier::new(|settle| settle.settle(Outcome::retry("the journal is not open"))));
         };
-        if journal.size() > WORTH_IT.max(held.compacted.saturating_mul(GROWTH)) {
-            // The entry is in the snapshot: the state has taken it already.
-            let snapshot = held.snapshot();
-            return Barrier::new(move |settle| journal.compact(snapshot, settle));
+        if entry.is_empty() && !held.behind.is_anything() {
+            return None;
         }
-        Barrier::new(move |settle| journal.append(Bytes::from(entry), settle))
+        let (settle, barrier) = Settle::barrier();
+        let large = journal.size() > WORTH_IT.max(held.compacted.saturating_mul(GROWTH));
+        // The journal takes it while nobody else has the state: a snapshot must not overtake what it does not hold.
+        if held.behind.begin_snapshot(large) {
+            let snapshot = held.state.snapshot();
+            held.compacted = snapshot.len() as u64;
+            journal.compact(snapshot.into(), held.behind.watch_snapshot(settle));
+        } else {
+            journal.append(Bytes::from(entry), held.behind.watch_entry(settle));
+        }
+        Some(barrier)
     }
 
     /// The same for callers that await it.
-    pub fn append_and_wait(&mut self, entry: Vec<u8>) -> crate::Ticket {
+    pub fn append_and_wait(&mut self, entry: Vec<u8>) -> Ticket {
         let (settle, ticket) = Settle::ticket();
-        self.append(entry).join(settle);
+        match self.append(entry) {
+            Some(barrier) => barrier.join(settle),
+            None => settle.settle(Outcome::DONE),
+        }
         ticket
     }
 
     /// Replaces the journal by a snapshot; the ticket hears once it is synced.
-    pub fn compact(&mut self) -> crate::Ticket {
+    pub fn compact(&mut self) -> Ticket {
         let held = &mut *self.0;
         let (settle, ticket) = Settle::ticket();
         // Without a journal the token is dropped, and says Retry.
-        if let Some(journal) = held.journal.clone() {
-            journal.compact(held.snapshot(), settle);
+        if let Some(journal) = &held.journal {
+            let snapshot = held.state.snapshot();
+            held.compacted = snapshot.len() as u64;
+            journal.compact(snapshot.into(), settle);
         }
         ticket
     }
@@ -128,8 +164,84 @@ impl<S> DerefMut for Guard<'_, S> {
     }
 }
 
+/// The state, for many to read.
+pub struct Reading<'a, S> {
+    lock: &'a RwLock<Held<S>>,
+    /// None only while [`change`](Self::change) holds the lock for itself.
+    held: Option<RwLockReadGuard<'a, Held<S>>>,
+}
+
+impl<S: Replay> Reading<'_, S> {
+    /// Changes the state and goes on reading. Others may have changed it just before.
+    pub fn change<T>(&mut self, change: impl FnOnce(&mut S) -> T) -> T {
+        self.held = None;
+        let mut held = self.lock.write().unwrap_or_else(PoisonError::into_inner);
+        let result = change(&mut held.state);
+        self.held = Some(RwLockWriteGuard::downgrade(held));
+        result
+    }
+
+    /// Ends reading and journals what the state was taught, as [`Guard::append`] does.
+    pub fn append(mut self, entry: Vec<u8>) -> Option<Barrier> {
+        let behind = self.held.take().is_some_and(|held| held.behind.is_anything());
+        if entry.is_empty() && !behind {
+            return None;
+        }
+        Guard(self.lock.write().unwrap_or_else(PoisonError::into_inner)).append(entry)
+    }
+}
+
+impl<S> Deref for Reading<'_, S> {
+    type Target = S;
+    fn deref(&self) -> &S {
+        &self.held.as_ref().expect("it is held unless a change panicked").state
+    }
+}
+
+impl Behind {
+    fn is_anything(&self) -> bool {
+        self.pending.load(Ordering::Acquire) > 0 || self.failed.load(Ordering::Acquire)
+    }
+
+    /// Whether the next to be journaled is to be a snapshot: the journal is large or lacks something, and none is on its way.
+    fn begin_snapshot(&self, large: bool) -> bool {
+        (large || self.failed.load(Ordering::Acquire)) && !self.compacting.swap(true, Ordering::AcqRel)
+    }
+
+    fn watch_snapshot(self: &Arc<Self>, settle: Settle) -> Settle {
+        self.watch(settle, |behind, done| {
+            behind.compacting.store(false, Ordering::Release);
+            behind.failed.store(!done, Ordering::Release);
+        })
+    }
+
+    fn watch_entry(self: &Arc<Self>, settle: Settle) -> Settle {
+        self.watch(settle, |behind, done| {
+            behind.failed.fetch_or(!done, Ordering::AcqRel);
+        })
+    }
+
+    /// A journal settles in order, so what was lost before is known by then.
+    fn watch(self: &Arc<Self>, settle: Settle, then: fn(&Self, bool)) -> Settle {
+        self.pending.fetch_add(1, Ordering::AcqRel);
+        let behind = Arc::clone(self);
+        settle.map(move |outcome| {
+            let done = outcome == Outcome::DONE;
+            then(&behind, done);
+            behind.pending.fetch_sub(1, Ordering::AcqRel);
+            if done && behind.failed.load(Ordering::Acquire) {
+                return Outcome::retry("the journal lacks what came before");
+            }
+            outcome
+        })
+    }
+}
+
 impl<S> std::fmt::Debug for Journaled<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Journaled({})", self.id)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,7 +36,7 @@ pub use factory::{Built, Factory};
 pub use health::Health;
 pub use id::ComponentId;
 pub use internal::{Internal, Notice};
-pub use journaled::{Guard, Journaled, Replay};
+pub use journaled::{Guard, Journaled, Reading, Replay};
 pub use kept::Kept;
 pub use meter::{Counter, Meter};
 pub use outcome::{Outcome, RejectKind};

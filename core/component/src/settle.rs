@@ -54,6 +54,17 @@ impl Settle {
         (Self { target: Target::Ticket(tx) }, Ticket(rx))
     }
 
+    /// A token for work that begins at once, and the barrier that holds somebody's settlement back until it is told.
+    pub fn barrier() -> (Self, Barrier) {
+        let join = Arc::new(Join { state: Mutex::new((2, Outcome::DONE, None)) });
+        let work = Self { target: Target::Branch(Arc::clone(&join)) };
+        let barrier = Barrier::new(move |settle| {
+            join.state.lock().unwrap_or_else(PoisonError::into_inner).2 = Some(settle);
+            join.arrive(Outcome::DONE);
+        });
+        (work, barrier)
+    }
+
     /// A token whose outcome nobody waits for.
     pub fn nobody() -> Self {
         Self { target: Target::Nobody }
@@ -190,6 +201,23 @@ mod tests {
         assert!(futures_poll(&mut ticket).is_none());
         held.recv().expect("the barrier took a branch").settle(Outcome::DONE);
         assert_eq!(ticket.await, Outcome::DONE);
+    }
+
+    #[tokio::test]
+    async fn a_barrier_over_work_that_began_waits_for_it_whoever_comes_first() {
+        for work_first in [true, false] {
+            let (work, barrier) = Settle::barrier();
+            let (settle, ticket) = Settle::ticket();
+            let failed = Outcome::retry("the disk is full");
+            if work_first {
+                work.settle(failed.clone());
+                barrier.join(settle);
+            } else {
+                barrier.join(settle);
+                work.settle(failed.clone());
+            }
+            assert_eq!(ticket.await, failed);
+        }
     }
 
     fn futures_poll(ticket: &mut Pin<&mut Ticket>) -> Option<Outcome> {

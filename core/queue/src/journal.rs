@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use throughline_component::port::{Disk, DiskFile, SyncSite};
@@ -36,6 +37,8 @@ pub(crate) struct JournalFile {
     file: Box<dyn DiskFile>,
     /// How much of the file is known to be good.
     good: u64,
+    /// The same for those who must not wait for the disk.
+    size: Arc<AtomicU64>,
     /// A write or sync failed: nothing may be appended behind what is good.
     failed: bool,
 }
@@ -81,6 +84,7 @@ impl JournalFile {
             salt: ports.salt(),
             file: Box::new(Nothing),
             good: 0,
+            size: Arc::default(),
             failed: false,
         };
         journal.replace(&held)?;
@@ -96,6 +100,11 @@ impl JournalFile {
         self.good
     }
 
+    /// The size, to be looked up while the file is being written to.
+    pub(crate) fn watch_size(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.size)
+    }
+
     /// Appends entries; if `sync`, they are on the disk when this returns. Where the disk fails, they go to a new
     /// generation together with what was known to be good: a failed sync is never tried again on the same file.
     pub(crate) fn append(&mut self, entries: &[Bytes], sync: bool) -> io::Result<()> {
@@ -106,6 +115,7 @@ impl JournalFile {
             let synced = |file: &dyn DiskFile| if sync && self.syncs { file.sync_data(data) } else { Ok(()) };
             if self.file.append(&[&buffer]).and_then(|()| synced(&*self.file)).is_ok() {
                 self.good += buffer.len() as u64;
+                self.size.store(self.good, Ordering::Relaxed);
                 return Ok(());
             }
             self.failed = true;
@@ -154,6 +164,7 @@ impl JournalFile {
             return Err(error);
         }
         (self.file, self.generation, self.good, self.failed) = (file, number, buffer.len() as u64, false);
+        self.size.store(self.good, Ordering::Relaxed);
         Ok(())
     }
 }

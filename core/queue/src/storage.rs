@@ -1,5 +1,6 @@
 //! A log that is opened when it is first needed, and the journals in it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -75,8 +76,9 @@ impl Log {
             shared.state().journals.remove(name);
             StoreError(format!("the journal of {id} cannot be opened: {error}"))
         })?;
+        let size = file.watch_size();
         io.journals.insert(number(name), file);
-        let journal = Handle { shared: Arc::clone(shared), name: name.to_owned() };
+        let journal = Handle { shared: Arc::clone(shared), name: name.to_owned(), size };
         Ok(Opened { journal: Box::new(journal), entries })
     }
 }
@@ -84,6 +86,7 @@ impl Log {
 struct Handle {
     shared: Arc<Shared>,
     name: String,
+    size: Arc<AtomicU64>,
 }
 
 impl Journal for Handle {
@@ -100,7 +103,7 @@ impl Journal for Handle {
     }
 
     fn size(&self) -> u64 {
-        self.shared.io().journals.get(&number(&self.name)).map_or(0, JournalFile::size)
+        self.size.load(Ordering::Relaxed)
     }
 }
 

@@ -102,7 +102,7 @@ impl Editor for Change {
     }
 
     fn begin<'a>(&'a self, _: Signal, _: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
-        match self.identity.open() {
+        match self.identity.read() {
             Ok(identity) => Some(Box::new(pass::Walk::new(self, identity))),
             Err(error) => Some(Box::new(pass::Unopened(error))),
         }

@@ -1,9 +1,9 @@
 //! One walk: learn, resolve, label.
 
 use throughline_change::labels::environment;
-use throughline_change::{Hint, Known, Resolution, Sha, Superseded, Tie, change_key, event};
+use throughline_change::{Hint, Known, Repository, Resolution, Sha, Superseded, Tie, change_key, event};
 use throughline_component::port::StoreError;
-use throughline_component::{Barrier, Guard, Notice, Outcome, Pass};
+use throughline_component::{Barrier, Notice, Outcome, Pass, Reading};
 use throughline_otlp::Value;
 use throughline_otlp::edit::{Keep, Level, Record};
 use throughline_otlp::path::Path;
@@ -13,8 +13,9 @@ use super::{Change, Learnt};
 
 pub(super) struct Walk<'a> {
     change: &'a Change,
-    /// Held for the whole walk: one lock a chunk, none a record.
-    identity: Guard<'a, Learnt>,
+    /// Read for the whole walk: one lock a chunk, none a record, and walks beside each other. Only what teaches something
+    /// new has it for itself.
+    identity: Reading<'a, Learnt>,
     resource: Around,
     /// The last repository that was named, since neighbours mostly name the same.
     named: Option<(Vec<u8>, Known)>,
@@ -57,7 +58,7 @@ struct Counts {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(change: &'a Change, identity: Guard<'a, Learnt>) -> Self {
+    pub(super) fn new(change: &'a Change, identity: Reading<'a, Learnt>) -> Self {
         Self {
             change,
             identity,
@@ -73,7 +74,7 @@ impl<'a> Walk<'a> {
     fn enter(&mut self, record: &mut Record<'_>) {
         let seen = Seen::read(record.attributes());
         let name = seen.repository.value.and_then(|text| self.change.repository(text));
-        let known = name.as_ref().map(|name| self.identity.0.know(name));
+        let known = name.as_ref().and_then(|name| self.know(name));
         self.resource = Around {
             has_change_id: seen.has.change_id,
             repository: known,
@@ -132,16 +133,25 @@ impl<'a> Walk<'a> {
         {
             return Some(*known);
         }
-        let known = self.identity.0.know(&self.change.repository(text)?);
+        let known = self.know(&self.change.repository(text)?)?;
         self.named = Some((text.to_owned(), known));
         Some(known)
     }
 
+    fn know(&mut self, repository: &Repository) -> Option<Known> {
+        let known = self.identity.0.known(repository);
+        let known = known.or_else(|| self.identity.change(|learnt| learnt.0.know(repository)));
+        self.counts.refused += u64::from(known.is_none());
+        known
+    }
+
     fn learn(&mut self, hint: Hint) {
-        let learned = self.identity.0.observe(hint);
-        if learned.new
-            && let Some(claim) = self.identity.0.as_claim(hint)
-        {
+        let (learned, claim) = self.identity.change(|learnt| {
+            let learned = learnt.0.observe(hint);
+            let claim = if learned.new { learnt.0.as_claim(hint) } else { None };
+            (learned, claim)
+        });
+        if let Some(claim) = claim {
             self.claims.extend(claim.write());
             self.claims.push(b'\n');
         }
@@ -160,9 +170,8 @@ impl Pass for Walk<'_> {
     }
 
     fn finish(self: Box<Self>) -> Option<Barrier> {
-        let Self { change, mut identity, counts, superseded, claims, .. } = *self;
-        let barrier = (!claims.is_empty()).then(|| identity.append(claims));
-        drop(identity);
+        let Self { change, identity, counts, superseded, claims, .. } = *self;
+        let barrier = identity.append(claims);
         change.counters.tied.add(counts.tied);
         change.counters.untied.add(counts.untied);
         change.counters.ambiguous.add(counts.ambiguous);

@@ -206,7 +206,7 @@ impl Endpoint {
             return ("ignored", say(StatusCode::OK, "pong"));
         }
         let delivery = request.header("x-github-delivery").unwrap_or_default().to_owned();
-        match self.seen.open().map(|seen| seen.contains(&delivery)) {
+        match self.seen.read().map(|seen| seen.contains(&delivery)) {
             Ok(false) => {}
             Ok(true) => return ("repeated", say(StatusCode::OK, "delivered before")),
             Err(error) => return ("unsettled", say(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())),

@@ -57,7 +57,7 @@ fn a_bare_commit_ties_only_if_one_repository_claims_it() {
     assert!(matches!(identity.resolve(bare(1)), Resolution::Tied(_)));
     identity.claim(&Claim::PullRequestCommit(repository(2), 3, sha(1)));
     assert_eq!(identity.resolve(bare(1)), Resolution::Ambiguous, "a fork has it too");
-    let known = identity.know(&repository(2));
+    let known = identity.know(&repository(2)).expect("there is room");
     let hint = Hint { repository: Some(known), ..bare(1) };
     assert_eq!(tied(identity.resolve(hint)).change_id().as_str(), "github.com/acme/r2#3");
 }
@@ -84,7 +84,7 @@ fn a_name_nobody_was_told_is_replaced_in_silence() {
 #[test]
 fn who_names_a_pull_request_belongs_to_it_and_teaches_its_commit() {
     let mut identity = Identity::default();
-    let known = identity.know(&repository(1));
+    let known = identity.know(&repository(1)).expect("there is room");
     let hint = |number| Hint { repository: Some(known), pull_request: Some(number), commit: Some(sha(1)) };
     for number in [9, 7] {
         assert_eq!(identity.recall(hint(number)), None, "there is something to learn");
@@ -97,7 +97,7 @@ fn who_names_a_pull_request_belongs_to_it_and_teaches_its_commit() {
 
 #[test]
 fn bounds_hold_and_are_told() {
-    let bounds = Bounds { commits: 3, changes_per_commit: 2, repositories_per_commit: 2 };
+    let bounds = Bounds { commits: 3, changes_per_commit: 2, repositories_per_commit: 2, repositories: 3 };
     let mut identity = Identity::new(bounds);
     for n in 0..10 {
         identity.claim(&Claim::Commit(repository(1), sha(n)));
@@ -110,6 +110,8 @@ fn bounds_hold_and_are_told() {
     assert!(identity.claim(&Claim::PullRequestCommit(repository(1), 3, sha(9))).refused);
     identity.claim(&Claim::Commit(repository(2), sha(9)));
     assert!(identity.claim(&Claim::Commit(repository(3), sha(9))).refused);
+    assert!(identity.claim(&Claim::Commit(repository(4), sha(11))).refused, "a fourth repository");
+    assert_eq!((identity.known(&repository(4)), identity.know(&repository(4))), (None, None));
 }
 
 fn claims() -> impl Strategy<Value = Vec<Claim>> {
@@ -124,7 +126,7 @@ fn claims() -> impl Strategy<Value = Vec<Claim>> {
 fn answers(claims: &[Claim]) -> (BTreeSet<Claim>, Vec<String>) {
     let mut identity = Identity::default();
     claims.iter().for_each(|claim| drop(identity.claim(claim)));
-    let named: Vec<_> = (0..3).map(|r| Some(identity.know(&repository(r)))).chain([None]).collect();
+    let named: Vec<_> = (0..3).map(|r| identity.know(&repository(r))).chain([None]).collect();
     let hints = named.into_iter().flat_map(|repository| (0..4).map(move |c| Hint { repository, ..bare(c) }));
     let resolved = hints.map(|hint| format!("{:?}", identity.resolve(hint))).collect();
     (identity.claims(), resolved)
