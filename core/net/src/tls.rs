@@ -1,20 +1,27 @@
 //! TLS settings, made into rustls configurations.
 
+mod identity;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use throughline_component::ConfigError;
-use throughline_config::Secret;
+use throughline_config::{Duration, Secret};
+
+use identity::{Identity, Source};
 
 /// `tls` of a server.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = ["cipher_suites", "reload_interval", "curve_preferences", "tpm", "max_version"]))]
+#[schemars(extend("x-not-supported" = [
+    "cipher_suites", "client_ca_file_reload", "curve_preferences", "tpm", "max_version"
+]))]
 pub struct ServerTls {
     /// Certificate chain, PEM.
     pub cert_file: Option<PathBuf>,
@@ -26,6 +33,9 @@ pub struct ServerTls {
     pub key_pem: Option<Secret>,
     /// Authorities whose client certificates are accepted. Set: clients must show one (mTLS).
     pub client_ca_file: Option<PathBuf>,
+    /// After this long the next handshake reads certificate and key again; what cannot be used leaves the old pair in service.
+    /// Unset: only a reload of the configuration does.
+    pub reload_interval: Option<Duration>,
     /// `1.2` or `1.3`.
     pub min_version: Option<TlsVersion>,
 }
@@ -34,7 +44,7 @@ pub struct ServerTls {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("x-not-supported" = [
-    "cipher_suites", "reload_interval", "curve_preferences", "tpm", "max_version", "insecure_skip_verify"
+    "cipher_suites", "curve_preferences", "tpm", "max_version", "insecure_skip_verify"
 ]))]
 pub struct ClientTls {
     /// Speaks plain text. Only for addresses without a scheme, and for gRPC.
@@ -53,6 +63,9 @@ pub struct ClientTls {
     pub key_file: Option<PathBuf>,
     /// The same, given in place.
     pub key_pem: Option<Secret>,
+    /// After this long the next handshake reads our certificate and key again; what cannot be used leaves the old pair in
+    /// service. Unset: only a reload of the configuration does.
+    pub reload_interval: Option<Duration>,
     /// The name to expect in the server's certificate, if it is not the address's.
     pub server_name_override: Option<String>,
     /// `1.2` or `1.3`.
@@ -77,7 +90,7 @@ fn versions(min: Option<TlsVersion>) -> &'static [&'static rustls::SupportedProt
     if min == Some(TlsVersion::V13) { &ONLY_13 } else { rustls::ALL_VERSIONS }
 }
 
-fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
@@ -87,31 +100,34 @@ impl ServerTls {
     /// # Errors
     /// Which file or block is missing or wrong.
     pub(crate) fn config(&self) -> Result<Arc<ServerConfig>> {
-        let chain = pem("cert", self.cert_file.as_ref(), self.cert_pem.as_deref())?
+        let identity = Identity::new(self.source(), self.reload_interval)?
             .ok_or_else(|| ConfigError::new("cert_file", "a TLS server needs a certificate and a key"))?;
-        let key = pem("key", self.key_file.as_ref(), self.key_pem.as_ref().map(Secret::expose))?
-            .ok_or_else(|| ConfigError::new("key_file", "a TLS server needs a certificate and a key"))?;
         let builder = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(versions(self.min_version))
             .map_err(|error| ConfigError::new("min_version", error.to_string()))?;
         let builder = match &self.client_ca_file {
             None => builder.with_no_client_auth(),
             Some(file) => {
-                let roots = Arc::new(roots(
-                    &pem("client_ca", Some(file), None)?.unwrap_or_default(),
-                    "client_ca_file",
-                )?);
+                let text = pem("client_ca", Some(file), None)?.unwrap_or_default();
+                let roots = Arc::new(roots(&text, "client_ca_file")?);
                 let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(roots, provider())
                     .build()
                     .map_err(|error| ConfigError::new("client_ca_file", error.to_string()))?;
                 builder.with_client_cert_verifier(verifier)
             }
         };
-        let mut config = builder
-            .with_single_cert(certificates(&chain, "cert_file")?, private_key(&key)?)
-            .map_err(|error| ConfigError::new("cert_file", error.to_string()))?;
+        let mut config = builder.with_cert_resolver(Arc::new(identity));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
+    }
+
+    fn source(&self) -> Source {
+        Source {
+            cert_file: self.cert_file.clone(),
+            cert_pem: self.cert_pem.clone(),
+            key_file: self.key_file.clone(),
+            key_pem: self.key_pem.clone(),
+        }
     }
 }
 
@@ -133,15 +149,18 @@ impl ClientTls {
             .with_protocol_versions(versions(self.min_version))
             .map_err(|error| ConfigError::new("min_version", error.to_string()))?
             .with_root_certificates(trusted);
-        let chain = pem("cert", self.cert_file.as_ref(), self.cert_pem.as_deref())?;
-        let key = pem("key", self.key_file.as_ref(), self.key_pem.as_ref().map(Secret::expose))?;
-        match (chain, key) {
-            (None, None) => Ok(builder.with_no_client_auth()),
-            (Some(chain), Some(key)) => builder
-                .with_client_auth_cert(certificates(&chain, "cert_file")?, private_key(&key)?)
-                .map_err(|error| ConfigError::new("cert_file", error.to_string())),
-            (Some(_), None) => Err(ConfigError::new("key_file", "a certificate needs its key")),
-            (None, Some(_)) => Err(ConfigError::new("cert_file", "a key needs its certificate")),
+        Ok(match Identity::new(self.source(), self.reload_interval)? {
+            None => builder.with_no_client_auth(),
+            Some(identity) => builder.with_client_cert_resolver(Arc::new(identity)),
+        })
+    }
+
+    fn source(&self) -> Source {
+        Source {
+            cert_file: self.cert_file.clone(),
+            cert_pem: self.cert_pem.clone(),
+            key_file: self.key_file.clone(),
+            key_pem: self.key_pem.clone(),
         }
     }
 
@@ -174,11 +193,6 @@ fn certificates(text: &[u8], key: &str) -> Result<Vec<CertificateDer<'static>>> 
         Ok(_) => Err(ConfigError::new(key, "there is no certificate in it (PEM expected)")),
         Err(error) => Err(ConfigError::new(key, format!("not a PEM certificate: {error}"))),
     }
-}
-
-fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>> {
-    PrivateKeyDer::from_pem_slice(text)
-        .map_err(|_| ConfigError::new("key_file", "there is no private key in it (PEM expected)"))
 }
 
 fn roots(text: &[u8], key: &str) -> Result<RootCertStore> {

@@ -195,3 +195,42 @@ service: {{pipelines: {{logs: {{receivers: [otlp], exporters: [file]}}}}}}
         sink.assert_sound();
     }
 }
+
+/// Whose certificate a server shows, as openssl sees it.
+fn shown_by(address: &str) -> String {
+    let output = Command::new("openssl")
+        .args(["s_client", "-connect", address])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("openssl runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let subject = text.lines().find_map(|line| line.trim().strip_prefix("subject="));
+    subject.unwrap_or_else(|| panic!("no certificate: {text}")).replace(' ', "")
+}
+
+#[test]
+fn a_renewed_certificate_is_shown_without_a_restart_once_it_fits_its_key() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    authority(folder.path(), "old");
+    authority(folder.path(), "new");
+    let file = |name: &str| folder.path().join(name);
+    let (certificate, key) = (file("old.pem").display().to_string(), file("old.key").display().to_string());
+    let tls = format!("{{cert_file: '{certificate}', key_file: '{key}', reload_interval: 1ms}}");
+    let config = format!(
+        "
+receivers: {{otlp: {{protocols: {{http: {{endpoint: '127.0.0.1:0', tls: {tls}}}}}}}}}
+exporters: {{file: {{path: logs.jsonl}}}}
+service: {{pipelines: {{logs: {{receivers: [otlp], exporters: [file]}}}}}}
+"
+    );
+    let agent = Agent::start(make(&folder.path().join("agent")), &config);
+    assert_eq!(shown_by(&agent.http()), "CN=old");
+    std::fs::copy(file("new.pem"), file("old.pem")).expect("the folder can be written");
+    assert_eq!(shown_by(&agent.http()), "CN=old", "half a pair is not put into service");
+    assert!(agent.log().contains("not the key of the certificate"), "{}", agent.log());
+    std::fs::copy(file("new.key"), file("old.key")).expect("the folder can be written");
+    assert_eq!(shown_by(&agent.http()), "CN=new");
+    std::fs::write(file("old.pem"), "nothing").expect("the folder can be written");
+    assert_eq!(shown_by(&agent.http()), "CN=new");
+    agent.assert_sound();
+}
