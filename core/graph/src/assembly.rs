@@ -27,7 +27,7 @@ pub(crate) struct Assembly<'a> {
     streams: BTreeMap<String, Vec<Arc<Stream>>>,
     /// Those before holders, by name.
     held: BTreeMap<String, Arc<Stream>>,
-    pub(crate) feeders: Vec<Feeder>,
+    pub(crate) feeders: Vec<Arc<Feeder>>,
 }
 
 pub(crate) type Exporters = Vec<(ComponentId, Arc<dyn throughline_component::DynExporter>)>;
@@ -84,7 +84,7 @@ impl<'a> Assembly<'a> {
             let pipeline = Arc::clone(pipeline);
             let to = Fed::Stages { holder: stored.fed[0].clone(), pipeline, from: at + 1 };
             let (stream, clock) = (Arc::clone(stream), Arc::clone(&self.setup.clock));
-            self.feeders.push(Feeder { stream, to, hop, clock });
+            self.feeders.push(Arc::new(Feeder { name: ComponentId::new(&name), stream, to, hop, clock }));
         }
     }
 
@@ -109,12 +109,20 @@ impl<'a> Assembly<'a> {
                     let name = format!("{}:stream:{id}", planned.id);
                     let hop = self.setup.ledger.hop(Direction::Stage, &name, planned.signal);
                     let (stream, clock) = (Arc::clone(stream), Arc::clone(&self.setup.clock));
-                    self.feeders.push(Feeder { stream, to: Fed::Sink(sink), hop, clock });
+                    let (name, to) = (ComponentId::new(&name), Fed::Sink(sink));
+                    self.feeders.push(Arc::new(Feeder { name, stream, to, hop, clock }));
                 }
                 (target, _) => targets.push(target),
             }
         }
-        Ok(Arc::new(Pipeline { id: planned.id.clone(), signal: planned.signal, stages, targets }))
+        Ok(Arc::new(Pipeline {
+            id: planned.id.clone(),
+            signal: planned.signal,
+            stages,
+            targets,
+            health: Arc::clone(&self.setup.health),
+            panicked: AtomicBool::new(false),
+        }))
     }
 
     fn walk(&self, planned: &Planned, ids: &[ComponentId]) -> Result<Walk, Fatal> {
@@ -202,11 +210,9 @@ impl<'a> Assembly<'a> {
                     (hop, taking.map(|(_, pipeline)| Arc::clone(pipeline)).collect())
                 };
                 let entry = Entry {
-                    id: id.clone(),
                     pipelines: [fed(Signal::Traces), fed(Signal::Metrics), fed(Signal::Logs)],
                     clock: Arc::clone(&self.setup.clock),
                     health: Arc::clone(&self.setup.health),
-                    panicked: AtomicBool::new(false),
                 };
                 Ok((id.clone(), (make_receiver(&self.setup.make, id)?, Output::new(Arc::new(entry)))))
             })

@@ -1,14 +1,11 @@
 //! Where receivers hand data over: admission, accounts, and the fork into pipelines.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use throughline_component::port::{Charge, Clock};
-use throughline_component::{
-    Batch, Chunk, ComponentId, Context, Health, Outcome, RejectKind, Sender, Settle, Ticket,
-};
+use throughline_component::{Batch, Chunk, Context, Health, Outcome, RejectKind, Sender, Settle, Ticket};
 use throughline_otlp::{Admitted, Limits, Signal, admit};
 
 use crate::ledger::{Hop, add};
@@ -16,11 +13,9 @@ use crate::pipeline::Pipeline;
 
 /// What stands behind a receiver's `Output`.
 pub(crate) struct Entry {
-    pub(crate) id: ComponentId,
     pub(crate) pipelines: [(Arc<Hop>, Vec<Arc<Pipeline>>); 3],
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) health: Arc<Health>,
-    pub(crate) panicked: AtomicBool,
 }
 
 impl Entry {
@@ -28,28 +23,14 @@ impl Entry {
         &self.pipelines[signal as usize]
     }
 
-    fn push(&self, signal: Signal, chunk: Chunk, pipelines: &[Arc<Pipeline>]) {
+    fn push(signal: Signal, chunk: Chunk, pipelines: &[Arc<Pipeline>]) {
         let batch = Batch::one(signal, chunk);
-        let result = catch_unwind(AssertUnwindSafe(|| match pipelines {
+        match pipelines {
             [only] => only.push(batch),
             several => several
                 .iter()
                 .zip(batch.fork(several.len()))
                 .for_each(|(pipeline, batch)| pipeline.push(batch)),
-        }));
-        match result {
-            Ok(()) if self.panicked.load(Ordering::Relaxed) => {
-                self.panicked.store(false, Ordering::Relaxed);
-                self.health.revived(self.id.as_str());
-            }
-            Ok(()) => {}
-            Err(panic) => {
-                // The chunk was dropped on the way, so its sender is told to try again.
-                let why = crate::step::message(&*panic);
-                tracing::error!(receiver = %self.id, %why, "a pipeline panicked");
-                self.health.died(self.id.as_str(), &format!("a pipeline behind it panicked: {why}"));
-                self.panicked.store(true, Ordering::Relaxed);
-            }
         }
     }
 }
@@ -88,7 +69,7 @@ impl Sender for Entry {
             settle.settle(account_for(&account, items, outcome, rejected, why));
         });
         let chunk = Chunk { bytes, items, position: None, context, settle };
-        self.push(signal, chunk, pipelines);
+        Self::push(signal, chunk, pipelines);
         ticket
     }
 }

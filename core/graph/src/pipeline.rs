@@ -1,13 +1,15 @@
 //! A pipeline at run time: stages, then targets. Pushing a batch through is one synchronous call.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use smallvec::SmallVec;
-use throughline_component::{Batch, Chunk};
+use throughline_component::{Batch, Chunk, Health};
 use throughline_otlp::Signal;
 
 use crate::sink::Sink;
-use crate::step::Step;
+use crate::step::{Step, message};
 use crate::stream::Stream;
 use crate::walk::Walk;
 
@@ -17,6 +19,8 @@ pub(crate) struct Pipeline {
     pub(crate) signal: Signal,
     pub(crate) stages: Vec<Stage>,
     pub(crate) targets: Vec<Target>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) panicked: AtomicBool,
 }
 
 /// One stage.
@@ -49,8 +53,29 @@ impl Pipeline {
         self.push_from(0, batch);
     }
 
-    /// Sends a batch through the stages from number `stage` on.
+    /// Sends a batch through the stages from number `stage` on. Whoever calls is not hurt by a panic on the way: the batch is
+    /// dropped, and so answered with Retry, and the agent is not ready until the next one comes through.
     pub(crate) fn push_from(&self, stage: usize, batch: Batch) {
+        match catch_unwind(AssertUnwindSafe(|| self.pass(stage, batch))) {
+            Ok(()) if self.panicked.load(Ordering::Relaxed) => {
+                self.panicked.store(false, Ordering::Relaxed);
+                self.health.revived(&self.part());
+            }
+            Ok(()) => {}
+            Err(panic) => {
+                let why = message(&*panic);
+                tracing::error!(pipeline = %self.id, %why, "a pipeline panicked");
+                self.health.died(&self.part(), &format!("it panicked: {why}"));
+                self.panicked.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn part(&self) -> String {
+        format!("pipeline {}", self.id)
+    }
+
+    fn pass(&self, stage: usize, batch: Batch) {
         let mut batches: Batches = smallvec::smallvec![batch];
         for stage in &self.stages[stage..] {
             batches = match stage {

@@ -78,7 +78,13 @@ impl Graph {
         }
         running.tasks.extend(tickers(&pipelines, &assembly.connectors, &setup.clock, &service_stop));
         let services = (stop_services, std::mem::take(&mut running.tasks));
-        let feeders = assembly.feeders.drain(..).map(|feeder| feeder.start(feeder_stop.clone())).collect();
+        for feeder in assembly.feeders.drain(..) {
+            let name = feeder.name.clone();
+            running
+                .start(&name, &feeder_stop, move |stop| Ok(Box::pin(Arc::clone(&feeder).run(stop))))
+                .await?;
+        }
+        let feeders = (stop_feeders, std::mem::take(&mut running.tasks));
 
         for (id, receiver) in assembly.receivers(&pipelines)? {
             let (make, out) = (Arc::clone(&setup.make), receiver.1);
@@ -96,7 +102,7 @@ impl Graph {
         setup.health.started();
         Ok(Self {
             receivers: (stop_receivers, running.tasks),
-            feeders: (stop_feeders, feeders),
+            feeders,
             services,
             extensions,
             sinks: assembly.sinks.into_values().collect(),

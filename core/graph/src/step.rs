@@ -1,6 +1,7 @@
 //! A processor at work: called in line, ticked by a task of its own, rebuilt if it panics.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use throughline_component::{Batch, DynProcessor, Health, Outcome, Outlet, Stop};
 use tokio::sync::Notify;
 
 use crate::ledger::{Hop, add};
+use crate::supervisor::RESTART;
 
 /// One processor of one pipeline.
 pub(crate) struct Step {
@@ -47,7 +49,7 @@ impl Step {
         let items = batch.items();
         add(&self.hop.taken, items);
         let held = i64::try_from(items).unwrap_or(i64::MAX);
-        self.hop.held.fetch_add(held, std::sync::atomic::Ordering::Relaxed);
+        self.hop.held.fetch_add(held, Ordering::Relaxed);
         self.call(move |processor, out| processor.accept(batch, out))
     }
 
@@ -74,7 +76,9 @@ impl Step {
             tracing::error!(component = %self.name, %why, "a processor panicked; it is built anew");
             self.health.died(&self.name, &why);
             *slot = None;
-            self.hop.held.store(0, std::sync::atomic::Ordering::Relaxed);
+            // All that it kept is dropped with it, and so goes back to its senders.
+            let kept = self.hop.held.swap(0, Ordering::Relaxed);
+            add(&self.hop.returned, u64::try_from(kept).unwrap_or_default());
             return Vec::new();
         }
         let after = processor.wakes_at();
@@ -105,19 +109,18 @@ impl Step {
         } else {
             ended + emitted
         };
-        self.hop
-            .held
-            .fetch_sub(i64::try_from(left).unwrap_or(i64::MAX), std::sync::atomic::Ordering::Relaxed);
+        self.hop.held.fetch_sub(i64::try_from(left).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 
     /// Ticks it until told to stop; `forward` takes what it emits.
     pub(crate) async fn tick(&self, clock: &dyn Clock, mut stop: Stop, forward: impl Fn(Batch) + Send) {
         loop {
-            let wakes_at = {
-                let slot = self.processor.lock().unwrap_or_else(PoisonError::into_inner);
-                slot.as_ref().and_then(|processor| processor.wakes_at())
+            let until = |at: u64| Duration::from_nanos(at.saturating_sub(clock.monotonic_nanos()));
+            let wait = match &*self.processor.lock().unwrap_or_else(PoisonError::into_inner) {
+                Some(processor) => processor.wakes_at().map(until),
+                // It panicked. What it has to say at its own time must not wait for the next batch.
+                None => Some(RESTART),
             };
-            let wait = wakes_at.map(|at| Duration::from_nanos(at.saturating_sub(clock.monotonic_nanos())));
             tokio::select! {
                 () = stop.stopped() => return,
                 () = self.sooner.notified() => {}

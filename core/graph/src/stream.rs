@@ -1,7 +1,6 @@
 //! The stream before a fan-out: a chunk is appended once, and every stored destination reads it at its own pace.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,13 +11,11 @@ use throughline_component::{
 };
 use throughline_queue::{Delivered, Log, Reader, Record, Storage};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinHandle;
 
 use crate::ledger::{Hop, add};
 use crate::pipeline::Pipeline;
 use crate::plan::Stored;
 use crate::sink::Sink;
-use crate::step::message;
 
 /// How long a reader that stops waits for what it has given out.
 const GRACE: Duration = Duration::from_secs(1);
@@ -97,6 +94,7 @@ impl Stream {
 
 /// Brings what a stream holds to who is fed from it.
 pub(crate) struct Feeder {
+    pub(crate) name: ComponentId,
     pub(crate) stream: Arc<Stream>,
     pub(crate) to: Fed,
     /// The account of this destination's reading.
@@ -145,35 +143,21 @@ impl Fed {
     fn offer(&self, batch: Batch) {
         match self {
             Self::Sink(sink) => sink.offer(batch),
-            Self::Stages { holder, pipeline, from } => {
-                // What panics drops the batch, and so its token says Retry.
-                let pushed = catch_unwind(AssertUnwindSafe(|| pipeline.push_from(*from, batch)));
-                if let Err(panic) = pushed {
-                    tracing::error!(component = %holder, why = %message(&*panic), "a pipeline panicked behind a stream");
-                }
-            }
+            Self::Stages { pipeline, from, .. } => pipeline.push_from(*from, batch),
         }
     }
 }
 
 impl Feeder {
-    /// Starts reading, once the graph before this one has let go of the cursor.
-    pub(crate) fn start(self, stop: Stop) -> JoinHandle<()> {
-        tokio::spawn(Arc::new(self).run(stop))
-    }
-
-    async fn run(self: Arc<Self>, mut stop: Stop) {
+    /// Reads until told to stop. It begins once the graph before this one has let go of the cursor, and nobody waits for that.
+    pub(crate) async fn run(self: Arc<Self>, mut stop: Stop) -> Result<(), Fatal> {
+        stop.ready();
         let destination = self.to.id().clone();
         let reader = tokio::select! {
             reader = self.stream.log.reader(self.stream.number, destination.as_str()) => reader,
-            () = stop.stopped() => return,
+            () = stop.stopped() => return Ok(()),
         };
-        let mut reader = match reader {
-            Ok(reader) => reader,
-            Err(error) => {
-                return tracing::error!(component = %destination, %error, "the stream cannot be read");
-            }
-        };
+        let mut reader = reader.map_err(|error| Fatal(format!("the stream cannot be read: {error}")))?;
         let kept = self.to.kept();
         let mut snapshots = kept.as_ref().map(|kept| kept.watch());
         if let Some(snapshots) = &mut snapshots {
@@ -213,6 +197,7 @@ impl Feeder {
         // What is about to be settled need not be read again by the next. The rest is safe in the log.
         let all = u32::try_from(ways).unwrap_or(u32::MAX);
         drop(tokio::time::timeout(GRACE, on_their_way.acquire_many(all)).await);
+        Ok(())
     }
 
     /// Lets the cursor pass what a registry's newest snapshot holds.

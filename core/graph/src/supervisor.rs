@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Waits between attempts to restart a component that died.
-const RESTART: Duration = Duration::from_secs(1);
+pub(crate) const RESTART: Duration = Duration::from_secs(1);
 const RESTART_MAX: Duration = Duration::from_secs(30);
 
 pub(crate) type Running = std::pin::Pin<Box<dyn Future<Output = Result<(), Fatal>> + Send>>;

@@ -1,62 +1,53 @@
 //! Panics, refusals and drains: what the graph promises whatever its components do (architecture invariants 5 and 6).
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use throughline_component::port::{Charge, SystemClock, SystemRandom};
 use throughline_component::{
-    Batch, Build, Built, Chunk, ComponentId, ConfigError, Context, DeliverySettings, Editor, Exporter,
-    Factory, Fatal, Health, Kind, Outcome, Output, Pass, Receiver, RejectKind, Services, Stop, Touch,
+    Batch, Build, Chunk, ConfigError, Editor, Exporter, Factory, Outcome, Outlet, Pass, Processor,
+    RejectKind, Touch,
 };
-use throughline_graph::{Fact, Facts, Graph, Ledger, Plan, Setup, Wire, Wiring};
+use throughline_graph::Fact;
 use throughline_otlp::Signal;
 use throughline_otlp::edit::{Keep, Levels, Record};
 use tokio::sync::Semaphore;
 
+use crate::world::{self, NoSettings, World, one_attempt, script, until};
+
 /// What the components of one test are told to do.
 #[derive(Default)]
 struct Script {
-    door: Mutex<Option<Output>>,
     editor_panics: AtomicBool,
     editor_drops: AtomicBool,
     exporter_panics: AtomicBool,
-    receiver_dies: AtomicBool,
-    receivers: AtomicU32,
+    /// Makes the processor hold what it is given until it is ticked.
+    holds: AtomicBool,
     /// What `sink/b` answers; `sink/a` always answers Done.
     answer: Mutex<Option<Outcome>>,
     /// Exports wait for it, if it is there.
     gate: Mutex<Option<Arc<Semaphore>>>,
 }
 
-#[derive(serde::Deserialize, schemars::JsonSchema)]
-struct NoSettings {}
+/// Passes everything on; if told to hold, when it is ticked.
+struct Later(Arc<Script>, Vec<Batch>);
 
-type Built2 = Result<Built, ConfigError>;
-
-fn script(cx: &Build) -> Arc<Script> {
-    cx.services.get().expect("the test offers it")
-}
-
-struct Door(Arc<Script>);
-
-impl Receiver for Door {
+impl Processor for Later {
     type Config = NoSettings;
     fn build(_: NoSettings, cx: &Build) -> Result<Self, ConfigError> {
-        Ok(Self(script(cx)))
+        Ok(Self(script(cx), Vec::new()))
     }
-    async fn run(self, out: Output, mut stop: Stop) -> Result<(), Fatal> {
-        *self.0.door.lock().expect("no panic") = Some(out);
-        self.0.receivers.fetch_add(1, Ordering::Relaxed);
-        stop.ready();
-        loop {
-            tokio::select! {
-                () = stop.stopped() => return Ok(()),
-                () = tokio::time::sleep(Duration::from_millis(1)) => {
-                    assert!(!self.0.receiver_dies.swap(false, Ordering::Relaxed), "told to");
-                }
-            }
-        }
+    fn accept(&mut self, batch: Batch, out: &mut Outlet) {
+        if self.0.holds.load(Ordering::Relaxed) { self.1.push(batch) } else { out.send(batch) }
+    }
+    fn wakes_at(&self) -> Option<u64> {
+        (!self.1.is_empty()).then_some(0)
+    }
+    fn tick(&mut self, _: u64, out: &mut Outlet) {
+        self.flush(out);
+    }
+    fn flush(&mut self, out: &mut Outlet) {
+        self.1.drain(..).for_each(|batch| out.send(batch));
     }
 }
 
@@ -103,92 +94,34 @@ impl Exporter for Sink {
 }
 
 struct Running {
-    graph: Graph,
+    world: world::Running,
     script: Arc<Script>,
-    health: Arc<Health>,
-    ledger: Arc<Ledger>,
 }
 
 async fn start(queue_size: u32) -> Running {
-    let ids = |list: &[&str]| list.iter().map(|id| ComponentId::new(id)).collect::<Vec<_>>();
-    let wire = Wire {
-        id: "logs".into(),
-        signal: Signal::Logs,
-        receivers: ids(&["door"]),
-        processors: ids(&["touchy"]),
-        exporters: ids(&["sink/a", "sink/b"]),
-    };
+    let script = Arc::<Script>::default();
     let touch = Touch { visits: Levels::LOG, reads_above: Levels::NONE, writes: Levels::LOG, whole: false };
-    let exporter = |id: &str| {
-        ((Kind::Exporter, ComponentId::new(id)), Fact::Exporter { storage: None, metadata: Vec::new() })
-    };
-    let facts = Facts::from([
-        ((Kind::Processor, ComponentId::new("touchy")), Fact::Editor(touch)),
-        exporter("sink/a"),
-        exporter("sink/b"),
-    ]);
-    let (clock, random) = (Arc::new(SystemClock::default()), Arc::new(SystemRandom::default()));
-    let (script, health, ledger) =
-        (Arc::<Script>::default(), Arc::<Health>::default(), Arc::<Ledger>::default());
-    let mut services = Services::default();
-    services.offer(Arc::clone(&script));
-    let cx = Build {
-        id: ComponentId::new(""),
-        clock: clock.clone(),
-        random: random.clone(),
-        services: services.clone(),
-    };
-    let make = move |kind, id: &ComponentId| -> Built2 {
-        let cx = Build { id: id.clone(), ..cx.clone() };
-        let factory = match kind {
-            Kind::Receiver => Factory::receiver::<Door>("door"),
-            Kind::Processor => Factory::editor::<Touchy>("touchy"),
-            _ => Factory::exporter::<Sink>("sink"),
-        };
-        let settings = serde_json::json!({});
-        Ok(match factory.build(settings, &cx)? {
-            Built::Exporter(exporter, _) => {
-                let delivery = serde_json::json!({
-                    "retry_on_failure": { "enabled": false },
-                    "sending_queue": { "num_consumers": 1, "queue_size": queue_size },
-                });
-                let delivery: DeliverySettings = serde_json::from_value(delivery).expect("right");
-                Built::Exporter(exporter, Some(delivery))
-            }
-            other => other,
-        })
-    };
-    let plan = Plan::new(&Wiring { pipelines: vec![wire] }, &facts, None);
-    let setup = Setup {
-        plan,
-        make: Arc::new(make),
-        services,
-        extensions: Vec::new(),
-        clock,
-        random,
-        ledger: Arc::clone(&ledger),
-        health: Arc::clone(&health),
-    };
-    let graph = Graph::start(setup).await.expect("nothing is wrong");
-    Running { graph, script, health, ledger }
+    let mut world = World::new(&script)
+        .processor(Factory::processor::<Later>("later"), Fact::Processor { holds: false })
+        .processor(Factory::editor::<Touchy>("touchy"), Fact::Editor(touch));
+    for id in ["sink/a", "sink/b"] {
+        let sink = Factory::exporter::<Sink>("sink");
+        world = world.exporter(id, sink, one_attempt(queue_size), (None, &[]));
+    }
+    Running { world: world.start().await, script }
 }
 
 impl Running {
     fn send(&self) -> throughline_component::Ticket {
-        let out = self.script.door.lock().expect("no panic").clone().expect("the receiver runs");
-        // One resource, one scope, one empty log record.
-        let request = bytes::Bytes::from_static(&[0x0a, 4, 0x12, 2, 0x12, 0]);
-        let context = Arc::new(Context::internal(ComponentId::new("door"), 1));
-        out.send(Signal::Logs, request, context, Charge::none())
+        self.world.send(1)
     }
 
     fn trouble(&self) -> Option<String> {
-        self.health.trouble(0, u64::MAX)
+        self.world.trouble()
     }
 
     async fn end(self) {
-        assert_eq!(self.graph.stop(Duration::from_secs(60)).await, 0);
-        assert_eq!(self.ledger.imbalances(), []);
+        self.world.end().await;
     }
 }
 
@@ -201,6 +134,19 @@ async fn an_editor_that_panics_turns_readiness_red_and_its_chunk_into_a_retry() 
     assert!(running.trouble().is_some_and(|why| why.contains("told to")));
     running.script.editor_panics.store(false, Ordering::Relaxed);
     assert_eq!(running.send().await, Outcome::DONE);
+    assert_eq!(running.trouble(), None);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn an_editor_that_panics_behind_a_tick_does_not_end_the_ticking() {
+    let running = start(10).await;
+    running.script.holds.store(true, Ordering::Relaxed);
+    running.script.editor_panics.store(true, Ordering::Relaxed);
+    assert!(matches!(running.send().await, Outcome::Retry { .. }));
+    assert!(running.trouble().is_some_and(|why| why.contains("told to")));
+    running.script.editor_panics.store(false, Ordering::Relaxed);
+    assert_eq!(running.send().await, Outcome::DONE, "it is ticked again");
     assert_eq!(running.trouble(), None);
     running.end().await;
 }
@@ -220,13 +166,9 @@ async fn an_exporter_that_panics_returns_its_batch_and_takes_the_next() {
 #[tokio::test]
 async fn a_receiver_that_dies_is_restarted() {
     let running = start(10).await;
-    running.script.receiver_dies.store(true, Ordering::Relaxed);
-    while running.script.receivers.load(Ordering::Relaxed) < 2 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    while running.trouble().is_some() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    running.world.gate.dies.store(true, Ordering::Relaxed);
+    until("it is opened again", || running.world.gate.opened.load(Ordering::Relaxed) == 2).await;
+    until("readiness is green", || running.trouble().is_none()).await;
     assert_eq!(running.send().await, Outcome::DONE);
     running.end().await;
 }
@@ -261,8 +203,8 @@ async fn a_drain_delivers_what_was_taken_in() {
     let gate = Arc::new(Semaphore::new(0));
     *running.script.gate.lock().expect("no panic") = Some(Arc::clone(&gate));
     let tickets: Vec<_> = (0..5).map(|_| running.send()).collect();
-    let ledger = Arc::clone(&running.ledger);
-    let stopped = tokio::spawn(running.graph.stop(Duration::from_secs(60)));
+    let ledger = Arc::clone(&running.world.ledger);
+    let stopped = tokio::spawn(running.world.graph.stop(Duration::from_secs(60)));
     tokio::time::sleep(Duration::from_millis(20)).await;
     gate.add_permits(100);
     assert_eq!(stopped.await.expect("no panic"), 0);
@@ -277,7 +219,7 @@ async fn what_a_drain_cannot_deliver_in_time_goes_back_to_its_sender() {
     let running = start(10).await;
     *running.script.gate.lock().expect("no panic") = Some(Arc::new(Semaphore::new(0)));
     let ticket = running.send();
-    let left = running.graph.stop(Duration::from_millis(50)).await;
+    let left = running.world.graph.stop(Duration::from_millis(50)).await;
     assert_eq!(left, 2, "one batch for each destination");
     drop(running.script);
     let answer = tokio::time::timeout(Duration::from_secs(60), ticket).await;
@@ -289,7 +231,7 @@ async fn a_chunk_that_an_editor_drops_whole_is_done_and_accounted_for() {
     let running = start(10).await;
     running.script.editor_drops.store(true, Ordering::Relaxed);
     assert_eq!(running.send().await, Outcome::DONE);
-    let rows = running.ledger.rows();
+    let rows = running.world.ledger.rows();
     assert!(rows.iter().any(|row| row.dropped.get("editor") == Some(&1)), "{rows:?}");
     running.end().await;
 }

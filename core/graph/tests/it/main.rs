@@ -1,0 +1,7 @@
+//! What the graph promises whatever its components do: a real graph of small components that a test tells what to do.
+
+mod holder;
+mod kept;
+mod stored;
+mod supervision;
+mod world;

@@ -1,0 +1,130 @@
+//! Destinations that are fed from a storage: a success reply is the disk's, delivery follows (architecture, "Streams").
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+use throughline_component::port::SystemDisk;
+use throughline_component::{
+    Auth, Batch, Build, ComponentId, ConfigError, Context, Exporter, Factory, Metadata, Outcome, Position,
+};
+
+use crate::world::{NoSettings, Running, World, script, until};
+
+/// What the exporters of one test were given, and whether one of them is down.
+#[derive(Default)]
+struct Backend {
+    down: AtomicBool,
+    /// Whether the exporters are given `max_elapsed_time`.
+    gives_up: AtomicBool,
+    got: Mutex<BTreeMap<ComponentId, Vec<Option<Position>>>>,
+    /// The metadata that came with what was stored.
+    metadata: Mutex<Vec<Metadata>>,
+}
+
+struct Sink(Arc<Backend>, ComponentId);
+
+impl Exporter for Sink {
+    type Config = NoSettings;
+    fn build(_: NoSettings, cx: &Build) -> Result<Self, ConfigError> {
+        Ok(Self(script(cx), cx.id.clone()))
+    }
+    async fn export(&self, batch: &Batch) -> Outcome {
+        if self.1.as_str() == "sink/kept" && self.0.down.load(Ordering::Relaxed) {
+            return Outcome::retry("it is down");
+        }
+        if self.1.as_str() == "sink/kept" {
+            let metadata = batch.chunks.iter().map(|chunk| chunk.context.metadata.clone());
+            self.0.metadata.lock().expect("no panic").extend(metadata);
+            assert!(batch.chunks.iter().all(|chunk| chunk.context.auth.is_none()), "never on a disk");
+        }
+        let positions = batch.chunks.iter().map(|chunk| chunk.position);
+        self.0.got.lock().expect("no panic").entry(self.1.clone()).or_default().extend(positions);
+        Outcome::DONE
+    }
+}
+
+async fn start(folder: &Path, backend: &Arc<Backend>) -> Running {
+    let retry = if backend.gives_up.load(Ordering::Relaxed) {
+        json!({ "initial_interval": "1ms", "max_elapsed_time": "20ms" })
+    } else {
+        json!({ "enabled": false })
+    };
+    let mut world = World::new(backend).storage("file_storage", Arc::new(SystemDisk), folder).storage(
+        "file_storage/other",
+        Arc::new(SystemDisk),
+        &folder.join("other"),
+    );
+    for (id, storage) in [
+        ("sink/plain", None),
+        ("sink/kept", Some("file_storage")),
+        ("sink/other", Some("file_storage/other")),
+    ] {
+        let settings = json!({ "retry_on_failure": retry });
+        let sink = Factory::exporter::<Sink>("sink");
+        world = world.exporter(id, sink, settings, (storage, &["X-Tenant"]));
+    }
+    world.start().await
+}
+
+async fn send(running: &Running) -> Outcome {
+    let mut context = Context::internal(ComponentId::new("door"), 1);
+    let header = |name: &str, value: &str| (name.to_owned(), vec![value.to_owned()]);
+    context.metadata = Metadata(BTreeMap::from([header("x-tenant", "a"), header("cookie", "a secret")]));
+    context.auth = Some(Auth { subject: "somebody".into() });
+    running.send_as(1, context).await
+}
+
+fn got(backend: &Backend, id: &str) -> Vec<Option<Position>> {
+    backend.got.lock().expect("no panic").get(&ComponentId::new(id)).cloned().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_dead_destination_keeps_nobody_waiting_and_gets_everything_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let backend = Arc::new(Backend::default());
+    backend.down.store(true, Ordering::Relaxed);
+    let running = start(folder.path(), &backend).await;
+    for _ in 0..50 {
+        assert_eq!(send(&running).await, Outcome::DONE, "it is on the disk");
+    }
+    assert_eq!(got(&backend, "sink/plain").len(), 50);
+    assert_eq!(got(&backend, "sink/kept"), []);
+    until("the other storage's gets all", || got(&backend, "sink/other").len() == 50).await;
+    running.end().await;
+
+    backend.down.store(false, Ordering::Relaxed);
+    let running = start(folder.path(), &backend).await;
+    until("the dead one gets all", || got(&backend, "sink/kept").len() == 50).await;
+    let mut kept = got(&backend, "sink/kept");
+    kept.sort_unstable();
+    assert_eq!(kept, got(&backend, "sink/plain"), "both were told where in the stream it lies");
+    let asked_for = Metadata(BTreeMap::from([("x-tenant".to_owned(), vec!["a".to_owned()])]));
+    assert_eq!(*backend.metadata.lock().expect("no panic"), vec![asked_for; 50]);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn stored_data_is_dropped_after_max_elapsed_time_and_counted() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let backend = Arc::new(Backend::default());
+    backend.down.store(true, Ordering::Relaxed);
+    backend.gives_up.store(true, Ordering::Relaxed);
+    let running = start(folder.path(), &backend).await;
+    assert_eq!(send(&running).await, Outcome::DONE, "it is on the disk");
+    let dropped = || {
+        let rows = running.ledger.rows();
+        rows.iter().filter_map(|row| row.dropped.get("max_elapsed_time")).sum::<u64>()
+    };
+    until("it is given up", || dropped() == 1).await;
+    running.end().await;
+
+    backend.down.store(false, Ordering::Relaxed);
+    let running = start(folder.path(), &backend).await;
+    send(&running).await;
+    until("the next is delivered", || !got(&backend, "sink/kept").is_empty()).await;
+    assert_eq!(got(&backend, "sink/kept").len(), 1, "what was given up does not come again");
+    running.end().await;
+}
