@@ -13,9 +13,9 @@ pub fn promtool(test: &str) -> Option<PathBuf> {
     find(test, "prometheus/usr/bin/promtool")
 }
 
-/// A Python with the OpenTelemetry SDK.
+/// A Python with the OpenTelemetry SDK and the Prometheus client.
 pub fn python(test: &str) -> Option<PathBuf> {
-    find(test, "python/bin/opentelemetry-ready")?;
+    find(test, "python/bin/clients-ready")?;
     find(test, "python/bin/python")
 }
 

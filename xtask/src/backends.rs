@@ -11,7 +11,8 @@ use anyhow::{Context, Result, bail};
 use crate::shell::{command, quietly, say, target};
 
 /// PyPI packages, pinned: the tests are to fail for our reasons only.
-const PYTHON_PACKAGES: [&str; 2] = ["opentelemetry-sdk==1.39.1", "opentelemetry-exporter-otlp==1.39.1"];
+const PYTHON_PACKAGES: [&str; 3] =
+    ["opentelemetry-sdk==1.39.1", "opentelemetry-exporter-otlp==1.39.1", "prometheus-client==0.26.0"];
 
 /// A backend, and whether it is there.
 pub(crate) struct Backend {
@@ -41,7 +42,7 @@ pub(crate) fn provision() -> Result<Vec<Backend>> {
     std::fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
     Ok(vec![
         backend(&cache, "prometheus", "usr/bin/promtool", prometheus),
-        backend(&cache, "python", "bin/opentelemetry-ready", python),
+        backend(&cache, "python", "bin/clients-ready", python),
     ])
 }
 
@@ -78,13 +79,13 @@ fn prometheus(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A Python with the OpenTelemetry SDK and its OTLP exporters.
+/// A Python with the OpenTelemetry SDK, its OTLP exporters, and a reader of Prometheus pages.
 fn python(folder: &Path) -> Result<()> {
     quietly(command("python3", &["-m", "venv", &folder.to_string_lossy()]))?;
     let python = folder.join("bin/python");
     let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"];
     quietly(command(&python.to_string_lossy(), &[&install[..], &PYTHON_PACKAGES].concat()))?;
     // An interrupted installation must not pass for a complete one.
-    std::fs::write(folder.join("bin/opentelemetry-ready"), "")?;
+    std::fs::write(folder.join("bin/clients-ready"), "")?;
     Ok(())
 }

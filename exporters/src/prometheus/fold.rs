@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use throughline_otlp::Signal;
-use throughline_otlp::view::{
-    AnyValue, Attributes, Data, Exemplar as ExemplarView, ExponentialHistogramDataPoint, HistogramDataPoint,
-    Metric, Number, Record, Request, Resource, Scope, View,
-};
+use throughline_otlp::view::{AnyValue, Attributes, Data, Metric, Record, Request, Resource, Scope, View};
 
-use super::registry::{Exemplar, Kind, Labels, Refused, Registry, Sample, Series};
-use super::{Page, names};
+use super::Page;
+use super::names::{self, Strategy};
+use super::point::{Point, text};
+use super::registry::{Kind, Labels, Refused, Registry, Sample, Series};
 
 /// Why points were not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +19,7 @@ pub(super) enum Refusal {
     Type,
     /// There are as many series as there may be.
     Series,
-    /// The metric has no data, or a point has no value.
+    /// The metric has no name or no data, or a point has no value.
     Empty,
     /// A histogram whose counts do not fit its bounds.
     Inconsistent,
@@ -45,7 +44,7 @@ impl Refusal {
             Self::Delta => "prometheus: delta points are not accumulated yet; send cumulative ones",
             Self::Type => "prometheus: another metric of the same name has another type",
             Self::Series => "prometheus: max_series is reached",
-            Self::Empty => "prometheus: a metric without data or a point without a value",
+            Self::Empty => "prometheus: a metric without a name or data, or a point without a value",
             Self::Inconsistent => "prometheus: a histogram whose bucket counts do not fit its bounds",
         }
     }
@@ -67,11 +66,11 @@ pub(super) fn fold(
     now: i64,
     refusals: &mut Vec<(Refusal, u64)>,
 ) {
-    let mut last_resource = None;
+    let (strategy, mut last_resource) = (page.strategy(), None);
     for (group, scope_group, record) in Request::new(Signal::Metrics, request).records() {
         let Record::Metric(metric) = record else { continue };
         let (resource, scope) = (group.resource(), scope_group.scope());
-        let mut fold = Fold { registry, page, max_series, now, refusals };
+        let mut fold = Fold { registry, page, strategy, max_series, now, refusals };
         let at = resource.bytes().as_ptr();
         if last_resource != Some(at) {
             last_resource = Some(at);
@@ -84,6 +83,7 @@ pub(super) fn fold(
 struct Fold<'a> {
     registry: &'a mut Registry,
     page: &'a Page,
+    strategy: Strategy,
     max_series: usize,
     now: i64,
     refusals: &'a mut Vec<(Refusal, u64)>,
@@ -98,13 +98,18 @@ struct Head<'m> {
 
 impl Fold<'_> {
     fn metric(&mut self, resource: Resource<'_>, scope: Scope<'_>, metric: Metric<'_>) {
-        let Some(data) = metric.data() else { return self.refuse(Refusal::Empty, 1) };
+        let Some(data) = metric.data().filter(|_| !metric.name().is_empty()) else {
+            return self.refuse(Refusal::Empty, 1);
+        };
+        if let Some(points) = delta_points(data) {
+            return self.refuse(Refusal::Delta, points);
+        }
         let base = self.base(resource, scope);
         let monotonic = matches!(data, Data::Sum(sum) if sum.is_monotonic());
         let name = if scope.name().starts_with(EXACT) {
             metric.name().to_owned()
         } else {
-            names::metric(metric.name(), metric.unit(), monotonic, &self.page.namespace, self.page.strategy())
+            names::metric(metric.name(), metric.unit(), monotonic, &self.page.namespace, self.strategy)
         };
         let is_age = metric.metadata().get(AGE).is_some();
         let kind = match data {
@@ -116,102 +121,39 @@ impl Fold<'_> {
             Data::Summary(_) => Kind::Summary,
         };
         let head = Head { name, kind, help: metric.description() };
+        let strategy = self.strategy;
         match data {
-            Data::Gauge(gauge) => {
-                for point in gauge.data_points() {
-                    let value = if is_age {
-                        Some(Sample::Since(point.start_time_unix_nano()))
-                    } else {
-                        point.value().map(float).map(Sample::Number)
-                    };
-                    self.put(
-                        &head,
-                        &base,
-                        point.attributes(),
-                        point.flags(),
-                        point.time_unix_nano(),
-                        value,
-                        Vec::new(),
-                    );
-                }
+            Data::Gauge(gauge) if is_age => {
+                gauge.data_points().for_each(|point| self.put(&head, &base, Point::age(point, strategy)));
             }
-            Data::Sum(sum) if sum.aggregation_temporality() == DELTA => {
-                self.refuse(Refusal::Delta, sum.data_points().count() as u64);
+            Data::Gauge(gauge) => {
+                gauge.data_points().for_each(|point| self.put(&head, &base, Point::number(point, strategy)));
             }
             Data::Sum(sum) => {
-                for point in sum.data_points() {
-                    let value = point.value().map(float).map(Sample::Number);
-                    let exemplars = point.exemplars().map(exemplar).collect();
-                    self.put(
-                        &head,
-                        &base,
-                        point.attributes(),
-                        point.flags(),
-                        point.time_unix_nano(),
-                        value,
-                        exemplars,
-                    );
-                }
+                sum.data_points().for_each(|point| self.put(&head, &base, Point::number(point, strategy)));
             }
-            Data::Histogram(histogram) if histogram.aggregation_temporality() == DELTA => {
-                self.refuse(Refusal::Delta, histogram.data_points().count() as u64);
-            }
-            Data::Histogram(histogram) => {
-                for point in histogram.data_points() {
-                    let Some(value) = explicit(point) else {
-                        self.refuse(Refusal::Inconsistent, 1);
-                        continue;
-                    };
-                    let exemplars = point.exemplars().map(exemplar).collect();
-                    let (flags, time) = (point.flags(), point.time_unix_nano());
-                    self.put(&head, &base, point.attributes(), flags, time, Some(value), exemplars);
-                }
-            }
-            Data::ExponentialHistogram(histogram) if histogram.aggregation_temporality() == DELTA => {
-                self.refuse(Refusal::Delta, histogram.data_points().count() as u64);
-            }
-            Data::ExponentialHistogram(histogram) => {
-                for point in histogram.data_points() {
-                    let exemplars = point.exemplars().map(exemplar).collect();
-                    let (flags, time) = (point.flags(), point.time_unix_nano());
-                    self.put(
-                        &head,
-                        &base,
-                        point.attributes(),
-                        flags,
-                        time,
-                        Some(exponential(point)),
-                        exemplars,
-                    );
-                }
-            }
+            Data::Histogram(histogram) => histogram
+                .data_points()
+                .for_each(|point| self.put(&head, &base, Point::histogram(point, strategy))),
+            Data::ExponentialHistogram(histogram) => histogram
+                .data_points()
+                .for_each(|point| self.put(&head, &base, Point::exponential(point, strategy))),
             Data::Summary(summary) => {
-                for point in summary.data_points() {
-                    let quantiles = point.quantile_values().map(|q| (q.quantile(), q.value())).collect();
-                    let value = Sample::Summary { quantiles, sum: point.sum(), count: point.count() };
-                    let (flags, time) = (point.flags(), point.time_unix_nano());
-                    self.put(&head, &base, point.attributes(), flags, time, Some(value), Vec::new());
-                }
+                summary.data_points().for_each(|point| self.put(&head, &base, Point::summary(point)));
             }
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one value each of a point")]
-    fn put(
-        &mut self,
-        head: &Head<'_>,
-        base: &Labels,
-        attributes: Attributes<'_>,
-        flags: u32,
-        time: u64,
-        value: Option<Sample>,
-        exemplars: Vec<Exemplar>,
-    ) {
-        let labels = labels(base.iter().cloned(), attributes);
+    fn put(&mut self, head: &Head<'_>, base: &Labels, point: Point<'_>) {
+        let Point { attributes, flags, time, value, exemplars } = point;
+        let labels = self.labels(base.iter().cloned(), attributes, head.kind.own_label());
         if flags & NO_VALUE != 0 {
             return self.registry.remove(&head.name, &labels);
         }
-        let Some(value) = value else { return self.refuse(Refusal::Empty, 1) };
+        let value = match value {
+            Ok(value) => value,
+            Err(refusal) => return self.refuse(refusal, 1),
+        };
         let series = Series { value, time, exemplars, updated: self.now };
         match self.registry.put(&head.name, head.kind, head.help, labels, series, self.max_series) {
             Ok(()) => {}
@@ -220,10 +162,31 @@ impl Fold<'_> {
         }
     }
 
+    /// Sorted labels. Keys that become the same name have their values joined, as the specification asks; one that is the
+    /// metric's `own` is renamed, since a page with a label given twice is refused as a whole.
+    fn labels(
+        &self,
+        base: impl Iterator<Item = (String, String)>,
+        attributes: Attributes<'_>,
+        own: Option<&str>,
+    ) -> Labels {
+        let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let named = attributes.iter().map(|(key, value)| (names::label(key, self.strategy), text(value)));
+        for (key, value) in base.chain(named) {
+            let key = if own == Some(key.as_str()) { format!("exported_{key}") } else { key };
+            all.entry(key).or_default().push(value);
+        }
+        all.into_iter()
+            .map(|(key, values)| (key, values.join(";")))
+            .filter(|(key, value)| !key.is_empty() && !value.is_empty())
+            .collect()
+    }
+
     /// The labels that every point of a metric has.
     fn base(&self, resource: Resource<'_>, scope: Scope<'_>) -> Labels {
         let mut base = identity(resource);
-        base.extend(self.page.const_labels.iter().map(|(key, value)| (names::label(key), value.clone())));
+        let constant = self.page.const_labels.iter();
+        base.extend(constant.map(|(key, value)| (names::label(key, self.strategy), value.clone())));
         if !self.page.without_scope_info && !scope.name().is_empty() {
             base.push(("otel_scope_name".into(), scope.name().to_owned()));
             base.push(("otel_scope_version".into(), scope.version().to_owned()));
@@ -236,11 +199,11 @@ impl Fold<'_> {
         let identity = identity(resource);
         let own = ["service.name", "service.namespace", "service.instance.id"];
         let rest = resource.attributes().iter().filter(|(key, _)| !own.contains(key));
-        let rest: Vec<_> = rest.map(|(key, value)| (names::label(key), text(value))).collect();
+        let rest: Vec<_> = rest.map(|(key, value)| (names::label(key, self.strategy), text(value))).collect();
         if identity.is_empty() || rest.is_empty() {
             return;
         }
-        let labels = labels(identity.into_iter().chain(rest), Attributes::default());
+        let labels = self.labels(identity.into_iter().chain(rest), Attributes::default(), None);
         let series = Series { value: Sample::Number(1.0), time: 0, exemplars: Vec::new(), updated: self.now };
         // A page that is full is said of the points; this series is only their description.
         let _ =
@@ -253,6 +216,17 @@ impl Fold<'_> {
             None => self.refusals.push((refusal, points)),
         }
     }
+}
+
+/// How many points are deltas: all of a metric's, or none.
+fn delta_points(data: Data<'_>) -> Option<u64> {
+    let (temporality, points) = match data {
+        Data::Sum(sum) => (sum.aggregation_temporality(), sum.data_points().count()),
+        Data::Histogram(data) => (data.aggregation_temporality(), data.data_points().count()),
+        Data::ExponentialHistogram(data) => (data.aggregation_temporality(), data.data_points().count()),
+        Data::Gauge(_) | Data::Summary(_) => return None,
+    };
+    (temporality == DELTA).then_some(points as u64)
 }
 
 /// `job` and `instance` of a resource.
@@ -272,105 +246,5 @@ fn identity(resource: Resource<'_>) -> Labels {
         .into_iter()
         .filter(|(_, value)| !value.is_empty())
         .map(|(key, value)| (key.to_owned(), value))
-        .collect()
-}
-
-/// Sorted labels. Keys that become the same name have their values joined, as the specification asks.
-fn labels(base: impl Iterator<Item = (String, String)>, attributes: Attributes<'_>) -> Labels {
-    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let own = attributes.iter().map(|(key, value)| (names::label(key), text(value)));
-    for (key, value) in base.chain(own) {
-        all.entry(key).or_default().push(value);
-    }
-    all.into_iter()
-        .map(|(key, values)| (key, values.join(";")))
-        .filter(|(_, value)| !value.is_empty())
-        .collect()
-}
-
-fn text(value: AnyValue<'_>) -> String {
-    match value {
-        AnyValue::Str(text) => text.to_owned(),
-        AnyValue::Bool(flag) => flag.to_string(),
-        AnyValue::Int(number) => number.to_string(),
-        AnyValue::Double(number) => number.to_string(),
-        AnyValue::Empty => String::new(),
-        AnyValue::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        AnyValue::Array(array) => format!("[{}]", array.iter().map(text).collect::<Vec<_>>().join(",")),
-        AnyValue::Map(map) => {
-            let pairs = map.iter().map(|(key, value)| format!("{key}:{}", text(value)));
-            format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
-        }
-    }
-}
-
-fn float(number: Number) -> f64 {
-    match number {
-        Number::Double(value) => value,
-        Number::Int(value) => value as f64,
-    }
-}
-
-/// OpenMetrics allows an exemplar's labels 128 characters together: what does not fit is left out.
-const EXEMPLAR_ROOM: usize = 128;
-
-fn exemplar(view: ExemplarView<'_>) -> Exemplar {
-    let ids = [("trace_id", view.trace_id()), ("span_id", view.span_id())];
-    let ids = ids
-        .into_iter()
-        .filter(|(_, id)| !id.is_empty())
-        .map(|(key, id)| (key.to_owned(), id.iter().map(|byte| format!("{byte:02x}")).collect::<String>()));
-    let own = view.filtered_attributes().iter().map(|(key, value)| (names::label(key), text(value)));
-    let mut room = EXEMPLAR_ROOM;
-    let mut labels = Labels::new();
-    for (key, value) in ids.chain(own) {
-        let size = key.chars().count() + value.chars().count();
-        if size <= room && labels.iter().all(|(known, _)| *known != key) {
-            room -= size;
-            labels.push((key, value));
-        }
-    }
-    Exemplar { labels, value: view.value().map_or(0.0, float), time: view.time_unix_nano() }
-}
-
-fn explicit(point: HistogramDataPoint<'_>) -> Option<Sample> {
-    let bounds: Vec<f64> = point.explicit_bounds().collect();
-    let counts: Vec<u64> = point.bucket_counts().collect();
-    let (sum, count) = (point.sum(), point.count());
-    if counts.is_empty() {
-        return Some(Sample::Histogram { buckets: vec![(f64::INFINITY, count)], sum, count });
-    }
-    if counts.len() != bounds.len() + 1 || !bounds.is_sorted() {
-        return None;
-    }
-    let uppers = bounds.into_iter().chain([f64::INFINITY]);
-    Some(Sample::Histogram { buckets: cumulative(uppers.zip(counts)), sum, count })
-}
-
-/// Exponential buckets as explicit ones: bucket `i` reaches up to `2^((i + 1) * 2^-scale)`.
-fn exponential(point: ExponentialHistogramDataPoint<'_>) -> Sample {
-    let step = (-f64::from(point.scale())).exp2();
-    let bound = |index: i64| (index as f64 * step).exp2();
-    let (positive, negative) = (point.positive().unwrap_or_default(), point.negative().unwrap_or_default());
-    let below = i64::from(negative.offset());
-    let mut buckets: Vec<(f64, u64)> =
-        negative.bucket_counts().enumerate().map(|(i, count)| (-bound(below + i as i64), count)).collect();
-    buckets.reverse();
-    buckets.push((point.zero_threshold(), point.zero_count()));
-    let above = i64::from(positive.offset());
-    buckets
-        .extend(positive.bucket_counts().enumerate().map(|(i, count)| (bound(above + i as i64 + 1), count)));
-    buckets.retain(|(bound, _)| bound.is_finite());
-    buckets.push((f64::INFINITY, 0));
-    Sample::Histogram { buckets: cumulative(buckets.into_iter()), sum: point.sum(), count: point.count() }
-}
-
-fn cumulative(buckets: impl Iterator<Item = (f64, u64)>) -> Vec<(f64, u64)> {
-    let mut total = 0_u64;
-    buckets
-        .map(|(bound, count)| {
-            total = total.saturating_add(count);
-            (bound, total)
-        })
         .collect()
 }

@@ -1,11 +1,14 @@
 //! A page for Prometheus to scrape: text format, or OpenMetrics with exemplars.
 //!
-//! Source: Prometheus text format 0.0.4; OpenMetrics 1.0; "Prometheus and OpenMetrics compatibility" of the OpenTelemetry
+//! Source: Prometheus text formats 0.0.4 and 1.0.0; OpenMetrics 1.0; "Prometheus and OpenMetrics compatibility" of the OpenTelemetry
 //! specification; requirement TRP-06 (metrics of a `throughline.*` scope keep their exact names).
 
+mod accept;
+mod escape;
 mod fold;
 mod kept;
 mod names;
+mod point;
 mod registry;
 mod render;
 
@@ -27,6 +30,7 @@ use throughline_config as config;
 use throughline_net::{Authenticator, Body, Handler, Listeners, Reply, Request, Route, ServerSettings};
 use throughline_otlp::Signal;
 
+use accept::Wanted;
 use kept::State;
 
 pub(crate) const FACTORY: Factory = Factory::exporter::<Prometheus>("prometheus");
@@ -260,24 +264,21 @@ impl Prometheus {
 
 impl Handler for Shared {
     fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Reply> + Send + '_>> {
-        let accepts = request.header("accept").unwrap_or_default();
-        let open_metrics = self.page.enable_open_metrics && accepts.contains("application/openmetrics-text");
+        let accept = request.header("accept").unwrap_or_default();
+        let wanted = Wanted::of(accept, self.page.enable_open_metrics);
         let expiration = i64::try_from(self.page.metric_expiration.get().as_nanos()).unwrap_or(i64::MAX);
         let text = match self.state.open() {
             Ok(mut state) => {
                 let now = state.now();
                 state.registry.expire(now.saturating_sub(expiration));
-                render::render(&state.registry, &self.page, open_metrics, self.clock.unix_nanos())
+                render::render(&state.registry, &self.page, wanted, self.clock.unix_nanos())
             }
             Err(error) => return Box::pin(std::future::ready(unavailable(&error))),
         };
         let mut reply = http::Response::new(Body::new(Bytes::from(text)));
-        let kind = if open_metrics {
-            "application/openmetrics-text; version=1.0.0; charset=utf-8"
-        } else {
-            "text/plain; version=0.0.4; charset=utf-8"
-        };
-        reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        if let Ok(kind) = HeaderValue::from_str(&wanted.content_type()) {
+            reply.headers_mut().insert(header::CONTENT_TYPE, kind);
+        }
         Box::pin(std::future::ready(reply))
     }
 }

@@ -12,22 +12,38 @@ pub(crate) enum Strategy {
     UnderscoreEscapingWithSuffixes,
     /// Other characters become `_`; nothing is added.
     UnderscoreEscapingWithoutSuffixes,
+    /// Names stay as they are, `http.server.duration`; units and `_total` are added. A scraper that does not ask for UTF-8
+    /// gets them escaped as it asks for, or with `_`.
+    NoUTF8EscapingWithSuffixes,
+    /// Names stay as they are, and nothing is added.
+    NoTranslation,
+}
+
+impl Strategy {
+    fn escapes(self) -> bool {
+        matches!(self, Self::UnderscoreEscapingWithSuffixes | Self::UnderscoreEscapingWithoutSuffixes)
+    }
+
+    fn adds_suffixes(self) -> bool {
+        matches!(self, Self::UnderscoreEscapingWithSuffixes | Self::NoUTF8EscapingWithSuffixes)
+    }
 }
 
 /// The name of a metric's family.
 pub(super) fn metric(name: &str, unit: &str, monotonic: bool, namespace: &str, strategy: Strategy) -> String {
     let mut out = String::with_capacity(name.len() + 16);
+    let push = if strategy.escapes() { push } else { |out: &mut String, text: &str| out.push_str(text) };
     if !namespace.is_empty() {
         push(&mut out, namespace);
         out.push('_');
     }
     push(&mut out, name);
-    if out.starts_with(|c: char| c.is_ascii_digit()) {
+    if strategy.escapes() && out.starts_with(|c: char| c.is_ascii_digit()) {
         out.insert(0, '_');
     }
-    if strategy == Strategy::UnderscoreEscapingWithSuffixes {
+    if strategy.adds_suffixes() {
         for word in words(unit, monotonic) {
-            let there = out.split('_').any(|part| part == word) || out.ends_with(&format!("_{word}"));
+            let there = out.split(['_', '.']).any(|part| part == word) || out.ends_with(&format!("_{word}"));
             if !there {
                 out.push('_');
                 out.push_str(&word);
@@ -41,7 +57,10 @@ pub(super) fn metric(name: &str, unit: &str, monotonic: bool, namespace: &str, s
 }
 
 /// The name of a label.
-pub(super) fn label(key: &str) -> String {
+pub(super) fn label(key: &str, strategy: Strategy) -> String {
+    if !strategy.escapes() {
+        return key.to_owned();
+    }
     let mut out = String::with_capacity(key.len());
     push(&mut out, key);
     let out = out.replace(':', "_");
@@ -166,8 +185,20 @@ mod tests {
     }
 
     #[test]
+    fn utf_8_names_stay_as_they_are() {
+        let suffixed =
+            |name, unit, monotonic| metric(name, unit, monotonic, "ns", Strategy::NoUTF8EscapingWithSuffixes);
+        assert_eq!(suffixed("http.server.duration", "ms", false), "ns_http.server.duration_milliseconds");
+        assert_eq!(suffixed("2xx größe", "By", true), "ns_2xx größe_bytes_total");
+        assert_eq!(suffixed("disk.bytes", "By", false), "ns_disk.bytes");
+        assert_eq!(metric("jobs.done", "1", true, "", Strategy::NoTranslation), "jobs.done");
+        assert_eq!(label("k8s.pod/name:x", Strategy::NoTranslation), "k8s.pod/name:x");
+    }
+
+    #[test]
     fn labels_are_made_legal() {
-        assert_eq!(label("k8s.pod/name:x"), "k8s_pod_name_x");
-        assert_eq!(label("1st"), "key_1st");
+        let strategy = Strategy::UnderscoreEscapingWithSuffixes;
+        assert_eq!(label("k8s.pod/name:x", strategy), "k8s_pod_name_x");
+        assert_eq!(label("1st", strategy), "key_1st");
     }
 }

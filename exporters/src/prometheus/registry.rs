@@ -33,6 +33,17 @@ pub(super) enum Kind {
     Info,
 }
 
+impl Kind {
+    /// The label that the page itself gives to samples of the kind.
+    pub(super) fn own_label(self) -> Option<&'static str> {
+        match self {
+            Self::Histogram => Some("le"),
+            Self::Summary => Some("quantile"),
+            Self::Counter | Self::Gauge | Self::Age | Self::Info => None,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Series {
     pub(super) value: Sample,

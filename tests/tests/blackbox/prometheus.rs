@@ -24,7 +24,11 @@ service:
 
 /// Starts the agent and has a change pass through it: opened, planned, applied, which fails first, and deployed.
 fn played(folder: &Path) -> Agent {
-    let agent = Agent::start(folder, CONFIG);
+    played_by(folder, CONFIG)
+}
+
+fn played_by(folder: &Path, config: &str) -> Agent {
+    let agent = Agent::start(folder, config);
     for delivery in github::change() {
         assert_eq!(delivery.send(&agent.address("github", "/events")).status, 200);
     }
@@ -170,6 +174,81 @@ fn prometheus_scrapes_the_change_metrics_with_their_exact_names_and_labels() {
     let exemplars = prometheus
         .api("/api/v1/query_exemplars?query=change_lead_time_seconds_bucket&start=1772300000&end=1900000000");
     assert!(format!("{exemplars:?}").contains("github.com/acme/infra#7"), "{exemplars:?}");
+    agent.assert_sound();
+}
+
+/// What the Prometheus client for Python reads from a page: sample by sample, as it understands names and labels.
+fn read(python: &Path, format: &str, page: &str) -> Vec<Json> {
+    const SCRIPT: &str = "
+import json, sys
+from prometheus_client import parser
+from prometheus_client.openmetrics import parser as openmetrics
+read = openmetrics if sys.argv[1] == 'openmetrics' else parser
+for family in read.text_string_to_metric_families(sys.stdin.read()):
+    for sample in family.samples:
+        print(json.dumps([sample.name, sample.labels, sample.value]))
+";
+    let mut reader = Command::new(python);
+    reader.args(["-c", SCRIPT, format]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut reader = reader.spawn().expect("the provisioned Python runs");
+    reader.stdin.take().expect("it is piped").write_all(page.as_bytes()).expect("Python reads");
+    let output = reader.wait_with_output().expect("Python ends");
+    assert!(output.status.success(), "{format}: {page}");
+    let lines = String::from_utf8(output.stdout).expect("JSON is UTF-8");
+    lines.lines().map(|line| serde_json::from_str(line).expect("one sample a line")).collect()
+}
+
+#[test]
+fn names_that_are_not_translated_reach_those_who_read_them_and_others_get_theirs() {
+    let name = "names_that_are_not_translated_reach_those_who_read_them_and_others_get_theirs";
+    let (Some(program), Some(python)) = (backends::prometheus(name), backends::python(name)) else { return };
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let strategy = "enable_open_metrics: true, translation_strategy: NoTranslation";
+    let agent = played_by(folder.path(), &CONFIG.replace("enable_open_metrics: true", strategy));
+    let exporter = agent.address("prometheus", "/metrics");
+    for (accept, format, kind, (metric, label)) in [
+        (
+            "",
+            "text",
+            "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
+            ("http_server_requests", "http_route"),
+        ),
+        (
+            "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.9,text/plain;version=0.0.4;q=0.2",
+            "text",
+            "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
+            ("http.server.requests", "http.route"),
+        ),
+        (
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8",
+            "openmetrics",
+            "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
+            ("http.server.requests", "http.route"),
+        ),
+        (
+            "application/openmetrics-text;version=1.0.0;escaping=values",
+            "openmetrics",
+            "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=values",
+            ("U__http_2e_server_2e_requests", "U__http_2e_route"),
+        ),
+    ] {
+        let page = http::request(&exporter, "GET", "/metrics", &[("accept", accept)], b"").expect("a page");
+        assert_eq!(page.header("content-type"), kind);
+        let samples = read(&python, format, &page.text());
+        // This reader gives counters of the text format a `_total` that is not in the page.
+        let is_it =
+            |sample: &&Json| sample[0].as_str().is_some_and(|name| name.trim_end_matches("_total") == metric);
+        let sample = samples.iter().find(is_it);
+        let sample = sample.unwrap_or_else(|| panic!("{accept}: {}", page.text()));
+        assert_eq!((&sample[1][label], sample[2].as_f64()), (&json!("/a\"b\\c\nd"), Some(12.0)), "{sample}");
+        let ours = samples.iter().find(|sample| sample[0] == "change_lead_time_seconds_count");
+        assert!(ours.is_some(), "our names are what they were: {}", page.text());
+    }
+
+    // Debian's Prometheus does not know such names, and does not ask for them.
+    let prometheus = Prometheus::start(&program, folder.path(), &[&exporter]);
+    let samples = prometheus.query(&encode("http_server_requests{http_route!=\"\"}"));
+    assert_eq!((samples.len(), &samples[0]["value"][1]), (1, &json!("12")), "{samples:?}");
     agent.assert_sound();
 }
 

@@ -3,13 +3,24 @@ use throughline_otlp::build::{self, Exemplar as BuildExemplar, HistogramPoint, N
 use throughline_otlp::view::Number;
 
 use super::super::fold::{Refusal, fold};
+use super::super::names::Strategy;
 use super::*;
 
 fn page(request: &[u8], open_metrics: bool) -> (String, Vec<(Refusal, u64)>) {
+    let format = if open_metrics { Format::OpenMetrics } else { Format::Text { quotes: false } };
+    written(request, Page::default(), Wanted { format, scheme: Scheme::Underscores })
+}
+
+fn written(request: &[u8], page: Page, wanted: Wanted) -> (String, Vec<(Refusal, u64)>) {
     let (mut registry, mut refusals) = (Registry::default(), Vec::new());
-    let page = Page { enable_open_metrics: true, ..Page::default() };
     fold(request, &mut registry, &page, 100, 1, &mut refusals);
-    (render(&registry, &page, open_metrics, 10_000_000_000), refusals)
+    (render(&registry, &page, wanted, 10_000_000_000), refusals)
+}
+
+/// The page of a configuration that translates nothing, for a scraper that wants this scheme.
+fn untranslated(request: &[u8], scheme: Scheme) -> String {
+    let page = Page { translation_strategy: Some(Strategy::NoTranslation), ..Page::default() };
+    written(request, page, Wanted { format: Format::Text { quotes: true }, scheme }).0
 }
 
 fn request(scope: &str, write: impl FnOnce(&mut build::Scope<'_, build::Metrics>)) -> bytes::Bytes {
@@ -115,4 +126,65 @@ fn an_age_grows_to_the_moment_of_the_scrape() {
         page(&bytes, false).0
     );
     assert!(page(&bytes, false).0.contains("} 6\n"), "ten seconds less four");
+}
+
+#[test]
+fn names_that_are_not_translated_are_quoted_or_escaped_as_the_scraper_wants() {
+    let bytes = request("", |scope| scope.metric("jobs.done").gauge(&jobs()));
+    for (scheme, lines) in [
+        (
+            Scheme::AllowUtf8,
+            "# TYPE \"jobs.done\" gauge\n{\"jobs.done\",job=\"ci\",\"k.v\"=\"a\\\"b\\n\"} 3\n",
+        ),
+        (Scheme::Underscores, "# TYPE jobs_done gauge\njobs_done{job=\"ci\",k_v=\"a\\\"b\\n\"} 3\n"),
+        (Scheme::Dots, "# TYPE jobs_dot_done gauge\njobs_dot_done{job=\"ci\",k_dot_v=\"a\\\"b\\n\"} 3\n"),
+        (
+            Scheme::Values,
+            "# TYPE U__jobs_2e_done gauge\nU__jobs_2e_done{job=\"ci\",U__k_2e_v=\"a\\\"b\\n\"} 3\n",
+        ),
+    ] {
+        let page = untranslated(&bytes, scheme);
+        assert!(page.contains(lines), "{}: {page}", scheme.name());
+    }
+}
+
+#[test]
+fn names_that_escaping_makes_equal_do_not_stand_twice_on_a_page() {
+    let bytes = request("", |scope| {
+        let point = |attributes| NumberPoint { attributes, ..NumberPoint::default() };
+        scope.metric("a.b").gauge(&[point(&[("k.v", Value::Str("1")), ("k/v", Value::Str("2"))])]);
+        scope.metric("a/b").gauge(&[point(&[])]);
+        scope.metric("c.d").gauge(&[point(&[])]);
+        scope.metric("c_d").gauge(&[point(&[])]);
+    });
+    let page = untranslated(&bytes, Scheme::Underscores);
+    for line in ["# TYPE a_b gauge\n", "k_v=\"1;2\"}", "# TYPE c_d gauge\n"] {
+        assert_eq!(page.matches(line).count(), 1, "{line} in {page}");
+    }
+    let page = untranslated(&bytes, Scheme::AllowUtf8);
+    for line in
+        ["\"a.b\" gauge", "\"a/b\" gauge", "\"c.d\" gauge", "c_d gauge", "\"k.v\"=\"1\",\"k/v\"=\"2\""]
+    {
+        assert_eq!(page.matches(line).count(), 1, "{line} in {page}");
+    }
+}
+
+#[test]
+fn what_would_break_the_page_is_refused_or_renamed() {
+    let bytes = request("throughline.events", |scope| {
+        scope.metric("").gauge(&jobs());
+        // Our own scopes keep their names, whoever claims to be one.
+        scope.metric("x 1\nfake_total").gauge(&jobs());
+        let attributes = [("le", Value::Str("mine")), ("", Value::Str("nameless"))];
+        let point = HistogramPoint { attributes: &attributes, ..HistogramPoint::default() };
+        scope.metric("wait").histogram(Temporality::Cumulative, &[point]);
+    });
+    let (text, refusals) = page(&bytes, false);
+    assert_eq!(refusals, [(Refusal::Empty, 1)]);
+    assert!(
+        !text.contains("\nfake_total") && text.contains("# TYPE x_1_fake_total gauge\nx_1_fake_total{"),
+        "{text}"
+    );
+    assert!(text.contains("wait_bucket{exported_le=\"mine\",job=\"ci\""), "{text}");
+    assert!(!text.contains("nameless"), "{text}");
 }
