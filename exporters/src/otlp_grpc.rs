@@ -9,9 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use throughline_component::{Batch, Build, ConfigError, Exporter, Factory, Outcome, RejectKind};
 use throughline_net::grpc::{Code, Status, framed};
-use throughline_net::{
-    Answer, Body, Client, ClientSettings, Compression, CompressionSettings, Protocol, Rope, compress,
-};
+use throughline_net::{Answer, Body, Client, ClientSettings, Protocol, Rope};
 use throughline_otlp::partial;
 
 pub(crate) const FACTORY: Factory = Factory::exporter::<OtlpGrpc>("otlp_grpc").aliases(&["otlp"]);
@@ -28,16 +26,6 @@ pub(crate) struct Config {
     /// The settings of every client.
     #[serde(flatten)]
     client: ClientSettings,
-    /// How bodies are compressed. The Collector's default is `gzip`.
-    #[serde(default = "gzip")]
-    compression: Compression,
-    /// How hard.
-    #[serde(default)]
-    compression_params: CompressionSettings,
-}
-
-fn gzip() -> Compression {
-    Compression::Gzip
 }
 
 /// The exporter.
@@ -45,8 +33,6 @@ pub(crate) struct OtlpGrpc {
     client: Client,
     uris: [Uri; 3],
     headers: HeaderMap,
-    compression: Compression,
-    level: Option<i32>,
 }
 
 impl Exporter for OtlpGrpc {
@@ -56,30 +42,21 @@ impl Exporter for OtlpGrpc {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
-        headers.insert(
-            header::USER_AGENT,
-            HeaderValue::from_static(concat!("throughline/", env!("CARGO_PKG_VERSION"))),
-        );
-        if let Some(codec) = config.compression.as_header() {
+        let client = Client::build(&config.client, Protocol::Http2, cx)?;
+        if let Some(codec) = client.encoding() {
             headers.insert("grpc-encoding", HeaderValue::from_static(codec));
         }
         let insecure = config.client.tls.as_ref().is_some_and(|tls| tls.insecure);
-        Ok(Self {
-            client: Client::build(&config.client, Protocol::Http2, cx)?,
-            uris: uris(&config.endpoint, insecure)?,
-            headers,
-            compression: config.compression,
-            level: config.compression_params.level,
-        })
+        Ok(Self { client, uris: uris(&config.endpoint, insecure)?, headers })
     }
 
     async fn export(&self, batch: &Batch) -> Outcome {
         let message: Rope = batch.chunks.iter().map(|chunk| chunk.bytes.clone()).collect();
-        let message = match compress(message, self.compression, self.level) {
+        let message = match self.client.compress(message) {
             Ok(message) => message,
-            Err(error) => return Outcome::retry(format!("cannot compress: {error}")),
+            Err(error) => return Outcome::retry(error.to_string()),
         };
-        let body = Body::new(framed(message, self.compression != Compression::None));
+        let body = Body::new(framed(message, self.client.encoding().is_some()));
         match self.client.post(&self.uris[batch.signal as usize], &self.headers, body).await {
             Err(error) => Outcome::retry(error.to_string()),
             Ok(answer) => classify(&answer),

@@ -8,10 +8,7 @@ use serde::Deserialize;
 use std::sync::Arc;
 use throughline_component::port::Clock;
 use throughline_component::{Batch, Build, ConfigError, Exporter, Factory, Outcome, RejectKind};
-use throughline_net::{
-    Answer, Body, Client, ClientSettings, Compression, CompressionSettings, Protocol, Rope, compress,
-    retry_after,
-};
+use throughline_net::{Answer, Body, Client, ClientSettings, Protocol, Rope, retry_after};
 use throughline_otlp::{json, partial};
 
 pub(crate) const FACTORY: Factory = Factory::exporter::<OtlpHttp>("otlp_http").aliases(&["otlphttp"]);
@@ -38,12 +35,6 @@ pub(crate) struct Config {
     /// The settings of every client.
     #[serde(flatten)]
     client: ClientSettings,
-    /// How bodies are compressed. The Collector's default is `gzip`.
-    #[serde(default = "gzip")]
-    compression: Compression,
-    /// How hard.
-    #[serde(default)]
-    compression_params: CompressionSettings,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -54,18 +45,12 @@ enum Encoding {
     Json,
 }
 
-fn gzip() -> Compression {
-    Compression::Gzip
-}
-
 /// The exporter.
 pub(crate) struct OtlpHttp {
     client: Client,
     uris: [Option<Uri>; 3],
     headers: HeaderMap,
     encoding: Encoding,
-    compression: Compression,
-    level: Option<i32>,
     clock: Arc<dyn Clock>,
 }
 
@@ -77,20 +62,15 @@ impl Exporter for OtlpHttp {
         let kind =
             if config.encoding == Encoding::Json { "application/json" } else { "application/x-protobuf" };
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-        headers.insert(
-            header::USER_AGENT,
-            HeaderValue::from_static(concat!("throughline/", env!("CARGO_PKG_VERSION"))),
-        );
-        if let Some(codec) = config.compression.as_header() {
+        let client = Client::build(&config.client, Protocol::Http, cx)?;
+        if let Some(codec) = client.encoding() {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(codec));
         }
         Ok(Self {
             uris: uris(&config)?,
-            client: Client::build(&config.client, Protocol::Http, cx)?,
+            client,
             headers,
             encoding: config.encoding,
-            compression: config.compression,
-            level: config.compression_params.level,
             clock: Arc::clone(&cx.clock),
         })
     }
@@ -106,9 +86,9 @@ impl Exporter for OtlpHttp {
         if self.encoding == Encoding::Json {
             message = bytes::Bytes::from(json::encode(batch.signal, &message.into_bytes())).into();
         }
-        let message = match compress(message, self.compression, self.level) {
+        let message = match self.client.compress(message) {
             Ok(message) => message,
-            Err(error) => return Outcome::retry(format!("cannot compress: {error}")),
+            Err(error) => return Outcome::retry(error.to_string()),
         };
         match self.client.post(uri, &self.headers, Body::new(message)).await {
             Err(error) => Outcome::retry(error.to_string()),

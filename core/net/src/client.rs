@@ -16,13 +16,14 @@ use std::collections::BTreeMap;
 use throughline_component::{Build, ConfigError};
 use throughline_config::Secret;
 
-use crate::{AuthSettings, Body, ClientTls, Credentials};
+use crate::compression::{Compression, CompressionSettings, compress};
+use crate::{AuthSettings, Body, ClientTls, Credentials, Rope};
 
 /// The largest answer that is read: what OTLP says a response may have.
 const MAX_ANSWER: usize = 4 << 20;
 
 /// Settings that every client has, with the Collector's names.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClientSettings {
     /// TLS; what it means to leave it out depends on the exporter.
@@ -31,6 +32,22 @@ pub struct ClientSettings {
     pub auth: Option<AuthSettings>,
     /// Headers added to every request. Their values never show.
     pub headers: BTreeMap<String, Secret>,
+    /// How bodies are compressed. The Collector's default is `gzip`.
+    pub compression: Compression,
+    /// How hard.
+    pub compression_params: CompressionSettings,
+}
+
+impl Default for ClientSettings {
+    fn default() -> Self {
+        Self {
+            tls: None,
+            auth: None,
+            headers: BTreeMap::new(),
+            compression: Compression::Gzip,
+            compression_params: CompressionSettings::default(),
+        }
+    }
 }
 
 /// What a client speaks.
@@ -47,6 +64,8 @@ pub struct Client {
     inner: legacy::Client<HttpsConnector<HttpConnector>, Body>,
     headers: HeaderMap,
     credentials: Option<Arc<dyn Credentials>>,
+    compression: Compression,
+    level: Option<i32>,
 }
 
 /// What came back.
@@ -113,7 +132,27 @@ impl Client {
                 })?)
             }
         };
-        Ok(Self { inner, headers: headers(&settings.headers)?, credentials })
+        Ok(Self {
+            inner,
+            headers: headers(&settings.headers)?,
+            credentials,
+            compression: settings.compression,
+            level: settings.compression_params.level,
+        })
+    }
+
+    /// How messages are compressed, as a header says it; `None` for not at all.
+    pub fn encoding(&self) -> Option<&'static str> {
+        self.compression.as_header()
+    }
+
+    /// Compresses a message as configured.
+    ///
+    /// # Errors
+    /// The codec's.
+    pub fn compress(&self, message: Rope) -> Result<Rope, SendError> {
+        let compressed = compress(message, self.compression, self.level);
+        compressed.map_err(|error| SendError(format!("cannot compress: {error}")))
     }
 
     /// Gets a page and reads the whole answer.
@@ -176,16 +215,19 @@ impl std::fmt::Debug for Client {
     }
 }
 
+/// The headers of every request: who we are, and what the settings say.
 fn headers(from: &BTreeMap<String, Secret>) -> Result<HeaderMap, ConfigError> {
-    from.iter()
-        .map(|(name, value)| {
-            let at = |message: &str| ConfigError::new(&format!("headers::{name}"), message);
-            let header = HeaderName::try_from(name).map_err(|_| at("not a header name"))?;
-            let mut value = HeaderValue::try_from(value.expose()).map_err(|_| at("not a header value"))?;
-            value.set_sensitive(true);
-            Ok((header, value))
-        })
-        .collect()
+    let mut headers = HeaderMap::new();
+    let agent = HeaderValue::from_static(concat!("throughline/", env!("CARGO_PKG_VERSION")));
+    headers.insert(http::header::USER_AGENT, agent);
+    for (name, value) in from {
+        let at = |message: &str| ConfigError::new(&format!("headers::{name}"), message);
+        let header = HeaderName::try_from(name).map_err(|_| at("not a header name"))?;
+        let mut value = HeaderValue::try_from(value.expose()).map_err(|_| at("not a header value"))?;
+        value.set_sensitive(true);
+        headers.insert(header, value);
+    }
+    Ok(headers)
 }
 
 /// An error with its causes, since hyper's own words stop at "client error".

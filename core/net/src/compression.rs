@@ -113,7 +113,7 @@ fn drain(
 ///
 /// # Errors
 /// What the codec said; in-memory compression does not fail otherwise.
-pub fn compress(body: Rope, with: Compression, level: Option<i32>) -> std::io::Result<Rope> {
+pub(crate) fn compress(body: Rope, with: Compression, level: Option<i32>) -> std::io::Result<Rope> {
     let body = match with {
         Compression::None => return Ok(body),
         Compression::Gzip | Compression::Zstd => body.into_bytes(),

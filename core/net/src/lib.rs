@@ -19,7 +19,7 @@ mod tls;
 pub use auth::{Authenticator, Credentials, Unauthenticated};
 pub use body::{Body, BodyError};
 pub use client::{Answer, Client, ClientSettings, Protocol, SendError};
-pub use compression::{Compression, CompressionSettings, compress};
+pub use compression::{Compression, CompressionSettings};
 pub use listeners::{Handler, Listeners, Reply, Route, Serving};
 pub use request::Request;
 pub use retry::{Backoff, retry_after};
