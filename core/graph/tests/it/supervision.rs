@@ -1,6 +1,6 @@
 //! Panics, refusals and drains: what the graph promises whatever its components do (architecture invariants 5 and 6).
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ struct Script {
     editor_panics: AtomicBool,
     editor_drops: AtomicBool,
     exporter_panics: AtomicBool,
+    /// How often `sink/b` was asked.
+    attempts: AtomicU32,
     /// Makes the processor hold what it is given until it is ticked.
     holds: AtomicBool,
     /// What `sink/b` answers; `sink/a` always answers Done.
@@ -83,6 +85,7 @@ impl Exporter for Sink {
         Ok(Self(script(cx), cx.id.as_str() == "sink/b"))
     }
     async fn export(&self, _: &Batch) -> Outcome {
+        self.0.attempts.fetch_add(u32::from(self.1), Ordering::Relaxed);
         let gate = self.0.gate.lock().expect("no panic").clone();
         if let Some(gate) = gate {
             gate.acquire().await.expect("it stays open").forget();
@@ -99,6 +102,10 @@ struct Running {
 }
 
 async fn start(queue_size: u32) -> Running {
+    start_with(one_attempt(queue_size)).await
+}
+
+async fn start_with(delivery: serde_json::Value) -> Running {
     let script = Arc::<Script>::default();
     let touch = Touch { visits: Levels::LOG, reads_above: Levels::NONE, writes: Levels::LOG, whole: false };
     let mut world = World::new(&script)
@@ -106,7 +113,7 @@ async fn start(queue_size: u32) -> Running {
         .processor(Factory::editor::<Touchy>("touchy"), Fact::Editor(touch));
     for id in ["sink/a", "sink/b"] {
         let sink = Factory::exporter::<Sink>("sink");
-        world = world.exporter(id, sink, one_attempt(queue_size), (None, &[]));
+        world = world.exporter(id, sink, delivery.clone(), (None, &[]));
     }
     Running { world: world.start().await, script }
 }
@@ -194,6 +201,17 @@ async fn a_full_queue_refuses_and_what_is_queued_is_delivered() {
     gate.add_permits(100);
     assert_eq!(on_its_way.await, Outcome::DONE);
     assert_eq!(waiting.await, Outcome::DONE);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn what_was_tried_for_max_elapsed_time_goes_back_to_its_sender() {
+    let retry = serde_json::json!({ "initial_interval": "1ms", "max_elapsed_time": "20ms" });
+    let running = start_with(serde_json::json!({ "retry_on_failure": retry })).await;
+    *running.script.answer.lock().expect("no panic") = Some(Outcome::retry("it is down"));
+    assert!(matches!(running.send().await, Outcome::Retry { why, .. } if why.contains("it is down")));
+    let attempts = running.script.attempts.load(Ordering::Relaxed);
+    assert!(attempts > 1, "it was tried again: {attempts}");
     running.end().await;
 }
 

@@ -1,4 +1,4 @@
-//! What a synced record costs, against the bare disk: `cargo run --release -p throughline-queue --example cost [DIR]`.
+//! What a synced record costs, against the bare disk: `cargo run --release -p throughline-queue --example log_cost [DIR]`.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;

@@ -1,7 +1,7 @@
 //! What looking for secrets costs, in nanoseconds a span and as ratios of one run:
-//! `cargo build --release -p throughline-redaction --example cost && taskset -c 0 target/release/examples/cost`
+//! `cargo build --release -p throughline-redaction --example scan_cost && taskset -c 0 target/release/examples/scan_cost`
 //!
-//! The corpus is that of `core/otlp/examples/cost.rs`; in the second one every hundredth span holds a token.
+//! The corpus is that of `core/otlp/examples/wire_cost.rs`; in the second one every hundredth span holds a token.
 
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a measuring program for people")]
 

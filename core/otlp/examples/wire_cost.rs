@@ -1,5 +1,5 @@
 //! What the pieces cost, in nanoseconds a span and as ratios of one run:
-//! `cargo build --release -p throughline-otlp --example cost && taskset -c 0 target/release/examples/cost`
+//! `cargo build --release -p throughline-otlp --example wire_cost && taskset -c 0 target/release/examples/wire_cost`
 //!
 //! The corpus: 32 requests of 512 spans of about 500 bytes with ten attributes: seven short ASCII strings, one string beyond
 //! ASCII, one integer, one nested map; ids of high entropy.
