@@ -10,6 +10,7 @@ mod logs;
 mod mask;
 mod metrics;
 mod run;
+mod runtime;
 mod show;
 
 use std::process::ExitCode;

@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::assemble::{World, assemble, settings};
 use crate::cli::Inputs;
 use crate::show::{complain, say_aside};
-use crate::{admin, logs};
+use crate::{admin, logs, runtime};
 
 /// The exit code of a drain that was cut short.
 const UNDELIVERED: u8 = 3;
@@ -23,7 +23,7 @@ pub(crate) fn run(inputs: &Inputs) -> ExitCode {
     };
     logs::start(&settings.service.telemetry.logs);
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime::start() {
         Ok(runtime) => runtime,
         Err(error) => {
             say_aside(&format!("cannot start the runtime: {error}"));

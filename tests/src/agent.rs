@@ -37,17 +37,34 @@ impl Agent {
         agent
     }
 
+    /// The same on one core.
+    pub fn start_on_one_core(folder: &Path, config: &str) -> Self {
+        let status = std::fs::read_to_string("/proc/self/status").expect("tests run on Linux");
+        let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        let first = allowed.and_then(|list| list.trim().split([',', '-']).next()).expect("there is a core");
+        let mut taskset = Command::new("taskset");
+        taskset.args(["--cpu-list", first]).arg(program());
+        let mut agent = Self::spawn_by(taskset, folder, config);
+        agent.await_ready();
+        agent
+    }
+
     /// The same with environment variables, and without waiting.
     pub fn spawn(folder: &Path, config: &str, environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(program());
+        command.envs(environment.iter().copied());
+        Self::spawn_by(command, folder, config)
+    }
+
+    fn spawn_by(mut command: Command, folder: &Path, config: &str) -> Self {
         std::fs::write(folder.join("agent.yaml"), config).expect("the test's folder can be written");
         let log = (0..).map(|n| folder.join(format!("agent-{n}.log"))).find(|path| !path.exists());
         let log = log.expect("some number is free");
         let file = std::fs::File::create(&log).expect("the test's folder can be written");
-        let mut command = Command::new(program());
         command.args(["run", "--config", "agent.yaml"]);
         command.args(["--set", "service::telemetry::logs::encoding=json"]);
         command.args(["--set", "service::telemetry::metrics::address=127.0.0.1:0"]);
-        command.current_dir(folder).envs(environment.iter().copied());
+        command.current_dir(folder);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
         let process = command.spawn().expect("the agent can be started");
         Self { process, folder: folder.to_owned(), log }
@@ -203,7 +220,16 @@ pub fn program() -> &'static Path {
         }
         let build = ["build", "--quiet", "--locked", "-p", "throughline"];
         // The Cargo that built these tests: another would build everything anew.
-        let built = Command::new(env!("CARGO")).args(build).current_dir(env!("CARGO_MANIFEST_DIR")).status();
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(build).current_dir(env!("CARGO_MANIFEST_DIR"));
+        // What it tells these tests of their package: some build scripts look at it, and would build much anew.
+        for (name, _) in std::env::vars_os() {
+            let own = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+            if name.to_str().is_some_and(own) {
+                cargo.env_remove(name);
+            }
+        }
+        let built = cargo.status();
         assert!(built.is_ok_and(|status| status.success()), "the agent does not build");
         crate::backends::profile_folder().join("throughline")
     })

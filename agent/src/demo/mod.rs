@@ -19,7 +19,7 @@ const QUICKSTART: &str = include_str!("../../../examples/quickstart.yaml");
 /// Runs the demo.
 pub(crate) fn demo(once: bool, seed: u64, folder: Option<PathBuf>) -> ExitCode {
     let folder = folder.unwrap_or_else(|| std::env::temp_dir().join(format!("throughline-demo-{seed}")));
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match crate::runtime::start() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.to_string()),
     };

@@ -7,6 +7,7 @@ mod crash;
 mod demo;
 mod github;
 mod grpc;
+mod one_core;
 mod otlp;
 mod prometheus;
 mod reference;
