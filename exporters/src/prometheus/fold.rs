@@ -1,14 +1,12 @@
 //! Folding a request into the registry.
 
-use std::collections::BTreeMap;
-
 use throughline_otlp::Signal;
-use throughline_otlp::view::{AnyValue, Attributes, Data, Metric, Record, Request, Resource, Scope, View};
+use throughline_otlp::view::{AnyValue, Data, Metric, Record, Request, Resource, Scope, View};
 
 use super::Page;
 use super::names::{self, Strategy};
-use super::point::{Point, text};
-use super::registry::{Kind, Labels, Refused, Registry, Sample, Series};
+use super::point::{self, Point};
+use super::registry::{self, Kind, Labels, Refused, Registry, Sample, Series};
 
 /// Why points were not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,13 +122,13 @@ impl Fold<'_> {
         let strategy = self.strategy;
         match data {
             Data::Gauge(gauge) if is_age => {
-                gauge.data_points().for_each(|point| self.put(&head, &base, Point::age(point, strategy)));
+                gauge.data_points().for_each(|point| self.put(&head, &base, Point::age(point)));
             }
             Data::Gauge(gauge) => {
-                gauge.data_points().for_each(|point| self.put(&head, &base, Point::number(point, strategy)));
+                gauge.data_points().for_each(|point| self.put(&head, &base, Point::gauge(point)));
             }
             Data::Sum(sum) => {
-                sum.data_points().for_each(|point| self.put(&head, &base, Point::number(point, strategy)));
+                sum.data_points().for_each(|point| self.put(&head, &base, Point::sum(point, strategy)));
             }
             Data::Histogram(histogram) => histogram
                 .data_points()
@@ -146,7 +144,8 @@ impl Fold<'_> {
 
     fn put(&mut self, head: &Head<'_>, base: &Labels, point: Point<'_>) {
         let Point { attributes, flags, time, value, exemplars } = point;
-        let labels = self.labels(base.iter().cloned(), attributes, head.kind.own_label());
+        let pairs = base.iter().cloned().chain(point::pairs(attributes, self.strategy));
+        let labels = registry::labels(pairs, head.kind.own_label());
         if flags & NO_VALUE != 0 {
             return self.registry.remove(&head.name, &labels);
         }
@@ -160,26 +159,6 @@ impl Fold<'_> {
             Err(Refused::Type) => self.refuse(Refusal::Type, 1),
             Err(Refused::Full) => self.refuse(Refusal::Series, 1),
         }
-    }
-
-    /// Sorted labels. Keys that become the same name have their values joined, as the specification asks; one that is the
-    /// metric's `own` is renamed, since a page with a label given twice is refused as a whole.
-    fn labels(
-        &self,
-        base: impl Iterator<Item = (String, String)>,
-        attributes: Attributes<'_>,
-        own: Option<&str>,
-    ) -> Labels {
-        let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let named = attributes.iter().map(|(key, value)| (names::label(key, self.strategy), text(value)));
-        for (key, value) in base.chain(named) {
-            let key = if own == Some(key.as_str()) { format!("exported_{key}") } else { key };
-            all.entry(key).or_default().push(value);
-        }
-        all.into_iter()
-            .map(|(key, values)| (key, values.join(";")))
-            .filter(|(key, value)| !key.is_empty() && !value.is_empty())
-            .collect()
     }
 
     /// The labels that every point of a metric has.
@@ -199,11 +178,12 @@ impl Fold<'_> {
         let identity = identity(resource);
         let own = ["service.name", "service.namespace", "service.instance.id"];
         let rest = resource.attributes().iter().filter(|(key, _)| !own.contains(key));
-        let rest: Vec<_> = rest.map(|(key, value)| (names::label(key, self.strategy), text(value))).collect();
+        let rest: Vec<_> =
+            rest.map(|(key, value)| (names::label(key, self.strategy), point::text(value))).collect();
         if identity.is_empty() || rest.is_empty() {
             return;
         }
-        let labels = self.labels(identity.into_iter().chain(rest), Attributes::default(), None);
+        let labels = registry::labels(identity.into_iter().chain(rest), None);
         let series = Series { value: Sample::Number(1.0), time: 0, exemplars: Vec::new(), updated: self.now };
         // A page that is full is said of the points; this series is only their description.
         let _ =

@@ -73,7 +73,10 @@ pub(crate) struct Page {
     enable_open_metrics: bool,
     /// Leaves out `otel_scope_name` and `otel_scope_version`.
     without_scope_info: bool,
-    /// How names are made. Unset: as `add_metric_suffixes` says.
+    /// How names are made. The first two make them of letters, digits and `_`. The others keep them, `http.server.duration`,
+    /// with or without suffixes for units and counters; each scraper then gets them as its `Accept` header asks for
+    /// (`escaping=allow-utf-8`, `underscores`, `dots` or `values`), or with underscores. Metrics that become one by that are
+    /// merged; of two types the first by name is shown. Unset: as `add_metric_suffixes` says.
     translation_strategy: Option<names::Strategy>,
     /// `false` is the older spelling of `UnderscoreEscapingWithoutSuffixes`.
     add_metric_suffixes: bool,

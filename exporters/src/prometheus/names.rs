@@ -20,12 +20,9 @@ pub(crate) enum Strategy {
 }
 
 impl Strategy {
+    /// Whether names become plain here. If not, that is done on each page as its reader wants it.
     fn escapes(self) -> bool {
         matches!(self, Self::UnderscoreEscapingWithSuffixes | Self::UnderscoreEscapingWithoutSuffixes)
-    }
-
-    fn adds_suffixes(self) -> bool {
-        matches!(self, Self::UnderscoreEscapingWithSuffixes | Self::NoUTF8EscapingWithSuffixes)
     }
 }
 
@@ -41,19 +38,53 @@ pub(super) fn metric(name: &str, unit: &str, monotonic: bool, namespace: &str, s
     if strategy.escapes() && out.starts_with(|c: char| c.is_ascii_digit()) {
         out.insert(0, '_');
     }
-    if strategy.adds_suffixes() {
-        for word in words(unit, monotonic) {
-            let there = out.split(['_', '.']).any(|part| part == word) || out.ends_with(&format!("_{word}"));
-            if !there {
-                out.push('_');
-                out.push_str(&word);
-            }
-        }
-        if monotonic && !out.ends_with("_total") {
-            out.push_str("_total");
-        }
+    match strategy {
+        Strategy::UnderscoreEscapingWithSuffixes => add_words(&mut out, unit, monotonic),
+        Strategy::NoUTF8EscapingWithSuffixes => add_suffixes(&mut out, unit, monotonic),
+        Strategy::UnderscoreEscapingWithoutSuffixes | Strategy::NoTranslation => {}
     }
     out
+}
+
+/// Adds the words of the unit that are nowhere in the name, and `_total`.
+fn add_words(name: &mut String, unit: &str, monotonic: bool) {
+    for word in words(unit, monotonic) {
+        let there = name.split('_').any(|part| part == word) || name.ends_with(&format!("_{word}"));
+        if !there {
+            name.push('_');
+            name.push_str(&word);
+        }
+    }
+    if monotonic && !name.ends_with("_total") {
+        name.push_str("_total");
+    }
+}
+
+/// Adds the unit and `_total` to a name that is kept, unless it ends with them. There is no telling where its words begin,
+/// so what it has inside does not count: `bytes.read` becomes `bytes.read_bytes`. A suffix behind another delimiter is
+/// written anew: `jobs.total` becomes `jobs_total`.
+fn add_suffixes(name: &mut String, unit: &str, monotonic: bool) {
+    let words = words(unit, monotonic);
+    let per = words.iter().position(|word| word == "per" || word == "ratio").unwrap_or(words.len());
+    let (unit, per) = words.split_at(per);
+    let outer = [per.join("_"), if monotonic { "total".into() } else { String::new() }];
+    for suffix in outer.iter().rev().filter(|suffix| !suffix.is_empty()) {
+        let rest = name.strip_suffix(suffix.as_str()).unwrap_or_default();
+        let delimiter = rest.char_indices().next_back().filter(|(at, c)| *at > 0 && !c.is_alphanumeric());
+        if let Some((at, _)) = delimiter {
+            name.truncate(at);
+        }
+    }
+    for suffix in unit.iter().filter(|word| !word.is_empty()) {
+        if !name.ends_with(suffix.as_str()) {
+            name.push('_');
+            name.push_str(suffix);
+        }
+    }
+    for suffix in outer.iter().filter(|suffix| !suffix.is_empty()) {
+        name.push('_');
+        name.push_str(suffix);
+    }
 }
 
 /// The name of a label.
@@ -190,9 +221,32 @@ mod tests {
             |name, unit, monotonic| metric(name, unit, monotonic, "ns", Strategy::NoUTF8EscapingWithSuffixes);
         assert_eq!(suffixed("http.server.duration", "ms", false), "ns_http.server.duration_milliseconds");
         assert_eq!(suffixed("2xx größe", "By", true), "ns_2xx größe_bytes_total");
-        assert_eq!(suffixed("disk.bytes", "By", false), "ns_disk.bytes");
+        assert_eq!(suffixed("n.s", "", false), "ns_n.s");
         assert_eq!(metric("jobs.done", "1", true, "", Strategy::NoTranslation), "jobs.done");
         assert_eq!(label("k8s.pod/name:x", Strategy::NoTranslation), "k8s.pod/name:x");
+    }
+
+    #[test]
+    fn suffixes_are_added_to_utf_8_names_that_do_not_end_with_them() {
+        for (name, unit, monotonic, expected) in [
+            ("disk.bytes", "By", false, "disk.bytes"),
+            ("bytes.read", "By", false, "bytes.read_bytes"),
+            ("cpu.seconds", "s", true, "cpu.seconds_total"),
+            ("http.requests.total", "{request}", true, "http.requests_total"),
+            ("otelcol_process_cpu_seconds", "s", true, "otelcol_process_cpu_seconds_total"),
+            ("cpu_seconds_total", "s", true, "cpu_seconds_total"),
+            ("cpu_usage_ratio", "1", false, "cpu_usage_ratio"),
+            ("cpu_usagé", "1", false, "cpu_usagé_ratio"),
+            ("requêsts", "1/s", false, "requêsts_per_second"),
+            ("disk.io", "By/s", true, "disk.io_bytes_per_second_total"),
+            ("subtotal", "", true, "subtotal_total"),
+            ("total", "", true, "total_total"),
+            (".total", "", true, ".total_total"),
+            ("@#$%", "", true, "@#$%_total"),
+        ] {
+            let kept = metric(name, unit, monotonic, "", Strategy::NoUTF8EscapingWithSuffixes);
+            assert_eq!(kept, expected, "{name} {unit}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use throughline_otlp::view::{
 
 use super::fold::Refusal;
 use super::names::{self, Strategy};
-use super::registry::{Exemplar, Labels, Sample};
+use super::registry::{self, Exemplar, Sample};
 
 /// What all kinds of points have.
 pub(super) struct Point<'a> {
@@ -19,20 +19,25 @@ pub(super) struct Point<'a> {
 }
 
 impl<'a> Point<'a> {
-    pub(super) fn number(point: NumberDataPoint<'a>, strategy: Strategy) -> Self {
+    pub(super) fn gauge(point: NumberDataPoint<'a>) -> Self {
         Self {
             attributes: point.attributes(),
             flags: point.flags(),
             time: point.time_unix_nano(),
             value: point.value().map(float).map(Sample::Number).ok_or(Refusal::Empty),
-            exemplars: exemplars(point.exemplars(), strategy),
+            // No format has a place for those of a gauge.
+            exemplars: Vec::new(),
         }
     }
 
+    pub(super) fn sum(point: NumberDataPoint<'a>, strategy: Strategy) -> Self {
+        Self { exemplars: exemplars(point.exemplars(), strategy), ..Self::gauge(point) }
+    }
+
     /// One that says only since when.
-    pub(super) fn age(point: NumberDataPoint<'a>, strategy: Strategy) -> Self {
+    pub(super) fn age(point: NumberDataPoint<'a>) -> Self {
         let since = point.start_time_unix_nano();
-        Self { value: Ok(Sample::Since(since)), ..Self::number(point, strategy) }
+        Self { value: Ok(Sample::Since(since)), ..Self::gauge(point) }
     }
 
     pub(super) fn histogram(point: HistogramDataPoint<'a>, strategy: Strategy) -> Self {
@@ -67,6 +72,14 @@ impl<'a> Point<'a> {
     }
 }
 
+/// Attributes, as names and values of labels.
+pub(super) fn pairs(
+    attributes: Attributes<'_>,
+    strategy: Strategy,
+) -> impl Iterator<Item = (String, String)> {
+    attributes.iter().map(move |(key, value)| (names::label(key, strategy), text(value)))
+}
+
 /// An attribute's value, as a label's.
 pub(super) fn text(value: AnyValue<'_>) -> String {
     match value {
@@ -91,9 +104,6 @@ fn float(number: Number) -> f64 {
     }
 }
 
-/// OpenMetrics allows an exemplar's labels 128 characters together: what does not fit is left out.
-const EXEMPLAR_ROOM: usize = 128;
-
 fn exemplars<'a>(views: impl Iterator<Item = ExemplarView<'a>>, strategy: Strategy) -> Vec<Exemplar> {
     views.map(|view| exemplar(view, strategy)).collect()
 }
@@ -104,17 +114,7 @@ fn exemplar(view: ExemplarView<'_>, strategy: Strategy) -> Exemplar {
         .into_iter()
         .filter(|(_, id)| !id.is_empty())
         .map(|(key, id)| (key.to_owned(), id.iter().map(|byte| format!("{byte:02x}")).collect::<String>()));
-    let own =
-        view.filtered_attributes().iter().map(|(key, value)| (names::label(key, strategy), text(value)));
-    let mut room = EXEMPLAR_ROOM;
-    let mut labels = Labels::new();
-    for (key, value) in ids.chain(own) {
-        let size = key.chars().count() + value.chars().count();
-        if !key.is_empty() && size <= room && labels.iter().all(|(known, _)| *known != key) {
-            room -= size;
-            labels.push((key, value));
-        }
-    }
+    let labels = registry::exemplar_labels(ids.chain(pairs(view.filtered_attributes(), strategy)));
     Exemplar { labels, value: view.value().map_or(0.0, float), time: view.time_unix_nano() }
 }
 

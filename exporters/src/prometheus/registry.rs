@@ -5,6 +5,38 @@ use std::collections::BTreeMap;
 /// Label names and values, sorted by name, escaped for neither format yet.
 pub(super) type Labels = Vec<(String, String)>;
 
+/// Sorted labels. The values of names that are equal are joined, as the specification asks. A name that is the page's `own`,
+/// or that of the metric's name, is changed, since a page with a label given twice is refused as a whole.
+pub(super) fn labels(pairs: impl Iterator<Item = (String, String)>, own: Option<&str>) -> Labels {
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (key, value) in pairs {
+        let taken = own == Some(key.as_str()) || key == "__name__";
+        let key = if taken { format!("exported_{key}") } else { key };
+        all.entry(key).or_default().push(value);
+    }
+    all.into_iter()
+        .map(|(key, values)| (key, values.join(";")))
+        .filter(|(key, value)| !key.is_empty() && !value.is_empty())
+        .collect()
+}
+
+/// OpenMetrics allows an exemplar's labels 128 characters together.
+const EXEMPLAR_ROOM: usize = 128;
+
+/// An exemplar's labels, in the order given. What does not fit is left out, and so is a name that was there before.
+pub(super) fn exemplar_labels(pairs: impl Iterator<Item = (String, String)>) -> Labels {
+    let mut room = EXEMPLAR_ROOM;
+    let mut labels = Labels::new();
+    for (key, value) in pairs {
+        let size = key.chars().count() + value.chars().count();
+        if !key.is_empty() && size <= room && labels.iter().all(|(known, _)| *known != key) {
+            room -= size;
+            labels.push((key, value));
+        }
+    }
+    labels
+}
+
 /// All series by family.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Registry {

@@ -1,15 +1,19 @@
 //! The page: text format 0.0.4 or 1.0.0, or OpenMetrics 1.0.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::slice;
 
 use super::Page;
-use super::accept::{Format, Wanted};
+use super::accept::Wanted;
 use super::escape::{Of, Scheme};
-use super::registry::{Exemplar, Family, Kind, Labels, Registry, Sample, Series};
+use super::registry::{self, Exemplar, Family, Kind, Labels, Registry, Sample, Series};
 
 /// Writes all series. `now` is Unix nanoseconds: ages are as of now.
+///
+/// Metrics whose names become one on this page are one family there, and series whose labels do are one series, the newest:
+/// as if the names had been translated when they came. So of two types the first, by name, is shown.
 pub(super) fn render(registry: &Registry, page: &Page, wanted: Wanted, now: u64) -> String {
     let mut writer = Writer {
         out: String::new(),
@@ -18,19 +22,18 @@ pub(super) fn render(registry: &Registry, page: &Page, wanted: Wanted, now: u64)
         scheme: wanted.scheme,
         now,
     };
-    let mut escaped = BTreeSet::new();
-    for (name, family) in &registry.families {
-        let shown = wanted.scheme.escape(name, Of::Metric);
-        if let Cow::Owned(shown) = &shown
-            && (registry.families.contains_key(shown) || !escaped.insert(shown.clone()))
-        {
-            // One page cannot have two families of a name. A scraper that reads UTF-8 gets both.
-            tracing::debug!(%name, %shown, "left out of a page: another metric has the name that it would have there");
-            continue;
-        }
-        writer.family(&shown, family);
+    let families = &registry.families;
+    let shown = |name| wanted.scheme.escape(name, Of::Metric);
+    if families.keys().all(|name| matches!(shown(name), Cow::Borrowed(_))) {
+        let is_taken = |name: &str| families.contains_key(name);
+        families.iter().for_each(|(name, family)| writer.family(name, slice::from_ref(&family), is_taken));
+    } else {
+        let mut merged: BTreeMap<Cow<'_, str>, Vec<&Family>> = BTreeMap::new();
+        families.iter().for_each(|(name, family)| merged.entry(shown(name)).or_default().push(family));
+        let is_taken = |name: &str| merged.contains_key(name);
+        merged.iter().for_each(|(name, families)| writer.family(name, families, is_taken));
     }
-    if wanted.format == Format::OpenMetrics {
+    if wanted.is_open_metrics() {
         writer.out.push_str("# EOF\n");
     }
     writer.out
@@ -61,14 +64,16 @@ macro_rules! put {
 }
 
 impl Writer {
-    fn family(&mut self, name: &str, family: &Family) {
-        let total = name.strip_suffix("_total");
+    /// Writes the families of one name, of which there is at least one.
+    fn family(&mut self, name: &str, families: &[&Family], is_taken: impl Fn(&str) -> bool) {
+        let Some(family) = families.first() else { return };
+        let without = |suffix| name.strip_suffix(suffix).filter(|base| !base.is_empty() && !is_taken(base));
         let (shown, kind) = match (family.kind, self.open_metrics) {
             // OpenMetrics names a counter's family without `_total`, and allows no counter without it: a name that
-            // must be kept exactly (TRP-06) is then of unknown type.
-            (Kind::Counter, true) => total.map_or((name, "unknown"), |base| (base, "counter")),
+            // must be kept exactly (TRP-06) is then of unknown type, and so is one whose family would be another's.
+            (Kind::Counter, true) => without("_total").map_or((name, "unknown"), |base| (base, "counter")),
             (Kind::Counter, false) => (name, "counter"),
-            (Kind::Info, true) => (name.strip_suffix("_info").unwrap_or(name), "info"),
+            (Kind::Info, true) => without("_info").map_or((name, "gauge"), |base| (base, "info")),
             (Kind::Gauge | Kind::Age | Kind::Info, _) => (name, "gauge"),
             (Kind::Histogram, _) => (name, "histogram"),
             (Kind::Summary, _) => (name, "summary"),
@@ -83,16 +88,28 @@ impl Writer {
         self.out.push_str("# TYPE ");
         self.name(shown, "", Of::Metric);
         put!(self.out, " {kind}\n");
-        for (labels, series) in &family.series {
-            self.series(name, labels, series);
+        let plain = |labels| matches!(self.shown(labels), Cow::Borrowed(_));
+        if families.len() == 1 && family.series.keys().all(plain) {
+            return family.series.iter().for_each(|(labels, series)| self.series(name, kind, labels, series));
         }
+        let mut merged: BTreeMap<Cow<'_, Labels>, &Series> = BTreeMap::new();
+        for (labels, series) in
+            families.iter().filter(|other| other.kind == family.kind).flat_map(|family| &family.series)
+        {
+            let shown = merged.entry(self.shown(labels)).or_insert(series);
+            if series.time > shown.time {
+                *shown = series;
+            }
+        }
+        merged.iter().for_each(|(labels, series)| self.series(name, kind, labels, series));
     }
 
-    fn series(&mut self, name: &str, labels: &Labels, series: &Series) {
+    /// Writes a series whose labels are as they are to be shown.
+    fn series(&mut self, name: &str, kind: &str, labels: &Labels, series: &Series) {
         let plain = Line { suffix: "", labels, own: None, value: 0.0, time: series.time, exemplar: None };
         match &series.value {
             Sample::Number(value) => {
-                let exemplar = series.exemplars.last().filter(|_| name.ends_with("_total"));
+                let exemplar = series.exemplars.last().filter(|_| kind == "counter");
                 self.line(name, &Line { value: *value, exemplar, ..plain });
             }
             Sample::Since(since) => {
@@ -141,11 +158,16 @@ impl Writer {
             }
         }
         if let Some(exemplar) = line.exemplar.filter(|_| self.open_metrics) {
+            let mut labels = self.shown(&exemplar.labels);
+            if let Cow::Owned(longer) = labels {
+                // Escaping takes room.
+                labels = Cow::Owned(registry::exemplar_labels(longer.into_iter()));
+            }
             self.out.push_str(" # ");
-            if exemplar.labels.is_empty() {
+            if labels.is_empty() {
                 self.out.push_str("{}");
             }
-            self.labels(&exemplar.labels, None, None);
+            self.labels(&labels, None, None);
             put!(self.out, " {}", number(exemplar.value));
             if exemplar.time > 0 {
                 put!(self.out, " {:.3}", exemplar.time as f64 / 1e9);
@@ -167,7 +189,6 @@ impl Writer {
     }
 
     fn labels(&mut self, labels: &Labels, own: Option<&(String, String)>, name: Option<(&str, &str)>) {
-        let labels = self.shown(labels);
         let mut open = '{';
         if let Some((name, suffix)) = name {
             self.out.push(open);
@@ -187,24 +208,15 @@ impl Writer {
         }
     }
 
-    /// Labels under the names they have on this page. Names that become the same have their values joined.
+    /// Labels under the names they have on this page.
     fn shown<'l>(&self, labels: &'l Labels) -> Cow<'l, Labels> {
-        let escape = |key: &'l str| self.scheme.escape(key, Of::Label);
+        let scheme = self.scheme;
+        let escape = |key: &'l str| scheme.escape(key, Of::Label);
         if labels.iter().all(|(key, _)| matches!(escape(key), Cow::Borrowed(_))) {
             return Cow::Borrowed(labels);
         }
-        let mut shown = Labels::new();
-        for (key, value) in labels {
-            let key = escape(key).into_owned();
-            match shown.iter_mut().find(|(known, _)| *known == key) {
-                Some((_, values)) => {
-                    values.push(';');
-                    values.push_str(value);
-                }
-                None => shown.push((key, value.clone())),
-            }
-        }
-        Cow::Owned(shown)
+        let shown = labels.iter().map(|(key, value)| (escape(key).into_owned(), value.clone()));
+        Cow::Owned(registry::labels(shown, None))
     }
 }
 

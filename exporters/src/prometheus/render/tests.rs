@@ -6,9 +6,11 @@ use super::super::fold::{Refusal, fold};
 use super::super::names::Strategy;
 use super::*;
 
+mod any_name;
+
 fn page(request: &[u8], open_metrics: bool) -> (String, Vec<(Refusal, u64)>) {
-    let format = if open_metrics { Format::OpenMetrics } else { Format::Text { quotes: false } };
-    written(request, Page::default(), Wanted { format, scheme: Scheme::Underscores })
+    let accept = if open_metrics { "application/openmetrics-text" } else { "" };
+    written(request, Page::default(), Wanted::of(accept, true))
 }
 
 fn written(request: &[u8], page: Page, wanted: Wanted) -> (String, Vec<(Refusal, u64)>) {
@@ -19,8 +21,12 @@ fn written(request: &[u8], page: Page, wanted: Wanted) -> (String, Vec<(Refusal,
 
 /// The page of a configuration that translates nothing, for a scraper that wants this scheme.
 fn untranslated(request: &[u8], scheme: Scheme) -> String {
-    let page = Page { translation_strategy: Some(Strategy::NoTranslation), ..Page::default() };
-    written(request, page, Wanted { format: Format::Text { quotes: true }, scheme }).0
+    let accept = format!("text/plain;version=1.0.0;escaping={}", scheme.name());
+    written(request, not_translating(), Wanted::of(&accept, true)).0
+}
+
+fn not_translating() -> Page {
+    Page { translation_strategy: Some(Strategy::NoTranslation), ..Page::default() }
 }
 
 fn request(scope: &str, write: impl FnOnce(&mut build::Scope<'_, build::Metrics>)) -> bytes::Bytes {
@@ -74,6 +80,22 @@ fn trp_06_our_own_metrics_keep_their_names_and_are_unknown_in_open_metrics() {
     });
     assert!(page(&bytes, false).0.starts_with("# TYPE sync_failure_count counter\nsync_failure_count{"));
     assert!(page(&bytes, true).0.starts_with("# TYPE sync_failure_count unknown\nsync_failure_count{"));
+}
+
+#[test]
+fn trp_06_a_counter_and_a_gauge_that_open_metrics_takes_for_one_family_are_told_apart() {
+    let bytes = request("throughline.change_metrics", |scope| {
+        scope.metric("cicd_runners").gauge(&jobs());
+        scope.metric("cicd_runners_total").sum(Temporality::Cumulative, true, &jobs());
+        scope.metric("idle_total").gauge(&jobs());
+    });
+    let page = page(&bytes, true).0;
+    for line in
+        ["# TYPE cicd_runners gauge\n", "# TYPE cicd_runners_total unknown\n", "# TYPE idle_total gauge\n"]
+    {
+        assert!(page.contains(line), "{line} in {page}");
+    }
+    assert!(!page.contains(" # {"), "neither gauges nor what is unknown may have exemplars: {page}");
 }
 
 #[test]
@@ -140,7 +162,7 @@ fn names_that_are_not_translated_are_quoted_or_escaped_as_the_scraper_wants() {
         (Scheme::Dots, "# TYPE jobs_dot_done gauge\njobs_dot_done{job=\"ci\",k_dot_v=\"a\\\"b\\n\"} 3\n"),
         (
             Scheme::Values,
-            "# TYPE U__jobs_2e_done gauge\nU__jobs_2e_done{job=\"ci\",U__k_2e_v=\"a\\\"b\\n\"} 3\n",
+            "# TYPE U__jobs_2e_done gauge\nU__jobs_2e_done{U__k_2e_v=\"a\\\"b\\n\",job=\"ci\"} 3\n",
         ),
     ] {
         let page = untranslated(&bytes, scheme);
@@ -149,24 +171,51 @@ fn names_that_are_not_translated_are_quoted_or_escaped_as_the_scraper_wants() {
 }
 
 #[test]
-fn names_that_escaping_makes_equal_do_not_stand_twice_on_a_page() {
+fn labels_whose_names_escaping_makes_equal_have_their_values_joined() {
+    let attributes = [("k.v", Value::Str("1")), ("k/v", Value::Str("2"))];
+    let points = [NumberPoint { attributes: &attributes, ..NumberPoint::default() }];
+    let bytes = request("", |scope| scope.metric("a").gauge(&points));
+    let joined = untranslated(&bytes, Scheme::Underscores);
+    assert!(joined.contains("a{job=\"ci\",k_v=\"1;2\"} 0\n"), "{joined}");
+    let apart = untranslated(&bytes, Scheme::AllowUtf8);
+    assert!(apart.contains("a{job=\"ci\",\"k.v\"=\"1\",\"k/v\"=\"2\"} 0\n"), "{apart}");
+}
+
+#[test]
+fn metrics_whose_names_escaping_makes_equal_are_one_family_of_the_newest_series() {
     let bytes = request("", |scope| {
-        let point = |attributes| NumberPoint { attributes, ..NumberPoint::default() };
-        scope.metric("a.b").gauge(&[point(&[("k.v", Value::Str("1")), ("k/v", Value::Str("2"))])]);
-        scope.metric("a/b").gauge(&[point(&[])]);
-        scope.metric("c.d").gauge(&[point(&[])]);
-        scope.metric("c_d").gauge(&[point(&[])]);
+        let at = |time_unix_nano, value, attributes| {
+            [NumberPoint { time_unix_nano, value: Number::Int(value), attributes, ..NumberPoint::default() }]
+        };
+        scope.metric("a.b").description("first").gauge(&at(7, 1, &[("k.v", Value::Str("x"))]));
+        scope.metric("a/b").gauge(&at(9, 2, &[("k/v", Value::Str("x"))]));
+        scope.metric("a_b").gauge(&at(8, 3, &[("k_v", Value::Str("y"))]));
+        scope.metric("a~b").sum(Temporality::Cumulative, true, &at(9, 4, &[("k_v", Value::Str("z"))]));
     });
+    let family =
+        "# HELP a_b first\n# TYPE a_b gauge\na_b{job=\"ci\",k_v=\"x\"} 2\na_b{job=\"ci\",k_v=\"y\"} 3\n";
     let page = untranslated(&bytes, Scheme::Underscores);
-    for line in ["# TYPE a_b gauge\n", "k_v=\"1;2\"}", "# TYPE c_d gauge\n"] {
-        assert_eq!(page.matches(line).count(), 1, "{line} in {page}");
-    }
-    let page = untranslated(&bytes, Scheme::AllowUtf8);
-    for line in
-        ["\"a.b\" gauge", "\"a/b\" gauge", "\"c.d\" gauge", "c_d gauge", "\"k.v\"=\"1\",\"k/v\"=\"2\""]
-    {
-        assert_eq!(page.matches(line).count(), 1, "{line} in {page}");
-    }
+    assert!(
+        page.starts_with(&format!("{family}# HELP target_info")),
+        "the first by name decides the type: {page}"
+    );
+    let apart = untranslated(&bytes, Scheme::AllowUtf8);
+    assert_eq!(apart.matches("# TYPE").count(), 5, "who can tell them apart gets them all: {apart}");
+}
+
+#[test]
+fn an_exemplar_keeps_to_its_room_when_escaping_makes_its_names_longer() {
+    let (long, value) = ("é".repeat(30), "v".repeat(90));
+    let attributes = [("a.b", Value::Str("short")), (long.as_str(), Value::Str(&value))];
+    let exemplars = [BuildExemplar { filtered_attributes: &attributes, ..BuildExemplar::default() }];
+    let points = [NumberPoint { exemplars: &exemplars, ..NumberPoint::default() }];
+    let bytes = request("", |scope| scope.metric("x_total").sum(Temporality::Cumulative, true, &points));
+    let page = |scheme: Scheme| {
+        let accept = format!("application/openmetrics-text;version=1.0.0;escaping={}", scheme.name());
+        written(&bytes, not_translating(), Wanted::of(&accept, true)).0
+    };
+    assert!(page(Scheme::AllowUtf8).contains(&format!("\"{long}\"=\"{value}\"}} 0")));
+    assert!(page(Scheme::Values).contains(" # {U__a_2e_b=\"short\"} 0"), "{}", page(Scheme::Values));
 }
 
 #[test]
@@ -175,7 +224,8 @@ fn what_would_break_the_page_is_refused_or_renamed() {
         scope.metric("").gauge(&jobs());
         // Our own scopes keep their names, whoever claims to be one.
         scope.metric("x 1\nfake_total").gauge(&jobs());
-        let attributes = [("le", Value::Str("mine")), ("", Value::Str("nameless"))];
+        let attributes =
+            [("le", Value::Str("mine")), ("__name__", Value::Str("other")), ("", Value::Str("nameless"))];
         let point = HistogramPoint { attributes: &attributes, ..HistogramPoint::default() };
         scope.metric("wait").histogram(Temporality::Cumulative, &[point]);
     });
@@ -185,6 +235,9 @@ fn what_would_break_the_page_is_refused_or_renamed() {
         !text.contains("\nfake_total") && text.contains("# TYPE x_1_fake_total gauge\nx_1_fake_total{"),
         "{text}"
     );
-    assert!(text.contains("wait_bucket{exported_le=\"mine\",job=\"ci\""), "{text}");
+    assert!(
+        text.contains("wait_bucket{exported___name__=\"other\",exported_le=\"mine\",job=\"ci\""),
+        "{text}"
+    );
     assert!(!text.contains("nameless"), "{text}");
 }
