@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use throughline_component::{Outcome, Output, RejectKind};
+use throughline_component::{Outcome, Output, RejectKind, Transport};
 use throughline_net::grpc::{self, Code, Status};
 use throughline_net::{Handler, Reply, Request, Route};
 use throughline_otlp::{Signal, partial};
@@ -50,7 +50,7 @@ impl Export {
         }
         let mut charge = self.shared.charge();
         let body = grpc::read(&mut request, &mut charge).await?;
-        let delivery = self.shared.deliver(self.signal, body, &request, &self.out, charge);
+        let delivery = self.shared.deliver(self.signal, Transport::Grpc, body, &request, &self.out, charge);
         let outcome = match grpc::deadline(request.headers()) {
             None => delivery.await,
             // The client gives up then; the delivery goes on without it.

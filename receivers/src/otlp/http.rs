@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use throughline_component::{Outcome, Output, RejectKind};
+use throughline_component::{Outcome, Output, RejectKind, Transport};
 use throughline_net::grpc::{Code, Status};
 use throughline_net::{Body, Handler, Reply, Request, Route, ServerSettings};
 use throughline_otlp::{Signal, json, partial};
@@ -107,7 +107,8 @@ impl Export {
                 }
             },
         };
-        let outcome = self.shared.deliver(self.signal, body, &request, &self.out, charge).await;
+        let outcome =
+            self.shared.deliver(self.signal, Transport::Http, body, &request, &self.out, charge).await;
         reply(self.signal, encoding, outcome)
     }
 }

@@ -13,3 +13,4 @@ mod reference;
 mod reload;
 mod sdk;
 mod secured;
+mod telemetry;
