@@ -14,7 +14,7 @@ const BY_SIGNAL: [(&str, &str); 8] = [
     ("otelcol_receiver_refused_*", "Items whose sender was told to try again."),
 ];
 
-const FAMILIES: [(&str, &str); 30] = [
+const FAMILIES: [(&str, &str); 31] = [
     ("otelcol_exporter_queue_capacity", "How many batches may wait in the exporter's queue."),
     ("otelcol_exporter_queue_size", "Batches that wait in the exporter's queue now."),
     ("otelcol_process_cpu_seconds", "CPU time of the process, user and system."),
@@ -48,6 +48,7 @@ const FAMILIES: [(&str, &str); 30] = [
     ("throughline_rejected_items", "Items refused for good, by reason."),
     ("throughline_requests_in_flight", "Requests without an answer."),
     ("throughline_secrets_masked", "Secrets masked, by rule."),
+    ("throughline_server_refused_requests", "Requests refused before they were read, by reason."),
 ];
 
 /// What a family means.

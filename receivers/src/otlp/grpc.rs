@@ -44,6 +44,7 @@ impl Handler for Export {
 impl Export {
     async fn export(&self, mut request: Request) -> Result<Reply, Status> {
         if !grpc::is_grpc(request.headers()) {
+            request.refused("content_type");
             let mut reply = Status::new(Code::Internal, "this address speaks gRPC").into_reply();
             *reply.status_mut() = http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
             return Ok(reply);
