@@ -38,16 +38,17 @@ pub(crate) struct Assembled {
 
 impl World {
     pub(crate) fn new(service: &Service) -> Self {
+        let meter = Arc::default();
         let budget = usize::try_from(service.memory_budget.bytes()).unwrap_or(usize::MAX);
         Self {
             clock: Arc::new(SystemClock::default()),
             random: Arc::new(SystemRandom::default()),
-            listeners: Arc::default(),
+            listeners: Arc::new(Listeners::new(Arc::clone(&meter))),
             ledger: Arc::default(),
             health: Arc::default(),
             internal: Arc::default(),
             budget: Budget::new(budget),
-            meter: Arc::default(),
+            meter,
             states: Arc::default(),
         }
     }

@@ -9,7 +9,9 @@ use serde::Deserialize;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use throughline_component::port::Clock;
-use throughline_component::{Batch, Build, Chunk, ConfigError, Factory, Metadata, Outlet, Processor};
+use throughline_component::{
+    Batch, Build, Chunk, ConfigError, Counter, Factory, Histogram, Metadata, Outlet, Processor,
+};
 use throughline_config as config;
 use throughline_otlp::Signal;
 
@@ -47,7 +49,32 @@ pub(crate) struct Merge {
     config: Config,
     clock: Arc<dyn Clock>,
     waiting: BTreeMap<Group, Waiting>,
+    sent: Sent,
 }
+
+/// What left, as the Collector counts it.
+struct Sent {
+    items: Histogram,
+    bytes: Histogram,
+    by_size: Counter,
+    by_timeout: Counter,
+}
+
+/// The Collector's buckets for items.
+const ITEMS: [u64; 22] = [
+    10, 25, 50, 75, 100, 250, 500, 750, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000, 10_000, 20_000,
+    30_000, 50_000, 100_000,
+];
+/// Its buckets for bytes: from 128 to 16 MiB, each twice the one before.
+const BYTES: [u64; 18] = {
+    let mut bounds = [128; 18];
+    let mut at = 1;
+    while at < bounds.len() {
+        bounds[at] = bounds[at - 1] * 2;
+        at += 1;
+    }
+    bounds
+};
 
 struct Waiting {
     chunks: SmallVec<[Chunk; 1]>,
@@ -63,7 +90,8 @@ impl Processor for Merge {
             let message = format!("must not be less than send_batch_size ({})", config.send_batch_size);
             return Err(ConfigError::new("send_batch_max_size", message));
         }
-        Ok(Self { config, clock: Arc::clone(&cx.clock), waiting: BTreeMap::new() })
+        let (clock, sent) = (Arc::clone(&cx.clock), Sent::new(cx));
+        Ok(Self { config, clock, waiting: BTreeMap::new(), sent })
     }
 
     fn accept(&mut self, batch: Batch, out: &mut Outlet) {
@@ -73,6 +101,7 @@ impl Processor for Merge {
             let items = u64::from(chunk.items);
             let key = (signal, values(&self.config.metadata_keys, &chunk.context.metadata));
             if max > 0 && self.waiting.get(&key).is_some_and(|waiting| waiting.items + items > max) {
+                self.sent.by_size.add(1);
                 self.send(&key, out);
             }
             let waiting = self.waiting.entry(key.clone()).or_insert_with(|| Waiting {
@@ -84,6 +113,7 @@ impl Processor for Merge {
             waiting.items += items;
             if waiting.items >= u64::from(self.config.send_batch_size) || self.config.timeout.get().is_zero()
             {
+                self.sent.by_size.add(1);
                 self.send(&key, out);
             }
         }
@@ -98,6 +128,7 @@ impl Processor for Merge {
         let timeout = self.config.timeout.nanos();
         let due = self.waiting.iter().filter(|(_, waiting)| waiting.since.saturating_add(timeout) <= now);
         let due: Vec<Group> = due.map(|(key, _)| key.clone()).collect();
+        self.sent.by_timeout.add(due.len() as u64);
         due.iter().for_each(|key| self.send(key, out));
     }
 
@@ -110,7 +141,21 @@ impl Processor for Merge {
 impl Merge {
     fn send(&mut self, key: &Group, out: &mut Outlet) {
         if let Some(waiting) = self.waiting.remove(key) {
+            let bytes: usize = waiting.chunks.iter().map(|chunk| chunk.bytes.len()).sum();
+            self.sent.items.record(waiting.items);
+            self.sent.bytes.record(bytes as u64);
             out.send(Batch { signal: key.0, chunks: waiting.chunks });
+        }
+    }
+}
+
+impl Sent {
+    fn new(cx: &Build) -> Self {
+        Self {
+            items: cx.histogram("otelcol_processor_batch_batch_send_size", &ITEMS),
+            bytes: cx.histogram("otelcol_processor_batch_batch_send_size_bytes", &BYTES),
+            by_size: cx.counter("otelcol_processor_batch_batch_size_trigger_send", None),
+            by_timeout: cx.counter("otelcol_processor_batch_timeout_trigger_send", None),
         }
     }
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use throughline_component::port::Clock;
 use throughline_component::{Batch, Build, ConfigError, Counter, Factory, Outcome, Outlet, Processor};
 use throughline_config as config;
+use throughline_otlp::Signal;
 
 pub(crate) const FACTORY: Factory = Factory::processor::<Limiter>("memory_limiter");
 
@@ -38,7 +39,9 @@ pub(crate) struct Limiter {
     clock: Arc<dyn Clock>,
     checked_at: Option<u64>,
     refusing: bool,
-    refused: Counter,
+    /// By signal.
+    accepted: [Counter; Signal::ALL.len()],
+    refused: [Counter; Signal::ALL.len()],
 }
 
 impl Processor for Limiter {
@@ -70,13 +73,19 @@ impl Processor for Limiter {
         if spike >= limit {
             return Err(ConfigError::new("spike_limit_mib", "must be less than the limit"));
         }
+        let counters = |what: &str| {
+            Signal::ALL.map(|signal| {
+                cx.counter(&format!("otelcol_processor_memory_limiter_{what}_{}", signal.items()), None)
+            })
+        };
         Ok(Self {
             soft_limit: limit - spike,
             interval: u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX),
             clock: Arc::clone(&cx.clock),
             checked_at: None,
             refusing: false,
-            refused: cx.counter("otelcol_processor_memory_limiter_refused_items", None),
+            accepted: counters("accepted"),
+            refused: counters("refused"),
         })
     }
 
@@ -87,9 +96,10 @@ impl Processor for Limiter {
             self.refusing = resident().is_some_and(|bytes| bytes > self.soft_limit);
         }
         if self.refusing {
-            self.refused.add(batch.items());
+            self.refused[batch.signal as usize].add(batch.items());
             out.settle(batch, &Outcome::retry("the agent's memory is above its soft limit"));
         } else {
+            self.accepted[batch.signal as usize].add(batch.items());
             out.send(batch);
         }
     }
@@ -116,7 +126,6 @@ mod tests {
     use super::*;
     use throughline_component::port::{SystemClock, SystemRandom};
     use throughline_component::{Chunk, ComponentId, Context, Services, Settle};
-    use throughline_otlp::Signal;
 
     fn limiter(limit_mib: u32, spike_limit_mib: u32) -> Result<Limiter, ConfigError> {
         let (clock, random) = (Arc::new(SystemClock::default()), Arc::new(SystemRandom::default()));
@@ -143,9 +152,10 @@ mod tests {
         let (emitted, settled) = offer(&mut small);
         assert_eq!(emitted, 0);
         assert!(matches!(settled.as_slice(), [(3, Outcome::Retry { .. })]));
-        assert_eq!(small.refused.get(), 3);
+        assert_eq!(small.refused[Signal::Logs as usize].get(), 3);
         let mut large = limiter(1 << 20, 0).expect("right");
         assert_eq!(offer(&mut large), (1, Vec::new()));
+        assert_eq!(large.accepted[Signal::Logs as usize].get(), 3);
     }
 
     #[test]

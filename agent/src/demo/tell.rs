@@ -230,7 +230,7 @@ fn accounts(out: &mut String, ledger: &Json, own: &str, played: &Played) {
     put!(out, "\n  THE LEDGER (items)");
     put!(
         out,
-        "    {:<9}{:<34}{:>6}{:>6}{:>8}{:>7}{:>9}",
+        "    {:<9}{:<36}{:>6}{:>6}{:>8}{:>7}{:>9}",
         "hop",
         "name",
         "in",
@@ -243,10 +243,12 @@ fn accounts(out: &mut String, ledger: &Json, own: &str, played: &Played) {
         let rejected: u64 =
             hop["rejected"].as_object().into_iter().flatten().filter_map(|(_, n)| n.as_u64()).sum();
         let text = |key: &str| hop[key].as_str().unwrap_or_default().to_owned();
-        let name = format!("{} ({})", text("name"), text("signal"));
+        let over =
+            hop["transport"].as_str().map(|transport| format!(" over {transport}")).unwrap_or_default();
+        let name = format!("{} ({}{over})", text("name"), text("signal"));
         put!(
             out,
-            "    {:<9}{name:<34}{:>6}{:>6}{:>8}{:>7}{rejected:>9}",
+            "    {:<9}{name:<36}{:>6}{:>6}{:>8}{:>7}{rejected:>9}",
             text("hop"),
             hop["in"].to_string(),
             hop["out"].to_string(),

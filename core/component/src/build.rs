@@ -8,7 +8,7 @@ use std::sync::Arc;
 use throughline_config::did_you_mean;
 
 use crate::port::{Clock, Journals, Random};
-use crate::{ComponentId, ConfigError, Counter, Meter, States};
+use crate::{ComponentId, ConfigError, Counter, Histogram, Meter, States};
 
 /// What a component may use. Services are found by type, so that this crate names none of them.
 #[derive(Clone)]
@@ -27,6 +27,11 @@ impl Build {
     /// A counter of this component, see [`Meter::counter`].
     pub fn counter(&self, name: &str, label: Option<(&str, &str)>) -> Counter {
         self.services.get::<Meter>().map(|meter| meter.counter(name, &self.id, label)).unwrap_or_default()
+    }
+
+    /// A histogram of this component, see [`Meter::histogram`].
+    pub fn histogram(&self, name: &str, bounds: &[u64]) -> Histogram {
+        self.services.get::<Meter>().map(|meter| meter.histogram(name, &self.id, bounds)).unwrap_or_default()
     }
 
     /// A service that the component cannot do without; `what` is its name in the error.

@@ -10,6 +10,8 @@ use crate::ComponentId;
 pub struct Context {
     /// The receiver, or the connector that made the data.
     pub source: ComponentId,
+    /// How it came in.
+    pub transport: Transport,
     /// The sender's address, where there is one.
     pub peer: Option<SocketAddr>,
     /// Request metadata, kept only where the receiver's `include_metadata` asks for it.
@@ -23,7 +25,39 @@ pub struct Context {
 impl Context {
     /// The context of data that a component made itself.
     pub fn internal(source: ComponentId, received_at: u64) -> Self {
-        Self { source, peer: None, metadata: Metadata::default(), auth: None, received_at }
+        Self {
+            source,
+            transport: Transport::Internal,
+            peer: None,
+            metadata: Metadata::default(),
+            auth: None,
+            received_at,
+        }
+    }
+}
+
+/// How data came into the agent. Self-telemetry tells its receivers' accounts apart by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Transport {
+    /// gRPC.
+    Grpc,
+    /// HTTP, webhooks among it.
+    Http,
+    /// It was made in here.
+    Internal,
+}
+
+impl Transport {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Grpc, Self::Http, Self::Internal];
+
+    /// Its name; the first two are the Collector's.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Http => "http",
+            Self::Internal => "internal",
+        }
     }
 }
 

@@ -90,13 +90,13 @@ impl<S: Replay> Journaled<S> {
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn read(&self) -> Result<Reading<'_, S>, StoreError> {
+    pub fn read(&self) -> Result<ReadGuard<'_, S>, StoreError> {
         let mut held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         if held.journal.is_none() {
             drop(held);
             held = RwLockWriteGuard::downgrade(self.open()?.0);
         }
-        Ok(Reading { lock: &self.held, held: Some(held) })
+        Ok(ReadGuard { lock: &self.held, held: Some(held) })
     }
 }
 
@@ -165,13 +165,13 @@ impl<S> DerefMut for Guard<'_, S> {
 }
 
 /// The state, for many to read.
-pub struct Reading<'a, S> {
+pub struct ReadGuard<'a, S> {
     lock: &'a RwLock<Held<S>>,
     /// None only while [`change`](Self::change) holds the lock for itself.
     held: Option<RwLockReadGuard<'a, Held<S>>>,
 }
 
-impl<S: Replay> Reading<'_, S> {
+impl<S: Replay> ReadGuard<'_, S> {
     /// Changes the state and goes on reading. Others may have changed it just before.
     pub fn change<T>(&mut self, change: impl FnOnce(&mut S) -> T) -> T {
         self.held = None;
@@ -191,7 +191,7 @@ impl<S: Replay> Reading<'_, S> {
     }
 }
 
-impl<S> Deref for Reading<'_, S> {
+impl<S> Deref for ReadGuard<'_, S> {
     type Target = S;
     fn deref(&self) -> &S {
         &self.held.as_ref().expect("it is held unless a change panicked").state

@@ -30,15 +30,15 @@ pub use component::{
     DynEditor, DynExporter, DynExtension, DynProcessor, DynReceiver, Editor, Exporter, Extension, Fatal,
     Outlet, Pass, Processor, Receiver, Touch,
 };
-pub use context::{Auth, Context, Metadata};
+pub use context::{Auth, Context, Metadata, Transport};
 pub use delivery::{Delivery, DeliverySettings, QueueSettings, RetrySettings};
 pub use factory::{Built, Factory};
 pub use health::Health;
 pub use id::ComponentId;
 pub use internal::{Internal, Notice};
-pub use journaled::{Guard, Journaled, Reading, Replay};
+pub use journaled::{Guard, Journaled, ReadGuard, Replay};
 pub use kept::Kept;
-pub use meter::{Counter, Meter};
+pub use meter::{Counter, Histogram, Meter, Reading, Value};
 pub use outcome::{Outcome, RejectKind};
 pub use output::{Output, Sender};
 pub use settle::{Barrier, Settle, Ticket};

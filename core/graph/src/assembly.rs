@@ -8,7 +8,7 @@ use throughline_component::{Built, ComponentId, DynReceiver, Fatal, Kind, Output
 use throughline_otlp::Signal;
 
 use crate::Direction;
-use crate::entry::Entry;
+use crate::entry::{Accounts, Entry};
 use crate::pipeline::{Connector, Pipeline, Stage, Target};
 use crate::plan::{Pipeline as Planned, Stage as PlannedStage, Stored};
 use crate::run::{Make, Setup};
@@ -183,7 +183,7 @@ impl<'a> Assembly<'a> {
             settings.as_ref(),
             Arc::clone(&self.setup.random),
             Arc::clone(&self.setup.health),
-            Box::new(move |signal| Arc::clone(&hops[signal as usize])),
+            hops,
             self.stop.clone(),
         ));
         self.sinks.insert(id.clone(), Arc::clone(&sink));
@@ -203,14 +203,15 @@ impl<'a> Assembly<'a> {
         ids.into_iter()
             .map(|id| {
                 let fed = |signal: Signal| {
-                    let hop = self.setup.ledger.hop(Direction::Receiver, id.as_str(), signal);
                     let taking = planned.iter().zip(pipelines);
                     let taking =
                         taking.filter(|(plan, _)| plan.signal == signal && plan.receivers.contains(id));
-                    (hop, taking.map(|(_, pipeline)| Arc::clone(pipeline)).collect())
+                    taking.map(|(_, pipeline)| Arc::clone(pipeline)).collect()
                 };
                 let entry = Entry {
+                    id: id.clone(),
                     pipelines: [fed(Signal::Traces), fed(Signal::Metrics), fed(Signal::Logs)],
+                    accounts: Accounts::new(&self.setup.ledger),
                     clock: Arc::clone(&self.setup.clock),
                     health: Arc::clone(&self.setup.health),
                 };

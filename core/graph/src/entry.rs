@@ -1,28 +1,46 @@
 //! Where receivers hand data over: admission, accounts, and the fork into pipelines.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use throughline_component::port::{Charge, Clock};
-use throughline_component::{Batch, Chunk, Context, Health, Outcome, RejectKind, Sender, Settle, Ticket};
+use throughline_component::{
+    Batch, Chunk, ComponentId, Context, Health, Outcome, RejectKind, Sender, Settle, Ticket, Transport,
+};
 use throughline_otlp::{Admitted, Limits, Signal, admit};
 
-use crate::ledger::{Hop, add};
+use crate::ledger::{Direction, Hop, Ledger, add};
 use crate::pipeline::Pipeline;
 
 /// What stands behind a receiver's `Output`.
 pub(crate) struct Entry {
-    pub(crate) pipelines: [(Arc<Hop>, Vec<Arc<Pipeline>>); 3],
+    pub(crate) id: ComponentId,
+    /// By signal.
+    pub(crate) pipelines: [Vec<Arc<Pipeline>>; 3],
+    pub(crate) accounts: Accounts,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) health: Arc<Health>,
 }
 
-impl Entry {
-    fn of(&self, signal: Signal) -> &(Arc<Hop>, Vec<Arc<Pipeline>>) {
-        &self.pipelines[signal as usize]
+/// A receiver's accounts by signal and transport, opened on first use: most receivers speak one transport only.
+pub(crate) struct Accounts {
+    ledger: Arc<Ledger>,
+    opened: [[OnceLock<Arc<Hop>>; Transport::ALL.len()]; Signal::ALL.len()],
+}
+
+impl Accounts {
+    pub(crate) fn new(ledger: &Arc<Ledger>) -> Self {
+        Self { ledger: Arc::clone(ledger), opened: Default::default() }
     }
 
+    fn of(&self, id: &ComponentId, signal: Signal, transport: Transport) -> &Arc<Hop> {
+        self.opened[signal as usize][transport as usize]
+            .get_or_init(|| self.ledger.hop(Direction::Receiver(transport), id.as_str(), signal))
+    }
+}
+
+impl Entry {
     fn push(signal: Signal, chunk: Chunk, pipelines: &[Arc<Pipeline>]) {
         let batch = Batch::one(signal, chunk);
         match pipelines {
@@ -37,12 +55,12 @@ impl Entry {
 
 impl Sender for Entry {
     fn takes(&self, signal: Signal) -> bool {
-        !self.of(signal).1.is_empty()
+        !self.pipelines[signal as usize].is_empty()
     }
 
     fn send(&self, signal: Signal, request: Bytes, context: Arc<Context>, charge: Charge) -> Ticket {
         let (settle, ticket) = Settle::ticket();
-        let (hop, pipelines) = self.of(signal);
+        let hop = self.accounts.of(&self.id, signal, context.transport);
         let admitted = match admit(signal, request, &Limits::default()) {
             Ok(admitted) => admitted,
             Err(malformed) => {
@@ -69,7 +87,7 @@ impl Sender for Entry {
             settle.settle(account_for(&account, items, outcome, rejected, why));
         });
         let chunk = Chunk { bytes, items, position: None, context, settle };
-        Self::push(signal, chunk, pipelines);
+        Self::push(signal, chunk, &self.pipelines[signal as usize]);
         ticket
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use throughline_component::Transport;
 use throughline_otlp::Signal;
 
 /// The accounts of all hops. A service of the graph; self-telemetry reads it.
@@ -15,8 +16,8 @@ pub struct Ledger {
 /// Where in the graph a hop stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
-    /// A receiver: what was offered, and what pipelines accepted.
-    Receiver,
+    /// A receiver: what was offered over this transport, and what pipelines accepted.
+    Receiver(Transport),
     /// A processor or connector in one pipeline.
     Stage,
     /// An exporter.
@@ -36,8 +37,14 @@ pub struct Hop {
     pub merged: AtomicU64,
     /// Items given back to the sender, to be sent again.
     pub returned: AtomicU64,
+    /// Of the returned items those that found the queue full.
+    pub overflowed: AtomicU64,
     /// Items in the hop now.
     pub held: AtomicI64,
+    /// Batches that wait in an exporter's queue now. Signals share the queue; each account has its own batches.
+    pub waiting: AtomicI64,
+    /// How many batches may wait in that queue.
+    pub capacity: AtomicU64,
     /// Whole requests whose items could not be counted, since they do not parse.
     pub malformed: AtomicU64,
     dropped: Mutex<BTreeMap<&'static str, u64>>,
@@ -56,7 +63,10 @@ pub struct Row {
     pub out: u64,
     pub merged: u64,
     pub returned: u64,
+    pub overflowed: u64,
     pub held: i64,
+    pub waiting: i64,
+    pub capacity: u64,
     pub malformed: u64,
     pub dropped: BTreeMap<&'static str, u64>,
     pub rejected: BTreeMap<&'static str, u64>,
@@ -124,7 +134,10 @@ impl Hop {
             out: self.out.load(Ordering::Relaxed),
             merged: self.merged.load(Ordering::Relaxed),
             returned: self.returned.load(Ordering::Relaxed),
+            overflowed: self.overflowed.load(Ordering::Relaxed),
             held: self.held.load(Ordering::Relaxed),
+            waiting: self.waiting.load(Ordering::Relaxed),
+            capacity: self.capacity.load(Ordering::Relaxed),
             malformed: self.malformed.load(Ordering::Relaxed),
             dropped: copy(&self.dropped),
             rejected: copy(&self.rejected),

@@ -10,6 +10,7 @@ use throughline_component::{
     Batch, ComponentId, DeliverySettings, DynExporter, Health, Outcome, QueueSettings, RetrySettings, Stop,
 };
 use throughline_net::Backoff;
+use throughline_otlp::Signal;
 
 use crate::ledger::{Hop, add};
 
@@ -26,7 +27,8 @@ pub(crate) struct Sink {
     retry: Option<RetrySettings>,
     random: Arc<dyn Random>,
     health: Arc<Health>,
-    hop: Box<dyn Fn(throughline_otlp::Signal) -> Arc<Hop> + Send + Sync>,
+    /// By signal.
+    hops: [Arc<Hop>; Signal::ALL.len()],
     state: Mutex<State>,
     /// How many batches that are here came out of a storage, and so are safe without being delivered.
     fed: AtomicUsize,
@@ -47,7 +49,7 @@ impl Sink {
         settings: Option<&DeliverySettings>,
         random: Arc<dyn Random>,
         health: Arc<Health>,
-        hop: Box<dyn Fn(throughline_otlp::Signal) -> Arc<Hop> + Send + Sync>,
+        hops: [Arc<Hop>; Signal::ALL.len()],
         stop: Stop,
     ) -> Self {
         let queue = settings.and_then(|settings| settings.sending_queue.as_ref());
@@ -57,6 +59,7 @@ impl Sink {
             (Some(_), None) => QueueSettings { queue_size: 0, ..QueueSettings::default() },
             (Some(_), Some(queue)) => queue.clone(),
         };
+        hops.iter().for_each(|hop| hop.capacity.store(u64::from(queue_size), Ordering::Relaxed));
         Self {
             id,
             exporter,
@@ -66,7 +69,7 @@ impl Sink {
             retry: settings.map(|settings| settings.retry_on_failure.clone()).filter(|retry| retry.enabled),
             random,
             health,
-            hop,
+            hops,
             state: Mutex::new(State::default()),
             fed: AtomicUsize::new(0),
             panicked: AtomicBool::new(false),
@@ -76,7 +79,7 @@ impl Sink {
 
     /// Takes a batch for delivery; a full queue refuses it.
     pub(crate) fn offer(self: &Arc<Self>, batch: Batch) {
-        let hop = (self.hop)(batch.signal);
+        let hop = self.hop(batch.signal);
         let items = batch.items();
         add(&hop.taken, items);
         let refused = {
@@ -86,6 +89,7 @@ impl Sink {
                 tokio::spawn(Arc::clone(self).consume(batch));
                 None
             } else if state.waiting.len() < self.capacity {
+                hop.waiting.fetch_add(1, Ordering::Relaxed);
                 state.waiting.push_back(batch);
                 None
             } else {
@@ -95,6 +99,7 @@ impl Sink {
         match refused {
             Some(batch) => {
                 add(&hop.returned, items);
+                add(&hop.overflowed, items);
                 batch.settle(&Outcome::retry(format!("the queue of {} is full", self.id)));
             }
             None => drop(hop.held.fetch_add(i64::try_from(items).unwrap_or(i64::MAX), Ordering::Relaxed)),
@@ -139,7 +144,7 @@ impl Sink {
 
     fn next(&self, guard: &mut Consumer) -> Option<Batch> {
         let mut state = self.lock();
-        let next = state.waiting.pop_front();
+        let next = self.take(&mut state);
         if next.is_none() {
             state.busy -= 1;
             guard.finished = true;
@@ -147,9 +152,16 @@ impl Sink {
         next
     }
 
+    /// The batch that waits longest.
+    fn take(&self, state: &mut State) -> Option<Batch> {
+        let batch = state.waiting.pop_front()?;
+        self.hop(batch.signal).waiting.fetch_sub(1, Ordering::Relaxed);
+        Some(batch)
+    }
+
     async fn deliver(&self, batch: Batch) {
-        let (hop, items) = ((self.hop)(batch.signal), batch.items());
-        let held = Held { hop: &hop, items };
+        let (hop, items) = (self.hop(batch.signal), batch.items());
+        let held = Held { hop, items };
         let mut outcome = self.attempts(&batch).await;
         if batch.chunks.len() > 1
             && let Outcome::Reject { .. } = outcome
@@ -159,13 +171,13 @@ impl Sink {
             for chunk in batch.chunks {
                 let one = Batch::one(batch.signal, chunk);
                 let (items, outcome) = (one.items(), self.attempts(&one).await);
-                account(&hop, items, &outcome);
+                account(hop, items, &outcome);
                 one.settle(&outcome);
             }
             return;
         }
         drop(held);
-        account(&hop, items, &outcome);
+        account(hop, items, &outcome);
         if batch.chunks.len() > 1
             && let Outcome::Done { rejected, .. } = &mut outcome
         {
@@ -220,6 +232,10 @@ impl Sink {
         }
     }
 
+    fn hop(&self, signal: Signal) -> &Arc<Hop> {
+        &self.hops[signal as usize]
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -270,7 +286,7 @@ impl Drop for Consumer {
             sink.health.died(sink.id.as_str(), "it panicked while exporting");
         }
         let mut state = sink.lock();
-        match state.waiting.pop_front() {
+        match sink.take(&mut state) {
             Some(batch) => drop(tokio::spawn(Arc::clone(sink).consume(batch))),
             None => state.busy -= 1,
         }

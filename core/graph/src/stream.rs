@@ -8,6 +8,7 @@ use std::time::Duration;
 use throughline_component::port::Clock;
 use throughline_component::{
     Batch, Chunk, ComponentId, Context, Fatal, Kept, Metadata, Outcome, Position, Services, Settle, Stop,
+    Transport,
 };
 use throughline_queue::{Delivered, Log, Reader, Record, Storage};
 use tokio::sync::{Semaphore, watch};
@@ -214,6 +215,7 @@ impl Feeder {
         add(&self.hop.taken, items);
         let context = Arc::new(Context {
             source: record.source.clone(),
+            transport: Transport::Internal,
             peer: None,
             metadata: record.metadata.clone(),
             auth: None,

@@ -40,7 +40,7 @@ pub enum BodyError {
         why: String,
     },
     /// Nobody here knows the codec.
-    #[error("content encoding `{0}` is not supported; use gzip, zstd or none")]
+    #[error("content encoding `{0}` is not supported; use gzip, deflate, zstd or none")]
     UnknownEncoding(String),
     /// The sender went away or broke the protocol.
     #[error("the body ended early: {0}")]
@@ -51,6 +51,18 @@ pub enum BodyError {
 }
 
 impl BodyError {
+    /// Its name in self-telemetry.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "too_large",
+            Self::OverBudget { .. } => "over_budget",
+            Self::Corrupt { .. } => "corrupt",
+            Self::UnknownEncoding(_) => "unknown_encoding",
+            Self::Broken(_) => "broken",
+            Self::TooSlow(_) => "too_slow",
+        }
+    }
+
     /// The HTTP status to answer with.
     pub fn status(&self) -> http::StatusCode {
         match self {

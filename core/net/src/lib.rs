@@ -10,6 +10,7 @@ mod compression;
 pub mod grpc;
 mod listeners;
 mod protocol;
+mod refusals;
 mod request;
 mod retry;
 mod rope;

@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use throughline_component::{ComponentId, Fatal, Stop, Stopper};
+use throughline_component::{ComponentId, Fatal, Meter, Stop, Stopper};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::grpc::{Code, Status, is_grpc};
 use crate::protocol::{Protocol, detect};
+use crate::refusals::Refusals;
 use crate::{Authenticator, Body, Limits, Request, ServerSettings};
 
 /// A reply with its body in full.
@@ -55,10 +56,13 @@ pub struct Route {
 #[derive(Default)]
 pub struct Listeners {
     open: Mutex<HashMap<String, Arc<Listener>>>,
+    meter: Arc<Meter>,
 }
 
 struct Listener {
     address: SocketAddr,
+    /// On the account of who opened it: of some requests nobody knows whom they were meant for.
+    refusals: Refusals,
     serving: RwLock<Arc<Table>>,
     stopper: Stopper,
 }
@@ -82,6 +86,11 @@ pub struct Serving {
 }
 
 impl Listeners {
+    /// None yet. What they refuse is counted in `meter`.
+    pub fn new(meter: Arc<Meter>) -> Self {
+        Self { open: Mutex::default(), meter }
+    }
+
     /// Puts `routes` of component `owner` into service on `settings.endpoint`, and opens the listener unless it is
     /// open already. Several components share an address if their server settings are equal and their paths differ;
     /// a component that opens a path it already owns takes it over from its former self.
@@ -121,7 +130,12 @@ impl Listeners {
                 let (stopper, stop) = Stopper::new();
                 table.routes.clear();
                 let empty = Arc::new(Table { routes: HashMap::new(), ..table.share() });
-                let listener = Arc::new(Listener { address, serving: RwLock::new(empty), stopper });
+                let listener = Arc::new(Listener {
+                    address,
+                    refusals: Refusals::new(&self.meter, owner),
+                    serving: RwLock::new(empty),
+                    stopper,
+                });
                 tokio::spawn(accept(socket, Arc::clone(&listener), stop));
                 self.lock().insert(key.clone(), Arc::clone(&listener));
                 let path = routes.first().map_or("", |route| &route.path);
@@ -258,6 +272,9 @@ async fn accept(socket: TcpListener, listener: Arc<Listener>, mut stop: Stop) {
     }
 }
 
+/// Why a connection was ended that said too little for too long, in self-telemetry.
+const SLOW: &str = "slow_connection";
+
 /// Serves one connection.
 async fn connection(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>, stop: Stop) {
     // Small replies must not wait for the client's delayed acknowledgement.
@@ -291,6 +308,7 @@ async fn serve<S>(
         () = stop.stopped() => return,
     };
     let Ok(Ok((protocol, stream))) = detected else {
+        listener.refusals.count(SLOW);
         return tracing::debug!(%peer, "a connection said too little for too long");
     };
     let builder = auto::Builder::new(TokioExecutor::new());
@@ -312,6 +330,7 @@ async fn serve<S>(
         // A peer that is gone without a word is found out within a minute.
         .keep_alive_interval(Some(Duration::from_secs(40)))
         .keep_alive_timeout(Duration::from_secs(20));
+    let refusals = listener.refusals.clone();
     let service = service_fn(move |request| answer(Arc::clone(&listener), peer, request));
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     let result = tokio::select! {
@@ -322,6 +341,9 @@ async fn serve<S>(
         }
     };
     if let Err(error) = result {
+        if error.downcast_ref().is_some_and(hyper::Error::is_timeout) {
+            refusals.count(SLOW);
+        }
         tracing::debug!(%peer, %error, "connection ended");
     }
 }
@@ -332,10 +354,11 @@ async fn answer(
     request: http::Request<Incoming>,
 ) -> Result<Reply, std::convert::Infallible> {
     let table = listener.table();
-    let Some((_, _, handler)) = table.routes.get(request.uri().path()) else {
+    let Some((owner, _, handler)) = table.routes.get(request.uri().path()) else {
         let mut paths: Vec<_> = table.routes.keys().map(String::as_str).collect();
         paths.sort_unstable();
         let why = format!("nothing is here; try {}", paths.join(", "));
+        listener.refusals.count("no_such_path");
         return Ok(refusal(request.headers(), StatusCode::NOT_FOUND, &Status::new(Code::Unimplemented, why)));
     };
     let auth = match &table.auth {
@@ -343,6 +366,7 @@ async fn answer(
         Some(authenticator) => match authenticator.check(request.headers()) {
             Ok(auth) => Some(auth),
             Err(why) => {
+                listener.refusals.count("unauthenticated");
                 let status = Status::new(Code::Unauthenticated, why.0);
                 let mut reply = refusal(request.headers(), StatusCode::UNAUTHORIZED, &status);
                 let challenge = HeaderValue::from_static(authenticator.challenge());
@@ -351,7 +375,8 @@ async fn answer(
             }
         },
     };
-    let request = Request::new(request, peer, auth, table.limits, table.settings.include_metadata);
+    let refusals = listener.refusals.of(owner);
+    let request = Request::new(request, peer, auth, table.limits, table.settings.include_metadata, refusals);
     Ok(handler.call(request).await)
 }
 

@@ -10,6 +10,7 @@ use hyper::body::{Body as _, Incoming};
 use throughline_component::port::Charge;
 use throughline_component::{Auth, Metadata};
 
+use crate::refusals::Refusals;
 use crate::{BodyError, Compression, Limits};
 
 /// One HTTP request (gRPC's too), authenticated if the server asks for it, its body not yet read.
@@ -21,6 +22,7 @@ pub struct Request {
     auth: Option<Auth>,
     limits: Limits,
     include_metadata: bool,
+    refusals: Refusals,
 }
 
 impl Request {
@@ -30,9 +32,10 @@ impl Request {
         auth: Option<Auth>,
         limits: Limits,
         include_metadata: bool,
+        refusals: Refusals,
     ) -> Self {
         let (parts, body) = request.into_parts();
-        Self { parts, body, peer, auth, limits, include_metadata }
+        Self { parts, body, peer, auth, limits, include_metadata, refusals }
     }
 
     /// The method.
@@ -87,11 +90,21 @@ impl Request {
         metadata
     }
 
+    /// Counts this request as refused, for self-telemetry; what [`Self::read`] refuses is counted there.
+    pub fn refused(&self, reason: &'static str) {
+        self.refusals.count(reason);
+    }
+
     /// Reads the whole body and undoes its `content-encoding`. Bytes are charged as they arrive.
     ///
     /// # Errors
     /// See [`BodyError`].
     pub async fn read(&mut self, charge: &mut Charge) -> Result<Bytes, BodyError> {
+        let body = self.read_decoded(charge).await;
+        body.inspect_err(|error| self.refused(error.reason()))
+    }
+
+    async fn read_decoded(&mut self, charge: &mut Charge) -> Result<Bytes, BodyError> {
         let encoding = self.parts.headers.get(http::header::CONTENT_ENCODING);
         let codec = Compression::named(encoding.map(http::HeaderValue::as_bytes))?;
         let limit = self.limits.max_body;

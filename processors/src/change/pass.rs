@@ -3,7 +3,7 @@
 use throughline_change::labels::environment;
 use throughline_change::{Hint, Known, Repository, Resolution, Sha, Superseded, Tie, change_key, event};
 use throughline_component::port::StoreError;
-use throughline_component::{Barrier, Notice, Outcome, Pass, Reading};
+use throughline_component::{Barrier, Notice, Outcome, Pass, ReadGuard};
 use throughline_otlp::Value;
 use throughline_otlp::edit::{Keep, Level, Record};
 use throughline_otlp::path::Path;
@@ -15,7 +15,7 @@ pub(super) struct Walk<'a> {
     change: &'a Change,
     /// Read for the whole walk: one lock a chunk, none a record, and walks beside each other. Only what teaches something
     /// new has it for itself.
-    identity: Reading<'a, Learnt>,
+    identity: ReadGuard<'a, Learnt>,
     resource: Around,
     /// The last repository that was named, since neighbours mostly name the same.
     named: Option<(Vec<u8>, Known)>,
@@ -58,7 +58,7 @@ struct Counts {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(change: &'a Change, identity: Reading<'a, Learnt>) -> Self {
+    pub(super) fn new(change: &'a Change, identity: ReadGuard<'a, Learnt>) -> Self {
         Self {
             change,
             identity,

@@ -23,7 +23,7 @@ use sha2::Sha256;
 use throughline_component::port::{Budget, Clock, Mask};
 use throughline_component::{
     Build, ComponentId, ConfigError, Context, Counter, Factory, Fatal, Journaled, Outcome, Output, Receiver,
-    Stop, Ticket,
+    Stop, Ticket, Transport,
 };
 use throughline_config::Secret;
 use throughline_net::{Authenticator, Body, Handler, Listeners, Reply, Request, Route, ServerSettings};
@@ -221,6 +221,7 @@ impl Endpoint {
         }
         let context = Arc::new(Context {
             source: self.id.clone(),
+            transport: Transport::Http,
             peer: Some(request.peer()),
             metadata: request.metadata(),
             auth: request.auth(),

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use throughline_component::{Outcome, Output, RejectKind};
+use throughline_component::{Outcome, Output, RejectKind, Transport};
 use throughline_net::grpc::{self, Code, Status};
 use throughline_net::{Handler, Reply, Request, Route};
 use throughline_otlp::{Signal, partial};
@@ -44,13 +44,14 @@ impl Handler for Export {
 impl Export {
     async fn export(&self, mut request: Request) -> Result<Reply, Status> {
         if !grpc::is_grpc(request.headers()) {
+            request.refused("content_type");
             let mut reply = Status::new(Code::Internal, "this address speaks gRPC").into_reply();
             *reply.status_mut() = http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
             return Ok(reply);
         }
         let mut charge = self.shared.charge();
         let body = grpc::read(&mut request, &mut charge).await?;
-        let delivery = self.shared.deliver(self.signal, body, &request, &self.out, charge);
+        let delivery = self.shared.deliver(self.signal, Transport::Grpc, body, &request, &self.out, charge);
         let outcome = match grpc::deadline(request.headers()) {
             None => delivery.await,
             // The client gives up then; the delivery goes on without it.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use throughline_component::{Outcome, Output, RejectKind};
+use throughline_component::{Outcome, Output, RejectKind, Transport};
 use throughline_net::grpc::{Code, Status};
 use throughline_net::{Body, Handler, Reply, Request, Route, ServerSettings};
 use throughline_otlp::{Signal, json, partial};
@@ -81,6 +81,7 @@ impl Export {
     async fn export(&self, mut request: Request) -> Reply {
         let encoding = Encoding::of(request.header("content-type").unwrap_or_default());
         if request.method() != http::Method::POST {
+            request.refused("method");
             let status = Status::new(Code::Unimplemented, "only POST is served here");
             let encoding = encoding.unwrap_or(Encoding::Protobuf);
             let mut reply = refuse(StatusCode::METHOD_NOT_ALLOWED, encoding, &status);
@@ -88,6 +89,7 @@ impl Export {
             return reply;
         }
         let Some(encoding) = encoding else {
+            request.refused("content_type");
             let why = "content type must be application/x-protobuf or application/json";
             let status = Status::new(Code::InvalidArgument, why);
             return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, Encoding::Protobuf, &status);
@@ -102,12 +104,14 @@ impl Export {
             Encoding::Json => match json::decode(self.signal, &body) {
                 Ok(body) => Bytes::from(body),
                 Err(error) => {
+                    request.refused("malformed");
                     let status = Status::new(Code::InvalidArgument, error.to_string());
                     return refuse(StatusCode::BAD_REQUEST, encoding, &status);
                 }
             },
         };
-        let outcome = self.shared.deliver(self.signal, body, &request, &self.out, charge).await;
+        let outcome =
+            self.shared.deliver(self.signal, Transport::Http, body, &request, &self.out, charge).await;
         reply(self.signal, encoding, outcome)
     }
 }

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use throughline_component::port::{Budget, Charge, Clock};
 use throughline_component::{
-    Build, ComponentId, ConfigError, Context, Factory, Fatal, Outcome, Output, Receiver, Stop,
+    Build, ComponentId, ConfigError, Context, Factory, Fatal, Outcome, Output, Receiver, Stop, Transport,
 };
 use throughline_config::Optional;
 use throughline_net::{Authenticator, Listeners, Request, ServerSettings};
@@ -113,6 +113,7 @@ impl Shared {
     async fn deliver(
         &self,
         signal: Signal,
+        transport: Transport,
         body: Bytes,
         request: &Request,
         out: &Output,
@@ -120,6 +121,7 @@ impl Shared {
     ) -> Outcome {
         let context = Context {
             source: self.id.clone(),
+            transport,
             peer: Some(request.peer()),
             metadata: request.metadata(),
             auth: request.auth(),

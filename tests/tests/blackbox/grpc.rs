@@ -3,6 +3,7 @@
 use bytes::{Buf, BufMut, Bytes};
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
+use tower_service::Service;
 
 /// How to call.
 #[derive(Clone, Default)]
@@ -36,6 +37,32 @@ pub(crate) fn export(address: &str, service: &str, body: Bytes, call: &Call) -> 
         let path = format!("/opentelemetry.proto.collector.{service}/Export");
         let path = http::uri::PathAndQuery::try_from(path).expect("a path");
         client.unary(request, path, Opaque).await.map(tonic::Response::into_inner)
+    })
+}
+
+/// A message in its frame, flagged as compressed or not.
+pub(crate) fn frame(compressed: bool, message: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(message.len()).expect("messages of tests are small").to_be_bytes();
+    [&[u8::from(compressed)], &length[..], message].concat()
+}
+
+/// Calls a service with a body as it is, frame and all, that must be refused: the status that says why.
+pub(crate) fn call(address: &str, service: &str, encoding: &str, body: &[u8]) -> tonic::Status {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
+    let request =
+        http::Request::post(format!("http://{address}/opentelemetry.proto.collector.{service}/Export"))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .header("grpc-encoding", encoding)
+            .body(tonic::body::Body::new(http_body_util::Full::new(Bytes::copy_from_slice(body))))
+            .expect("a request");
+    runtime.block_on(async {
+        let endpoint = Channel::from_shared(format!("http://{address}")).expect("an address");
+        let mut channel = endpoint.connect().await.expect("the agent listens");
+        std::future::poll_fn(|cx| channel.poll_ready(cx)).await.expect("the connection stands");
+        let reply = channel.call(request).await.expect("an answer");
+        tonic::Status::from_header_map(reply.headers()).expect("a refusal has its status in the headers")
     })
 }
 

@@ -1,7 +1,9 @@
 //! The binary a user runs, against the world it will meet. A module is a subject; a test's name is what it promises.
 
 mod bad_input;
+mod bombs;
 mod canary;
+mod codecs;
 mod config;
 mod crash;
 mod demo;
@@ -14,3 +16,4 @@ mod reference;
 mod reload;
 mod sdk;
 mod secured;
+mod telemetry;

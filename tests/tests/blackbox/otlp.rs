@@ -39,3 +39,8 @@ pub(crate) fn nested(depth: usize) -> Bytes {
     }
     logs(&[field(5, &value)])
 }
+
+/// A traces request of one span with this name: the same nesting, and a span's name has a body's number.
+pub(crate) fn span(name: &str) -> Bytes {
+    logs(&[field(5, name.as_bytes())])
+}

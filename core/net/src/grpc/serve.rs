@@ -8,7 +8,7 @@ use throughline_component::port::Charge;
 
 use super::{Status, framed, unframe};
 use crate::request::grow;
-use crate::{Body, Compression, Reply, Request, Rope};
+use crate::{Body, BodyError, Compression, Reply, Request, Rope};
 
 /// Whether a request speaks gRPC (not gRPC-Web).
 pub fn is_grpc(headers: &HeaderMap) -> bool {
@@ -39,16 +39,36 @@ pub fn deadline(headers: &HeaderMap) -> Option<Duration> {
 /// # Errors
 /// The status to answer with.
 pub async fn read(request: &mut Request, charge: &mut Charge) -> Result<Bytes, Status> {
+    read_message(request, charge).await.map_err(|refused| {
+        let (reason, status) = match &refused {
+            Refused::Body(error) => (error.reason(), Status::of_body(error)),
+            Refused::Frame(status) => ("bad_frame", status.clone()),
+        };
+        request.refused(reason);
+        status
+    })
+}
+
+/// Why a message could not be had.
+enum Refused {
+    Body(BodyError),
+    Frame(Status),
+}
+
+impl From<BodyError> for Refused {
+    fn from(error: BodyError) -> Self {
+        Self::Body(error)
+    }
+}
+
+async fn read_message(request: &mut Request, charge: &mut Charge) -> Result<Bytes, Refused> {
     let encoding = request.headers().get("grpc-encoding").map(HeaderValue::as_bytes);
-    let codec = Compression::named(encoding).map_err(|error| Status::of_body(&error))?;
+    let codec = Compression::named(encoding)?;
     let limit = request.limits().max_body;
     // Five bytes of prefix come on top of the message.
-    let body =
-        request.read_raw(charge, limit.saturating_add(5)).await.map_err(|error| Status::of_body(&error))?;
-    let (message, codec) = unframe(&body, codec)?;
-    codec
-        .decompress(message, limit, |more| grow(charge, more, limit))
-        .map_err(|error| Status::of_body(&error))
+    let body = request.read_raw(charge, limit.saturating_add(5)).await?;
+    let (message, codec) = unframe(&body, codec).map_err(Refused::Frame)?;
+    Ok(codec.decompress(message, limit, |more| grow(charge, more, limit))?)
 }
 
 /// The reply of a call that succeeded.

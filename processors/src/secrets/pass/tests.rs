@@ -203,8 +203,10 @@ fn what_an_editor_before_it_writes_is_masked_too() {
         record.rename_attribute("note", "password");
     };
     assert!(!leaks(&walk(&secrets, Signal::Traces, &bytes, &mut rename), "was here"));
-    assert!(meter.read().iter().any(|(name, labels, count)| {
-        name == "throughline_secrets_masked" && labels.contains("rule=\"github\"") && *count == 8
+    assert!(meter.read().iter().any(|reading| {
+        let github =
+            reading.name == "throughline_secrets_masked" && reading.labels.contains("rule=\"github\"");
+        github && reading.value == throughline_component::Value::Count(8)
     }));
 }
 

@@ -1,0 +1,136 @@
+//! Self-telemetry as text, with the Collector's names where it has one (its default scrape has them bare, without
+//! `_total`).
+
+mod help;
+mod page;
+
+use throughline_component::{Reading, Transport};
+use throughline_graph::{Direction, Row};
+
+use self::page::Page;
+use crate::assemble::World;
+
+/// The page at `/metrics`.
+pub(crate) fn metrics(world: &World) -> String {
+    let mut page = Page::default();
+    let rows = world.ledger.rows();
+    for row in &rows {
+        match row.direction {
+            Direction::Receiver(transport) => receiver(&mut page, row, transport),
+            Direction::Stage => stage(&mut page, row),
+            Direction::Exporter => exporter(&mut page, row, &rows),
+        }
+    }
+    let now = world.clock.monotonic_nanos();
+    page.counter("otelcol_process_uptime", "", now as f64 / 1e9);
+    if let Some((cpu, rss)) = process() {
+        page.counter("otelcol_process_cpu_seconds", "", cpu);
+        page.gauge("otelcol_process_memory_rss", "", rss);
+    }
+    page.gauge("throughline_memory_budget_bytes", "", world.budget.limit() as f64);
+    page.gauge("throughline_memory_held_bytes", "", world.budget.used() as f64);
+    page.gauge("throughline_requests_in_flight", "", world.health.in_flight() as f64);
+    let oldest = world.health.oldest_unacknowledged(now) as f64 / 1e9;
+    page.gauge("throughline_oldest_unacknowledged_seconds", "", oldest);
+    page.gauge("throughline_ledger_imbalanced_hops", "", world.ledger.imbalances().len() as f64);
+    page.counter("throughline_internal_notices_lost", "", world.internal.lost() as f64);
+    for Reading { name, labels, value } in world.meter.read() {
+        page.reading(&name, &labels, &value);
+    }
+    page.to_string()
+}
+
+fn receiver(page: &mut Page, row: &Row, transport: Transport) {
+    let labels = format!("receiver=\"{}\",transport=\"{}\"", row.name, transport.as_str());
+    let items = row.signal.items();
+    page.counter(&format!("otelcol_receiver_accepted_{items}"), &labels, row.out as f64);
+    page.counter(&format!("otelcol_receiver_refused_{items}"), &labels, row.returned as f64);
+    let failed: u64 = row.rejected.values().sum();
+    page.counter(&format!("otelcol_receiver_failed_{items}"), &labels, failed as f64);
+    reasons(page, row, &labels);
+    let labels = format!("{labels},signal=\"{}\"", row.signal);
+    page.counter("throughline_receiver_malformed_requests", &labels, row.malformed as f64);
+}
+
+fn stage(page: &mut Page, row: &Row) {
+    let labels = format!("processor=\"{}\",signal=\"{}\"", row.name, row.signal);
+    page.counter("otelcol_processor_incoming_items", &labels, row.taken as f64);
+    page.counter("otelcol_processor_outgoing_items", &labels, row.out as f64);
+    reasons(page, row, &labels);
+}
+
+fn exporter(page: &mut Page, row: &Row, rows: &[Row]) {
+    if row.taken == 0 {
+        return; // an exporter has an account for every signal, used or not
+    }
+    let labels = format!("exporter=\"{}\"", row.name);
+    let items = row.signal.items();
+    let failed = row.returned - row.overflowed.min(row.returned) + row.rejected.values().sum::<u64>();
+    page.counter(&format!("otelcol_exporter_sent_{items}"), &labels, row.out as f64);
+    page.counter(&format!("otelcol_exporter_send_failed_{items}"), &labels, failed as f64);
+    page.counter(&format!("otelcol_exporter_enqueue_failed_{items}"), &labels, row.overflowed as f64);
+    reasons(page, row, &labels);
+    let labels = format!("{labels},data_type=\"{}\"", row.signal);
+    page.gauge("throughline_exporter_held_items", &labels, row.held as f64);
+    // The Collector has a queue for every signal, here they share one. Each is shown how full the whole of it is: an alarm
+    // on size / capacity, which is what these two are for, then fires when it should.
+    let queue = rows.iter().filter(|other| other.direction == row.direction && other.name == row.name);
+    let waiting: i64 = queue.map(|other| other.waiting).sum();
+    page.gauge("otelcol_exporter_queue_size", &labels, waiting.max(0) as f64);
+    page.gauge("otelcol_exporter_queue_capacity", &labels, row.capacity as f64);
+}
+
+fn reasons(page: &mut Page, row: &Row, labels: &str) {
+    for (name, counts) in
+        [("throughline_dropped_items", &row.dropped), ("throughline_rejected_items", &row.rejected)]
+    {
+        for (reason, count) in counts {
+            let labels = format!("{labels},signal=\"{}\",reason=\"{reason}\"", row.signal);
+            page.counter(name, &labels, *count as f64);
+        }
+    }
+}
+
+/// The page at `/ledger`: every hop's account, and those that do not balance.
+pub(crate) fn ledger(world: &World) -> String {
+    let rows: Vec<_> = world
+        .ledger
+        .rows()
+        .iter()
+        .filter(|row| row.taken + row.created + row.malformed > 0)
+        .map(json)
+        .collect();
+    let imbalances = world.ledger.imbalances().into_iter();
+    let imbalances: Vec<_> =
+        imbalances.map(|hop| serde_json::json!({ "hop": hop.name, "items": hop.difference })).collect();
+    serde_json::json!({ "hops": rows, "imbalances": imbalances }).to_string()
+}
+
+fn json(row: &Row) -> serde_json::Value {
+    let hop = match row.direction {
+        Direction::Receiver(_) => "receiver",
+        Direction::Stage => "stage",
+        Direction::Exporter => "exporter",
+    };
+    let transport = match row.direction {
+        Direction::Receiver(transport) => Some(transport.as_str()),
+        Direction::Stage | Direction::Exporter => None,
+    };
+    serde_json::json!({
+        "hop": hop, "name": row.name, "transport": transport, "signal": row.signal.as_str(),
+        "in": row.taken, "created": row.created, "out": row.out, "held": row.held, "merged": row.merged,
+        "returned": row.returned, "dropped": row.dropped, "rejected": row.rejected,
+        "malformed_requests": row.malformed,
+    })
+}
+
+/// CPU seconds and resident bytes of this process (Linux).
+fn process() -> Option<(f64, f64)> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // Fields after the command's closing parenthesis: utime and stime are the 12th and 13th, in ticks of 10 ms.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
+    let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let resident: f64 = pages.split_whitespace().nth(1)?.parse().ok()?;
+    Some((ticks / 100.0, resident * 4096.0))
+}
