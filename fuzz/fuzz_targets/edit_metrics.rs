@@ -5,7 +5,7 @@
 
 mod oracle;
 use libfuzzer_sys::fuzz_target;
-use oracle::{generate, groups, ops, reference};
+use oracle::{fields, generate, groups, ops, reference};
 use throughline_otlp::Signal;
 
 fuzz_target!(|data: &[u8]| {

@@ -6,7 +6,7 @@
 mod oracle;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use oracle::{generate, groups, ops, reference};
+use oracle::{fields, generate, groups, ops, reference};
 use throughline_otlp::{Limits, Signal, admit};
 
 fuzz_target!(|data: &[u8]| {

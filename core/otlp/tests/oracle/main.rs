@@ -4,6 +4,7 @@ mod admission;
 mod batches;
 mod builders;
 mod edits;
+mod fields;
 mod generate;
 mod groups;
 mod json;

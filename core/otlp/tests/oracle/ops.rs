@@ -5,6 +5,7 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use throughline_otlp::edit::{Keep, Level, Record, rewrite};
 use throughline_otlp::{Limits, Signal, admit, view};
 
+use crate::fields;
 use crate::generate::{self, Dice, LEGAL};
 use crate::groups::{self, any_value};
 use crate::reference::Decoded;
@@ -18,6 +19,8 @@ pub(crate) enum Op {
     Rename(String, String),
     InsertIntoExemplars(String, Vec<u8>),
     DropWithout(String),
+    /// A field by its path, by its number in [`fields`].
+    SetField(usize),
 }
 
 impl Op {
@@ -25,13 +28,14 @@ impl Op {
     pub(crate) fn roll(dice: &mut Dice<'_>) -> Self {
         const KEYS: [&str; 6] = ["", "a", "b", "k", "schlüssel", "new"];
         let key = KEYS[dice.below(6)].to_owned();
-        match dice.below(6) {
+        match dice.below(7) {
             0 => Self::Insert(key, dice.bytes()),
             1 => Self::Set(key, dice.bytes()),
             2 => Self::Remove(key),
             3 => Self::Rename(key, KEYS[dice.below(6)].to_owned()),
             4 => Self::InsertIntoExemplars(key, dice.bytes()),
-            _ => Self::DropWithout(key),
+            5 => Self::DropWithout(key),
+            _ => Self::SetField(dice.below(64)),
         }
     }
 }
@@ -81,6 +85,7 @@ pub(crate) fn apply(op: &Op, record: &mut Record<'_>) -> Keep {
         Op::InsertIntoExemplars(key, value) => {
             any_value::with(value, |value| record.insert_exemplar_attribute(key, value));
         }
+        Op::SetField(choice) => fields::set(record, *choice),
         Op::DropWithout(key) => {
             // A metric has no attributes of its own.
             let list = record.as_metric().map_or_else(|| record.attributes(), view::Metric::metadata);
@@ -119,6 +124,7 @@ fn apply_to_decoded(op: &Op, level: Level, decoded: &mut Decoded) {
                 list.push(any_value::pair(key, value));
             }
         }),
+        Op::SetField(choice) => fields::set_decoded(decoded, level, *choice),
         Op::DropWithout(key) => groups::retain(decoded, level, &mut |list| position(list, key).is_some()),
     }
 }
