@@ -74,7 +74,10 @@ pub(super) enum Of {
 impl Of {
     /// Whether a name needs no quotes.
     pub(super) fn is_plain(self, name: &str) -> bool {
-        !name.is_empty() && name.char_indices().all(|(at, c)| self.takes(at, c))
+        // By bytes, as those of characters beyond ASCII are not taken either.
+        let mut bytes = name.bytes();
+        bytes.next().is_some_and(|first| self.takes(0, first.into()))
+            && bytes.all(|byte| self.takes(1, byte.into()))
     }
 
     fn takes(self, at: usize, c: char) -> bool {

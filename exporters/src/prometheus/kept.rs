@@ -3,6 +3,9 @@
 //! A snapshot is one entry of the exporter's journal: a version, the positions, then the families. Numbers are little-endian,
 //! texts and lists have a 4-byte length in front. It holds what the page shows, so series labels and exemplars, which have been
 //! through the masking walk, and nothing else of a request.
+//!
+//! It is written while the registry is locked: that takes 26 to 40 ms for 100,000 series, and a copy to be written without
+//! the lock takes three times as long to make.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::slice;
 
 use super::Page;
@@ -141,15 +141,14 @@ impl Writer {
     }
 
     fn line(&mut self, name: &str, line: &Line<'_>) {
-        let own = line.own.map(|(key, value)| (key.to_owned(), number(value)));
         // A name in quotes stands among the labels, in front of them.
-        if Of::Metric.is_plain(name) {
+        if self.is_plain(name, Of::Metric) {
             self.name(name, line.suffix, Of::Metric);
-            self.labels(line.labels, own.as_ref(), None);
+            self.labels(line.labels, line.own, None);
         } else {
-            self.labels(line.labels, own.as_ref(), Some((name, line.suffix)));
+            self.labels(line.labels, line.own, Some((name, line.suffix)));
         }
-        put!(self.out, " {}", number(line.value));
+        put!(self.out, " {}", Number(line.value));
         if self.timestamps && line.time > 0 {
             if self.open_metrics {
                 put!(self.out, " {}", line.time as f64 / 1e9);
@@ -168,7 +167,7 @@ impl Writer {
                 self.out.push_str("{}");
             }
             self.labels(&labels, None, None);
-            put!(self.out, " {}", number(exemplar.value));
+            put!(self.out, " {}", Number(exemplar.value));
             if exemplar.time > 0 {
                 put!(self.out, " {:.3}", exemplar.time as f64 / 1e9);
             }
@@ -178,7 +177,7 @@ impl Writer {
 
     /// A name, in quotes if it needs them.
     fn name(&mut self, name: &str, suffix: &str, of: Of) {
-        if of.is_plain(name) {
+        if self.is_plain(name, of) {
             self.out.push_str(name);
             return self.out.push_str(suffix);
         }
@@ -188,20 +187,29 @@ impl Writer {
         self.out.push('"');
     }
 
-    fn labels(&mut self, labels: &Labels, own: Option<&(String, String)>, name: Option<(&str, &str)>) {
+    /// Whether a name that is to be shown needs no quotes. One that was escaped never does.
+    fn is_plain(&self, name: &str, of: Of) -> bool {
+        self.scheme != Scheme::AllowUtf8 || of.is_plain(name)
+    }
+
+    fn labels(&mut self, labels: &Labels, own: Option<(&str, f64)>, name: Option<(&str, &str)>) {
         let mut open = '{';
         if let Some((name, suffix)) = name {
             self.out.push(open);
             self.name(name, suffix, Of::Metric);
             open = ',';
         }
-        for (key, value) in labels.iter().chain(own) {
+        for (key, value) in labels {
             self.out.push(open);
             open = ',';
             self.name(key, "", Of::Label);
             self.out.push_str("=\"");
             escape(&mut self.out, value, true);
             self.out.push('"');
+        }
+        if let Some((key, value)) = own {
+            put!(self.out, "{open}{key}=\"{}\"", Number(value));
+            open = ',';
         }
         if open == ',' {
             self.out.push('}');
@@ -222,23 +230,28 @@ impl Writer {
 
 /// Escapes backslash and line feed, and quotes where they would end the text.
 fn escape(out: &mut String, text: &str, quotes: bool) {
-    for c in text.chars() {
-        match c {
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '"' if quotes => out.push_str("\\\""),
-            c => out.push(c),
-        }
+    let mut rest = text;
+    let special = |byte: u8| matches!(byte, b'\\' | b'\n') || (quotes && byte == b'"');
+    while let Some(at) = rest.bytes().position(special) {
+        out.push_str(&rest[..at]);
+        out.push('\\');
+        out.push_str(if rest[at..].starts_with('\n') { "n" } else { &rest[at..=at] });
+        rest = &rest[at + 1..];
     }
+    out.push_str(rest);
 }
 
-fn number(value: f64) -> String {
-    if value.is_nan() {
-        "NaN".into()
-    } else if value.is_infinite() {
-        if value > 0.0 { "+Inf".into() } else { "-Inf".into() }
-    } else {
-        value.to_string()
+/// A number as all formats spell it.
+struct Number(f64);
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            value if value.is_nan() => f.write_str("NaN"),
+            f64::INFINITY => f.write_str("+Inf"),
+            f64::NEG_INFINITY => f.write_str("-Inf"),
+            value => value.fmt(f),
+        }
     }
 }
 

@@ -24,7 +24,7 @@ fn state(monotonic: u64, unix: u64) -> State {
 
 fn full() -> State {
     let mut state = state(1_000, 1_000_000);
-    let label = |value: &str| vec![("le".to_owned(), value.to_owned())];
+    let label = |value: &str| vec![("größe.k".to_owned(), value.to_owned())];
     let samples = [
         (Kind::Counter, Sample::Number(f64::INFINITY)),
         (Kind::Gauge, Sample::Number(-0.5)),
@@ -39,7 +39,7 @@ fn full() -> State {
     for (at, (kind, value)) in samples.into_iter().enumerate() {
         let exemplar = Exemplar { labels: label("é"), value: 2.0, time: 9 };
         let series = Series { value, time: at as u64, exemplars: vec![exemplar], updated: 900 };
-        let put = state.registry.put(&format!("m{at}"), kind, "what it is", label("1"), series, 10);
+        let put = state.registry.put(&format!("m.ü {at}"), kind, "what it is", label("1"), series, 10);
         assert_eq!(put, Ok(()));
     }
     state.taken.insert(1, 5);
