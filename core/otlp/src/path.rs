@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use crate::edit::Level;
 use crate::schema::{self, Cardinality, Field, Kind, Message, Role};
-use crate::view::{AnyValue, key_of};
+use crate::view::{AnyValue, Fixed64s, Varints, key_of};
 use crate::wire::{self, Fields, Payload};
 
 /// A parsed path.
@@ -180,7 +180,9 @@ fn get_element<'a>(
     element: &Segment,
     rest: &[Segment],
 ) -> Option<Node<'a>> {
-    let Kind::Message(schema) = field.kind else { return None };
+    let Kind::Message(schema) = field.kind else {
+        return if rest.is_empty() { scalar_element(field, bytes, element) } else { None };
+    };
     let content = find_element(field, bytes, element)?.len_bytes()?;
     match element {
         Segment::Key(_) => {
@@ -189,6 +191,21 @@ fn get_element<'a>(
         }
         _ => get(schema, content, rest),
     }
+}
+
+/// An element of a list of texts, or of numbers, which may be packed. It can be read, not set.
+fn scalar_element<'a>(field: &Field, bytes: &'a [u8], element: &Segment) -> Option<Node<'a>> {
+    let Segment::Index(index) = element else { return None };
+    let payload = match field.kind {
+        Kind::String | Kind::Bytes | Kind::HexId => {
+            Fields::new(bytes).filter(|found| found.number == field.number).nth(*index)?.payload
+        }
+        Kind::Double | Kind::Fixed64 | Kind::Sfixed64 => {
+            Payload::Fixed64(Fixed64s::new(bytes, field.number).nth(*index)?)
+        }
+        _ => Payload::Varint(Varints::new(bytes, field.number).nth(*index)?),
+    };
+    scalar(field, payload)
 }
 
 /// The element of a repeated message field that a key or an index names.

@@ -98,7 +98,7 @@ macro_rules! numbers {
         }
 
         impl<'a> $name<'a> {
-            pub(super) fn new(bytes: &'a [u8], number: u32) -> Self {
+            pub(crate) fn new(bytes: &'a [u8], number: u32) -> Self {
                 Self { fields: Fields::new(bytes), number, packed: &[] }
             }
         }

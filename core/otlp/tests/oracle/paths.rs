@@ -35,6 +35,51 @@ fn removing_by_path_removes_fields_entries_and_elements() {
     assert_eq!(log.body(), Some(view::AnyValue::Map(log_body(&rewritten.bytes))));
 }
 
+#[test]
+fn elements_of_lists_of_numbers_and_texts_can_be_read() {
+    use throughline_otlp::build::{HistogramPoint, Temporality};
+    use throughline_otlp::wire::{put_len, put_message};
+    let point = HistogramPoint {
+        explicit_bounds: &[0.5, 10.0],
+        bucket_counts: &[1, 0, 300],
+        ..HistogramPoint::default()
+    };
+    let bytes = build::metrics(|request| {
+        request.resource(&[], |resource| {
+            resource.scope("", "", |scope| scope.metric("m").histogram(Temporality::Cumulative, &[point]));
+        });
+    });
+    rewrite(Signal::Metrics, &bytes, Levels::METRIC, &mut |metric| {
+        for (path, expected) in [
+            ("data_points[0].explicit_bounds[1]", Some(view::AnyValue::Double(10.0))),
+            ("histogram.data_points[0].bucket_counts[2]", Some(view::AnyValue::Int(300))),
+            ("data_points[0].bucket_counts[3]", None),
+            ("data_points[0].bucket_counts[0].x", None),
+        ] {
+            let path = Path::parse(path).expect("a path");
+            assert_eq!(metric.get(&path), expected.map(Node::Value), "{path:?}");
+        }
+        let count = Path::parse("data_points[0].bucket_counts[0]").expect("a path");
+        assert!(metric.set(&count, Value::Int(1)).is_err(), "they cannot be set");
+        Keep::Yes
+    });
+    // Field 3 of a resource: entity references, whose field 3 are the keys of their ids.
+    let mut bytes = Vec::new();
+    put_message(&mut bytes, 1, |group| {
+        put_message(group, 1, |resource| {
+            put_message(resource, 3, |entity| {
+                put_len(entity, 3, b"host.id");
+                put_len(entity, 3, b"host.name");
+            });
+        });
+    });
+    rewrite(Signal::Logs, &bytes.into(), Levels::RESOURCE, &mut |resource| {
+        let path = Path::parse("entity_refs[0].id_keys[1]").expect("a path");
+        assert_eq!(resource.get(&path), Some(Node::Value(view::AnyValue::Str("host.name"))));
+        Keep::Yes
+    });
+}
+
 fn log_body(bytes: &[u8]) -> view::Attributes<'_> {
     let (_, _, record) = view::Request::new(Signal::Logs, bytes).records().next().expect("a record");
     match record {
