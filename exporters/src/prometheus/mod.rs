@@ -214,7 +214,7 @@ impl Exporter for Prometheus {
         if let Some(kept) = &self.kept {
             kept.say(synced);
         }
-        let route = Route { path: self.path.clone(), handler: Arc::clone(&self.shared) as Arc<dyn Handler> };
+        let route = Route { path: self.path.clone(), handler: Arc::new(Scrape(Arc::clone(&self.shared))) };
         let serving = self.listeners.open(&self.server, self.auth.clone(), &self.id, vec![route]).await?;
         stop.ready();
         match &self.kept {
@@ -265,29 +265,46 @@ impl Prometheus {
     }
 }
 
-impl Handler for Shared {
+/// Answers scrapers.
+struct Scrape(Arc<Shared>);
+
+impl Handler for Scrape {
     fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Reply> + Send + '_>> {
         let accept = request.header("accept").unwrap_or_default();
-        let wanted = Wanted::of(accept, self.page.enable_open_metrics);
-        let expiration = i64::try_from(self.page.metric_expiration.get().as_nanos()).unwrap_or(i64::MAX);
-        let text = match self.state.open() {
-            Ok(mut state) => {
-                let now = state.now();
-                state.registry.expire(now.saturating_sub(expiration));
-                render::render(&state.registry, &self.page, wanted, self.clock.unix_nanos())
+        let wanted = Wanted::of(accept, self.0.page.enable_open_metrics);
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move {
+            // A large page takes as long as thousands of requests: they must not wait for it.
+            let writing = tokio::task::spawn_blocking(move || shared.write(wanted));
+            let text = match writing.await {
+                Ok(Ok(text)) => text,
+                Ok(Err(error)) => return unavailable(&error.to_string()),
+                Err(error) => return unavailable(&error.to_string()),
+            };
+            let mut reply = http::Response::new(Body::new(Bytes::from(text)));
+            if let Ok(kind) = HeaderValue::from_str(&wanted.content_type()) {
+                reply.headers_mut().insert(header::CONTENT_TYPE, kind);
             }
-            Err(error) => return Box::pin(std::future::ready(unavailable(&error))),
-        };
-        let mut reply = http::Response::new(Body::new(Bytes::from(text)));
-        if let Ok(kind) = HeaderValue::from_str(&wanted.content_type()) {
-            reply.headers_mut().insert(header::CONTENT_TYPE, kind);
-        }
-        Box::pin(std::future::ready(reply))
+            reply
+        })
     }
 }
 
-fn unavailable(error: &StoreError) -> Reply {
-    let mut reply = http::Response::new(Body::new(Bytes::from(error.to_string())));
+impl Shared {
+    /// The page as of now.
+    fn write(&self, wanted: Wanted) -> Result<String, StoreError> {
+        let expiration = i64::try_from(self.page.metric_expiration.get().as_nanos()).unwrap_or(i64::MAX);
+        {
+            let mut state = self.state.open()?;
+            let now = state.now();
+            state.registry.expire(now.saturating_sub(expiration));
+        }
+        Ok(render::render(&self.state.read()?.registry, &self.page, wanted, self.clock.unix_nanos()))
+    }
+}
+
+fn unavailable(why: &str) -> Reply {
+    let mut reply = http::Response::new(Body::new(Bytes::from(why.to_owned())));
     *reply.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
     reply
 }
