@@ -1,6 +1,7 @@
 //! A processor at work: called in line, ticked by a task of its own, rebuilt if it panics.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub(crate) struct Step {
     hop: Arc<Hop>,
     health: Arc<Health>,
     sooner: Notify,
+    /// Nothing is kept back any more: nobody ticks it from now on.
+    draining: AtomicBool,
 }
 
 impl Step {
@@ -39,6 +42,7 @@ impl Step {
             hop,
             health,
             sooner: Notify::new(),
+            draining: AtomicBool::new(false),
         }
     }
 
@@ -47,8 +51,18 @@ impl Step {
         let items = batch.items();
         add(&self.hop.taken, items);
         let held = i64::try_from(items).unwrap_or(i64::MAX);
-        self.hop.held.fetch_add(held, std::sync::atomic::Ordering::Relaxed);
-        self.call(move |processor, out| processor.accept(batch, out))
+        self.hop.held.fetch_add(held, Ordering::Relaxed);
+        let mut emitted = self.call(move |processor, out| processor.accept(batch, out));
+        if self.draining.load(Ordering::SeqCst) {
+            // A request that began before a reload and arrives after it: its sender waits, and no tick will come.
+            emitted.append(&mut self.flush());
+        }
+        emitted
+    }
+
+    /// From now on whatever is accepted goes on at once. What is kept already goes with the next [`Self::flush`].
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
     }
 
     /// Everything that it keeps must go.
@@ -74,7 +88,7 @@ impl Step {
             tracing::error!(component = %self.name, %why, "a processor panicked; it is built anew");
             self.health.died(&self.name, &why);
             *slot = None;
-            self.hop.held.store(0, std::sync::atomic::Ordering::Relaxed);
+            self.hop.held.store(0, Ordering::Relaxed);
             return Vec::new();
         }
         let after = processor.wakes_at();
@@ -105,9 +119,7 @@ impl Step {
         } else {
             ended + emitted
         };
-        self.hop
-            .held
-            .fetch_sub(i64::try_from(left).unwrap_or(i64::MAX), std::sync::atomic::Ordering::Relaxed);
+        self.hop.held.fetch_sub(i64::try_from(left).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 
     /// Ticks it until told to stop; `forward` takes what it emits.
