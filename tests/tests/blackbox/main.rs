@@ -9,6 +9,7 @@ mod crash;
 mod demo;
 mod github;
 mod grpc;
+mod keep_alive;
 mod otlp;
 mod prometheus;
 mod reference;
