@@ -6,6 +6,8 @@ mod canary;
 mod codecs;
 mod config;
 mod crash;
+mod crowd;
+mod deliveries;
 mod demo;
 mod github;
 mod grpc;
