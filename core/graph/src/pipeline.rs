@@ -114,6 +114,15 @@ impl Pipeline {
         }
     }
 
+    /// From now on no step keeps anything back.
+    pub(crate) fn drain(&self) {
+        for stage in &self.stages {
+            if let Stage::Step(step) = stage {
+                step.drain();
+            }
+        }
+    }
+
     /// Makes every step give out what it keeps.
     pub(crate) fn flush(&self) {
         for (at, stage) in self.stages.iter().enumerate() {

@@ -118,6 +118,9 @@ impl Graph {
         receivers.0.stop();
         // What is in a storage is safe: nobody waits for its delivery.
         feeders.0.stop();
+        // Requests that are still arriving come to this graph, even once it has stopped.
+        pipelines.iter().for_each(|pipeline| pipeline.drain());
+        connectors.iter().for_each(|connector| connector.step.drain());
         let drain = async {
             let mut waiting = receivers.1;
             // Receivers wait for settlements, and settlements for what steps keep: flush until both are through.

@@ -214,6 +214,10 @@ impl Sink {
 
     async fn attempt(&self, batch: &Batch) -> Outcome {
         let mut stop = self.stop.clone();
+        if stop.is_stopped() {
+            // A request that was arriving while another graph took over: delivered now, it would come twice.
+            return Outcome::retry("this pipeline has stopped; the next request finds its successor");
+        }
         tokio::select! {
             biased;
             outcome = self.export(batch) => outcome,

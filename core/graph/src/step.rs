@@ -1,7 +1,7 @@
 //! A processor at work: called in line, ticked by a task of its own, rebuilt if it panics.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ pub(crate) struct Step {
     hop: Arc<Hop>,
     health: Arc<Health>,
     sooner: Notify,
+    /// Nothing is kept back any more: nobody ticks it from now on.
+    draining: AtomicBool,
 }
 
 impl Step {
@@ -41,6 +43,7 @@ impl Step {
             hop,
             health,
             sooner: Notify::new(),
+            draining: AtomicBool::new(false),
         }
     }
 
@@ -50,7 +53,17 @@ impl Step {
         add(&self.hop.taken, items);
         let held = i64::try_from(items).unwrap_or(i64::MAX);
         self.hop.held.fetch_add(held, Ordering::Relaxed);
-        self.call(move |processor, out| processor.accept(batch, out))
+        let mut emitted = self.call(move |processor, out| processor.accept(batch, out));
+        if self.draining.load(Ordering::SeqCst) {
+            // A request that began before a reload and arrives after it: its sender waits, and no tick will come.
+            emitted.append(&mut self.flush());
+        }
+        emitted
+    }
+
+    /// From now on whatever is accepted goes on at once. What is kept already goes with the next [`Self::flush`].
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
     }
 
     /// Everything that it keeps must go.

@@ -4,6 +4,7 @@
 //! after eight. A delivery counts as seen only once it has settled. Source: GitHub's "Webhook events and payloads",
 //! "Validating webhook deliveries"; requirements SYS-02, SYS-03, SYS-10, EVT and GAP rows.
 
+mod claim;
 mod events;
 mod payload;
 mod seen;
@@ -30,6 +31,7 @@ use throughline_net::{Authenticator, Body, Handler, Listeners, Reply, Request, R
 use throughline_otlp::{Signal, Value, build};
 
 use crate::domain_event;
+use claim::{Claimed, claim};
 use payload::Payload;
 use seen::Seen;
 
@@ -206,11 +208,13 @@ impl Endpoint {
             return ("ignored", say(StatusCode::OK, "pong"));
         }
         let delivery = request.header("x-github-delivery").unwrap_or_default().to_owned();
-        match self.seen.read().map(|seen| seen.contains(&delivery)) {
-            Ok(false) => {}
-            Ok(true) => return ("repeated", say(StatusCode::OK, "delivered before")),
-            Err(error) => return ("unsettled", say(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())),
-        }
+        let unsettled = |why: &str| ("unsettled", say(StatusCode::SERVICE_UNAVAILABLE, why));
+        let _claim = match claim(&self.seen, &delivery, PATIENCE).await {
+            Ok(Claimed::Ours(claim)) => claim,
+            Ok(Claimed::Settled) => return ("repeated", say(StatusCode::OK, "delivered before")),
+            Ok(Claimed::Lost) => return unsettled("delivered just before, but not settled; redeliver it"),
+            Err(error) => return unsettled(&error.to_string()),
+        };
         let payload = match Payload::parse(&body, self.mask.as_deref()) {
             Ok(payload) => payload,
             Err(error) => return ("malformed", say(StatusCode::BAD_REQUEST, &format!("not JSON: {error}"))),
@@ -250,10 +254,8 @@ impl Endpoint {
         match tokio::time::timeout(PATIENCE, settled).await {
             Ok(Outcome::Done { .. }) => ("settled", say(StatusCode::OK, "recorded")),
             Ok(Outcome::Reject { why, .. }) => ("malformed", say(StatusCode::UNPROCESSABLE_ENTITY, &why)),
-            Ok(Outcome::Retry { why, .. }) => ("unsettled", say(StatusCode::SERVICE_UNAVAILABLE, &why)),
-            Err(_) => {
-                ("unsettled", say(StatusCode::SERVICE_UNAVAILABLE, "not settled in time; redeliver it"))
-            }
+            Ok(Outcome::Retry { why, .. }) => unsettled(&why),
+            Err(_) => unsettled("not settled in time; redeliver it"),
         }
     }
 

@@ -1,8 +1,9 @@
 //! Deliveries that have settled.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use throughline_component::Replay;
+use tokio::sync::watch;
 
 /// How many are remembered. GitHub redelivers for three days at most, by hand.
 const CAPACITY: usize = 100_000;
@@ -12,11 +13,43 @@ const CAPACITY: usize = 100_000;
 pub(super) struct Seen {
     ids: HashSet<String>,
     order: VecDeque<String>,
+    /// Those that a request has in hand now. Never journaled: after a restart nobody has.
+    in_hand: HashMap<String, watch::Receiver<()>>,
+}
+
+/// How a delivery stands.
+pub(super) enum State {
+    /// It has settled.
+    Settled,
+    /// Nobody had it; now whoever asked has it, until [`Seen::let_go`]. Dropping the sender wakes who waits.
+    Free(watch::Sender<()>),
+    /// A request has it; the receiver hears when that one lets go.
+    InHand(watch::Receiver<()>),
 }
 
 impl Seen {
     pub(super) fn contains(&self, id: &str) -> bool {
         self.ids.contains(id)
+    }
+
+    /// How a delivery stands; one that is free is taken in hand. Without an id there is nothing to tell deliveries apart by.
+    pub(super) fn state(&mut self, id: &str) -> State {
+        if let Some(other) = self.in_hand.get(id) {
+            return State::InHand(other.clone());
+        }
+        if self.contains(id) {
+            return State::Settled;
+        }
+        let (wakes, other) = watch::channel(());
+        if !id.is_empty() {
+            self.in_hand.insert(id.to_owned(), other);
+        }
+        State::Free(wakes)
+    }
+
+    /// Nobody has the delivery in hand any more.
+    pub(super) fn let_go(&mut self, id: &str) {
+        self.in_hand.remove(id);
     }
 
     /// Remembers an id; says whether it was new. An empty one (a sender without ids) is no id.

@@ -40,6 +40,50 @@ pub(crate) fn export(address: &str, service: &str, body: Bytes, call: &Call) -> 
     })
 }
 
+/// A connection that is kept, for several calls at a time.
+pub(crate) struct Connection {
+    runtime: tokio::runtime::Runtime,
+    channel: Channel,
+}
+
+impl Connection {
+    /// Connects. If the server ends the connection the next call makes another.
+    pub(crate) fn open(address: &str) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
+        let endpoint = Channel::from_shared(format!("http://{address}")).expect("an address");
+        let channel = runtime.block_on(endpoint.connect()).expect("the agent listens");
+        Self { runtime, channel }
+    }
+
+    /// Exports all of them at once, each in a stream of its own; the answers in the same order.
+    pub(crate) fn export_together(
+        &self,
+        service: &str,
+        bodies: Vec<Bytes>,
+    ) -> Vec<Result<Bytes, tonic::Status>> {
+        let path = format!("/opentelemetry.proto.collector.{service}/Export");
+        let path = http::uri::PathAndQuery::try_from(path).expect("a path");
+        let call = |body: Bytes| {
+            let (mut client, path) = (tonic::client::Grpc::new(self.channel.clone()), path.clone());
+            async move {
+                let unreachable =
+                    |error: tonic::transport::Error| tonic::Status::unavailable(error.to_string());
+                client.ready().await.map_err(unreachable)?;
+                client.unary(tonic::Request::new(body), path, Opaque).await.map(tonic::Response::into_inner)
+            }
+        };
+        self.runtime.block_on(async {
+            let calls: Vec<_> = bodies.into_iter().map(|body| tokio::spawn(call(body))).collect();
+            let mut answers = Vec::new();
+            for call in calls {
+                answers.push(call.await.expect("no call panics"));
+            }
+            answers
+        })
+    }
+}
+
 /// A message in its frame, flagged as compressed or not.
 pub(crate) fn frame(compressed: bool, message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).expect("messages of tests are small").to_be_bytes();
