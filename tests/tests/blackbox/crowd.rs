@@ -68,14 +68,10 @@ struct Addresses {
 
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
 
-/// What the agent said last on a connection, once it has ended it; none while it goes on.
-fn ended(stream: &mut TcpStream) -> Option<Vec<u8>> {
+/// Whether the agent has ended a connection; `said` takes what it says until then.
+fn ended(stream: &mut TcpStream, said: &mut Vec<u8>) -> bool {
     stream.set_nonblocking(true).expect("a socket can be asked");
-    let mut said = Vec::new();
-    match stream.read_to_end(&mut said) {
-        Err(error) if error.kind() == ErrorKind::WouldBlock => None,
-        _ => Some(said),
-    }
+    !matches!(stream.read_to_end(said), Err(error) if error.kind() == ErrorKind::WouldBlock)
 }
 
 /// Goes on with heads, byte by byte, until nobody listens any more.
@@ -117,18 +113,11 @@ fn four_hundred_idle_and_slow_connections_are_ended_and_a_neighbour_is_served_al
     let (slow, others): (Vec<_>, Vec<_>) =
         crowd.drain(..).partition(|(manner, _)| *manner == Manner::SlowHead);
     let slow = dribble(slow.into_iter().map(|(_, stream)| stream).collect(), Arc::clone(&over));
-    let (mut well_behaved, mut bad): (Vec<_>, Vec<_>) =
+    let (mut well_behaved, bad): (Vec<_>, Vec<_>) =
         others.into_iter().partition(|(manner, _)| *manner == Manner::NoStreams);
-    let mut last_words = Vec::new();
+    let mut bad: Vec<_> = bad.into_iter().map(|(manner, stream)| (manner, stream, Vec::new())).collect();
     await_that("the silent and the half ones are ended", || {
-        bad.retain_mut(|(manner, stream)| match ended(stream) {
-            Some(said) => {
-                last_words.push((*manner, said));
-                false
-            }
-            None => true,
-        });
-        bad.is_empty()
+        bad.iter_mut().all(|(_, stream, said)| ended(stream, said))
     });
     let refused = |reason: &str| {
         let reason = format!("component=\"otlp\",reason=\"{reason}\"");
@@ -139,7 +128,7 @@ fn four_hundred_idle_and_slow_connections_are_ended_and_a_neighbour_is_served_al
         refused("slow_connection") >= (3 * each) as f64 && refused("too_slow") >= each as f64
     });
     assert_eq!((refused("slow_connection"), refused("too_slow")), ((3 * each) as f64, each as f64));
-    for (_, said) in last_words.iter().filter(|(manner, _)| *manner == Manner::HalfBody) {
+    for (_, _, said) in bad.iter().filter(|(manner, ..)| *manner == Manner::HalfBody) {
         let said = String::from_utf8_lossy(said);
         assert!(said.starts_with("HTTP/1.1 408") && said.contains("did not arrive within 3s"), "{said}");
     }
@@ -149,8 +138,11 @@ fn four_hundred_idle_and_slow_connections_are_ended_and_a_neighbour_is_served_al
     over.store(true, Ordering::Relaxed);
     neighbour.0.join().expect("every request of the neighbour was answered");
     let mut slow = slow.join().expect("it only writes");
-    assert!(slow.iter_mut().all(|stream| ended(stream).is_some()), "a byte a second does not keep a slot");
-    assert!(well_behaved.iter_mut().all(|(_, stream)| ended(stream).is_none()), "HTTP/2 may idle");
+    assert!(
+        slow.iter_mut().all(|stream| ended(stream, &mut Vec::new())),
+        "a byte a second does not keep a slot"
+    );
+    assert!(well_behaved.iter_mut().all(|(_, stream)| !ended(stream, &mut Vec::new())), "HTTP/2 may idle");
     agent.assert_sound();
     let sent = neighbour.1.load(Ordering::Relaxed);
     assert_eq!(agent.stop().code, Some(0));
