@@ -15,6 +15,7 @@ fn main() {
         ("one attribute inserted", costs.insertion),
         ("change", costs.change),
         ("secrets, clean", costs.secrets),
+        ("secrets, 1 % leak", costs.masking),
         ("change + secrets", costs.both),
     ] {
         println!("{name:<24}{cost:>9.1} ns a span{:>8.3} × prost decode", cost / costs.prost);
