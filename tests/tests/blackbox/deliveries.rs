@@ -8,18 +8,7 @@ use serde_json::json;
 use throughline_tests::github::{Delivery, SECRET, change, sign};
 use throughline_tests::{Agent, records};
 
-const CONFIG: &str = "
-receivers:
-  github: {webhook: {endpoint: '127.0.0.1:0', secret: \"It's a Secret to Everybody\"}}
-processors: {change: , secrets: }
-exporters:
-  file/traces: {path: traces.jsonl}
-  file/events: {path: events.jsonl}
-service:
-  pipelines:
-    traces: {receivers: [github], processors: [change, secrets], exporters: [file/traces]}
-    logs: {receivers: [github], processors: [change, secrets], exporters: [file/events]}
-";
+use crate::github::CONFIG;
 
 const GENUINE: usize = 100;
 const THREADS: usize = 16;

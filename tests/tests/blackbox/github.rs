@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use throughline_tests::github::{self, SECRET, change, sign};
 use throughline_tests::{Agent, cli, http, records};
 
-const CONFIG: &str = "
+/// An agent that writes down the spans and the events that it makes of deliveries.
+pub(crate) const CONFIG: &str = "
 receivers:
   github: {webhook: {endpoint: '127.0.0.1:0', secret: \"It's a Secret to Everybody\"}}
 processors: {change: , secrets: }
