@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 /// What a secret name ends in, word by word. Words are split at separators and at capitals: `dbPassword`, `DB_PASSWORD`
 /// and `db.password` are the same two words, `token_count` ends in `count`.
-const PHRASES: &[&str] = &[
+pub(crate) const PHRASES: &[&str] = &[
     "password",
     "passwords",
     "passwd",
@@ -49,7 +49,7 @@ const ENDINGS: &[&str] = &["password", "passwd", "passphrase", "secret", "token"
 const HARMLESS: &[&str] = &["page token", "continuation token", "cancellation token"];
 
 /// Words that say nothing of what a value is.
-const NEUTRAL: &[&str] = &[
+pub(crate) const NEUTRAL: &[&str] = &[
     "value",
     "b64",
     "base64",

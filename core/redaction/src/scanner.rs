@@ -189,3 +189,69 @@ fn last_word(key: &str) -> &str {
     let cut = key.rfind(|c: char| !is_word(c) || c.is_uppercase());
     cut.map_or(key, |at| key[at..].trim_start_matches(|c| !is_word(c)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::PHRASES;
+
+    /// The spellings of a phrase, alone and behind another word, and before one that says nothing.
+    fn spellings(phrase: &str) -> Vec<String> {
+        let capital = |word: &str| {
+            let (first, rest) = word.split_at(1);
+            first.to_uppercase() + rest
+        };
+        let mut all = Vec::new();
+        for phrase in
+            [phrase.to_owned(), format!("db {phrase}"), format!("{phrase} value"), format!("my {phrase} 2")]
+        {
+            let words: Vec<&str> = phrase.split(' ').collect();
+            for glue in ["_", "-", ".", " "] {
+                let name = words.join(glue);
+                all.extend([
+                    name.to_uppercase(),
+                    words.iter().map(|w| capital(w)).collect::<Vec<_>>().join(glue),
+                    name,
+                ]);
+            }
+            let pascal: String = words.iter().map(|word| capital(word)).collect();
+            let (first, rest) = pascal.split_at(1);
+            all.extend([first.to_lowercase() + rest, pascal]);
+        }
+        all
+    }
+
+    #[test]
+    fn every_secret_name_in_every_spelling_is_seen_in_undivided_bytes_and_masked_in_a_pair() {
+        let scanner = Scanner::new(&Settings::default(), TagKey::new(b"key"));
+        let mut missed = Vec::new();
+        for name in PHRASES.iter().flat_map(|phrase| spellings(phrase)) {
+            if !scanner.is_sensitive(name.as_bytes()) {
+                // The shell's working directory, and names whose words cannot be told apart in capitals.
+                continue;
+            }
+            // As an attribute: the key, then a string.
+            let length = u8::try_from(name.len()).expect("it is short");
+            let record = [&[0x0a, length][..], name.as_bytes(), &[0x12, 9, 0x0a, 7], b"hunter2"].concat();
+            let hits = scanner.hits(&record);
+            if !hits.iter().any(|at| (2..2 + name.len()).contains(at)) {
+                missed.push(format!("attribute `{name}`"));
+            }
+            let pair = format!("{name}=hunter2secret");
+            let masked = scanner.mask(pair.as_bytes(), &mut Counts::default());
+            let masked = masked.map(|masked| String::from_utf8_lossy(&masked).into_owned());
+            if !name.contains(' ') && masked.as_ref().is_none_or(|masked| masked.contains("hunter2")) {
+                missed.push(format!("pair `{pair}`: {masked:?}"));
+            }
+        }
+        assert!(missed.is_empty(), "{} missed: {missed:#?}", missed.len());
+    }
+
+    #[test]
+    fn the_spellings_are_secret() {
+        let scanner = Scanner::new(&Settings::default(), TagKey::new(b"key"));
+        let all: Vec<_> = PHRASES.iter().flat_map(|phrase| spellings(phrase)).collect();
+        let secret = all.iter().filter(|name| scanner.is_sensitive(name.as_bytes())).count();
+        assert!(secret * 10 > all.len() * 9, "{secret} of {}", all.len());
+    }
+}

@@ -3,16 +3,14 @@
 use super::{Found, Rule};
 use crate::allow::is_stand_in;
 use crate::class::{ALPHANUMERIC, Class, NAME, TOKEN68};
-use crate::keys::{Keys, is_pagerduty};
+use crate::keys::{Keys, NEUTRAL, is_pagerduty};
 use crate::tag::replacement;
 
-/// What every secret name has in it, in any case. Short, and rare where nothing is secret.
-pub(crate) const KEY_STEMS: [&str; 25] = [
-    "passw",
-    "passph",
-    "_pass",
-    "_pwd",
-    "pwd=",
+/// What every secret name has in it, in any case: each of `keys`' phrases, in every spelling, has one of them (a test holds
+/// that). Short, and rare where nothing is secret.
+pub(crate) const KEY_STEMS: [&str; 33] = [
+    "pass",
+    "pwd",
     "secret",
     "token",
     "cookie",
@@ -21,19 +19,33 @@ pub(crate) const KEY_STEMS: [&str; 25] = [
     "_key",
     "-key",
     ".key",
+    " key",
     "apikey",
     "esskey",
     "atekey",
     "untkey",
     "ionkey",
     "redkey",
+    "ppkey",
+    "entkey",
+    "terkey",
+    "ingkey",
     "n_string",
     "n-string",
+    "n.string",
+    "n string",
     "nstring",
     "kubec",
+    "kube_c",
+    "kube-c",
+    "kube.c",
+    "kube c",
     "ockerconfigjson",
     "ignature=",
 ];
+
+/// How a word goes on that a stem only begins.
+const CONTINUATIONS: [&str; 8] = ["words", "word", "wd", "phrase", "ation", "onfig", "key", "s"];
 
 /// Names before values are no longer than this.
 const LONGEST_NAME: usize = 128;
@@ -69,33 +81,21 @@ pub(crate) fn pair(text: &[u8], at: usize, end: usize, keys: &Keys) -> Option<Fo
 /// Whether a stem at `end` of undivided bytes may end a name: a cheap look, which may say yes too often. What follows a
 /// name in protobuf is a tag, which can be any letter but most lower-case ones.
 pub(crate) fn follows_a_name(bytes: &[u8], at: usize, end: usize) -> bool {
-    // The rest of a word that was only begun: `passw|ord`.
     if end > 0 && bytes[end - 1] == b'=' {
         return true;
     }
     let rest = bytes.get(end..).unwrap_or_default();
-    let rest = [
-        &b"ords"[..],
-        b"ord",
-        b"ORD",
-        b"rase",
-        b"RASE",
-        b"ation",
-        b"ATION",
-        b"onfig",
-        b"ONFIG",
-        b"s",
-        b"S",
-        b"d",
-    ]
-    .iter()
-    .find_map(|more| rest.strip_prefix(*more))
-    .unwrap_or(rest);
+    // The rest of a word that was only begun: `pass|word`.
+    let more = CONTINUATIONS
+        .iter()
+        .find(|more| rest.get(..more.len()).is_some_and(|there| there.eq_ignore_ascii_case(more.as_bytes())));
+    let rest = &rest[more.map_or(0, |more| more.len())..];
     match rest {
         [] => false,
-        // A flag's value; else an equals sign or a colon.
+        // A flag's value, or a word that says nothing; else an equals sign or a colon.
         [b' ' | b'\t', next, ..] => {
             !next.is_ascii_lowercase()
+                || NEUTRAL.iter().any(|word| rest[1..].starts_with(word.as_bytes()))
                 || bytes[at - NAME.run_before(bytes, at, LONGEST_NAME)..end].contains(&b'-')
         }
         [b'.' | b'-' | b'_', b' ' | b'\n', ..] => false,
