@@ -34,11 +34,23 @@ const SETS: [&str; 6] = [
     "service::telemetry::metrics::address=127.0.0.1:0",
 ];
 
+/// Says that a folder is a demo's, so that the next may clear it.
+const MARKER: &str = ".throughline-demo";
+
 impl Child {
     pub(super) async fn start(folder: &Path, config: &str, webhook_secret: &str) -> Result<Self, String> {
         let io =
             |what: &str, error: std::io::Error| format!("cannot {what} in {}: {error}", folder.display());
         std::fs::create_dir_all(folder).map_err(|error| io("make the folder", error))?;
+        let marker = folder.join(MARKER);
+        let mut entries = std::fs::read_dir(folder).map_err(|error| io("look", error))?;
+        if !marker.exists() && entries.next().is_some() {
+            return Err(format!(
+                "{} is not empty, and no demo made it; name another folder",
+                folder.display()
+            ));
+        }
+        std::fs::write(marker, "").map_err(|error| io("write", error))?;
         // What an earlier demo left would be told as this one's story.
         drop(std::fs::remove_dir_all(folder.join("throughline")));
         std::fs::write(folder.join("quickstart.yaml"), config).map_err(|error| io("write", error))?;

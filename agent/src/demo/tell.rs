@@ -133,7 +133,7 @@ fn timeline(out: &mut String, events: &[Entry], change: &str) {
             event.text("event_type"),
             event.text("service.name"),
             short(waited),
-            took.map_or(String::new(), |millis| short(millis * 1_000_000)),
+            took.map_or(String::new(), |millis| short(millis.saturating_mul(1_000_000))),
             outcome(event),
         );
     }
