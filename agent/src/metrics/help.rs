@@ -14,7 +14,7 @@ const BY_SIGNAL: [(&str, &str); 8] = [
     ("otelcol_receiver_refused_*", "Items whose sender was told to try again."),
 ];
 
-const FAMILIES: [(&str, &str); 31] = [
+const FAMILIES: [(&str, &str); 32] = [
     ("otelcol_exporter_queue_capacity", "How many batches may wait in the exporter's queue."),
     ("otelcol_exporter_queue_size", "Batches that wait in the exporter's queue now."),
     ("otelcol_process_cpu_seconds", "CPU time of the process, user and system."),
@@ -31,6 +31,7 @@ const FAMILIES: [(&str, &str); 31] = [
         "throughline_change_metrics_forgotten_changes",
         "Changes forgotten before they ended, for want of room.",
     ),
+    ("throughline_change_metrics_refused_observations", "Observations for which `max_series` left no room."),
     ("throughline_change_metrics_repeated_events", "Events that were counted before."),
     ("throughline_change_signals", "Records by whether and how they were tied to a change."),
     ("throughline_change_superseded", "Changes that got another name."),

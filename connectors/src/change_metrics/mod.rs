@@ -28,7 +28,7 @@ use throughline_config as config;
 use throughline_otlp::view::{Record, Request};
 use throughline_otlp::{Signal, batch};
 
-use state::{Fact, State};
+use state::{Fact, Room, State};
 
 pub(crate) const FACTORY: Factory = Factory::connector::<ChangeMetrics>("change_metrics");
 
@@ -40,6 +40,8 @@ pub(crate) struct Config {
     flush_interval: config::Duration,
     /// How many changes are remembered; beyond it the one heard of longest ago is forgotten, and counted.
     max_changes: u32,
+    /// How many series each metric may have; what comes on top is left out, and counted.
+    max_series: u32,
     /// Upper bounds of the histograms' buckets, in seconds, ascending. Counts that a storage kept for other bounds start anew.
     buckets: Vec<f64>,
     /// The storage extension that keeps counts and ages over a restart. Unset: in memory.
@@ -51,6 +53,7 @@ impl Default for Config {
         Self {
             flush_interval: config::Duration::from_secs(15),
             max_changes: 50_000,
+            max_series: 10_000,
             // From seconds to a week: plans take minutes, reviews take days.
             buckets: vec![
                 1.0, 10.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 14_400.0, 86_400.0, 259_200.0, 604_800.0,
@@ -66,6 +69,10 @@ pub(crate) struct ChangeMetrics {
     clock: Arc<dyn Clock>,
     flush_interval: u64,
     next_flush: u64,
+    /// When all series may be told again: what takes long is told seldom.
+    not_before: u64,
+    /// Something was counted that has not been told.
+    due: bool,
     repeated: Counter,
 }
 
@@ -84,14 +91,18 @@ impl Processor for ChangeMetrics {
         let interval = config.flush_interval.nanos();
         let forgotten = cx.counter("throughline_change_metrics_forgotten_changes", None);
         let (buckets, max, now) = (config.buckets, config.max_changes as usize, cx.clock.unix_nanos());
+        let refused = cx.counter("throughline_change_metrics_refused_observations", None);
+        let room = Room { max_series: config.max_series as usize, refused };
         let state =
-            Journaled::of(cx, config.storage.as_deref(), || State::new(buckets, max, now, forgotten))?;
+            Journaled::of(cx, config.storage.as_deref(), || State::new(buckets, max, now, forgotten, room))?;
         Ok(Self {
             id: cx.id.clone(),
             state,
             clock: Arc::clone(&cx.clock),
             flush_interval: interval,
             next_flush: cx.clock.monotonic_nanos(),
+            not_before: 0,
+            due: false,
             repeated: cx.counter("throughline_change_metrics_repeated_events", None),
         })
     }
@@ -123,11 +134,14 @@ impl Processor for ChangeMetrics {
         journaled.join(Settle::hook(move |outcome| {
             senders.into_iter().for_each(|sender| sender.settle(outcome.clone()));
         }));
-        self.emit(out);
+        self.due = true;
+        if self.clock.monotonic_nanos() >= self.not_before {
+            self.emit(out);
+        }
     }
 
     fn wakes_at(&self) -> Option<u64> {
-        Some(self.next_flush)
+        Some(if self.due { self.next_flush.min(self.not_before) } else { self.next_flush })
     }
 
     fn tick(&mut self, now: u64, out: &mut Outlet) {
@@ -136,8 +150,19 @@ impl Processor for ChangeMetrics {
     }
 }
 
+/// All series are told at once, and again only after this many times longer than it took.
+const REST: u64 = 20;
+
 impl ChangeMetrics {
-    fn emit(&self, out: &mut Outlet) {
+    fn emit(&mut self, out: &mut Outlet) {
+        let began = self.clock.monotonic_nanos();
+        self.tell(out);
+        let ended = self.clock.monotonic_nanos();
+        self.due = false;
+        self.not_before = ended.saturating_add(ended.saturating_sub(began).saturating_mul(REST));
+    }
+
+    fn tell(&self, out: &mut Outlet) {
         let now = self.clock.unix_nanos();
         // A journal that cannot be opened is said to those who send; there is nothing to show until then.
         let Ok(mut state) = self.state.open() else { return };

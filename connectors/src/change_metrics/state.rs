@@ -134,10 +134,50 @@ pub(super) struct State {
     events: HashSet<String>,
     event_order: VecDeque<String>,
     forgotten: Counter,
+    room: Room,
+}
+
+/// How many series of each kind there may be.
+pub(super) struct Room {
+    pub(super) max_series: usize,
+    /// Observations that found no room.
+    pub(super) refused: Counter,
+}
+
+impl Room {
+    /// The series of a key, if it is there or there is room for it.
+    fn of<'m, K: Ord, V: Default>(&self, map: &'m mut BTreeMap<K, V>, key: K) -> Option<&'m mut V> {
+        if map.len() >= self.max_series && !map.contains_key(&key) {
+            self.refused.add(1);
+            return None;
+        }
+        Some(map.entry(key).or_default())
+    }
+}
+
+/// How many edits of a change, and how many of its plans whose beginning is not known yet, are kept.
+const KEPT: usize = 64;
+
+impl Known {
+    fn edit(&mut self, at: u64) {
+        // Of many the newest count: a plan is of what was edited last.
+        if self.edited.len() == KEPT
+            && let Some(oldest) = (0..KEPT).min_by_key(|index| self.edited[*index])
+        {
+            self.edited.swap_remove(oldest);
+        }
+        self.edited.push(at);
+    }
 }
 
 impl State {
-    pub(super) fn new(bounds: Vec<f64>, max_changes: usize, since: u64, forgotten: Counter) -> Self {
+    pub(super) fn new(
+        bounds: Vec<f64>,
+        max_changes: usize,
+        since: u64,
+        forgotten: Counter,
+        room: Room,
+    ) -> Self {
         Self {
             bounds,
             since,
@@ -152,6 +192,7 @@ impl State {
             events: HashSet::new(),
             event_order: VecDeque::new(),
             forgotten,
+            room,
         }
     }
 
@@ -166,26 +207,31 @@ impl State {
         match &*fact.event_type {
             "ChangeOpened" => {
                 known.opened = Some(known.opened.map_or(fact.at, |at| at.min(fact.at)));
-                known.edited.push(fact.at);
+                known.edit(fact.at);
             }
-            "ChangeUpdated" => known.edited.push(fact.at),
+            "ChangeUpdated" => known.edit(fact.at),
             "ChangeClosed" => known.closed = true,
             "ApprovalGranted" | "ApplyQueued" => {
                 known.approved = Some(known.approved.map_or(fact.at, |at| at.min(fact.at)));
             }
-            "PlanCompleted" => known.plans.push((fact.at, fact.labels.clone())),
+            "PlanCompleted" if known.plans.len() < KEPT => known.plans.push((fact.at, fact.labels.clone())),
+            "PlanCompleted" => self.room.refused.add(1),
             "ApplyStarted" => {
                 known.apply_started = Some(known.apply_started.map_or(fact.at, |at| at.max(fact.at)))
             }
             "ApplySucceeded" | "ApplyFailed" => {
                 let result =
                     if fact.event_type == "ApplySucceeded" { Ended::Success } else { Ended::Failure };
-                let started =
-                    fact.duration_ms.map_or(fact.at, |millis| fact.at.saturating_sub(millis * 1_000_000));
+                let started = fact
+                    .duration_ms
+                    .map_or(fact.at, |millis| fact.at.saturating_sub(millis.saturating_mul(1_000_000)));
                 known.apply_started = Some(known.apply_started.map_or(started, |at| at.max(started)));
-                *self.applies.entry((labels.clone(), result)).or_default() += 1;
-                if let Some(millis) = fact.duration_ms {
-                    let series = self.apply_duration.entry((labels, result)).or_default();
+                if let Some(count) = self.room.of(&mut self.applies, (labels.clone(), result)) {
+                    *count += 1;
+                }
+                if let Some(millis) = fact.duration_ms
+                    && let Some(series) = self.room.of(&mut self.apply_duration, (labels, result))
+                {
                     series.observe(&self.bounds, millis as f64 / 1e3, &fact.change_id, fact.at);
                 }
             }
@@ -214,8 +260,9 @@ impl State {
                 stack_id: String::new(),
                 ..labels.clone()
             };
-            let series = self.lead_time.entry(labels).or_default();
-            series.observe(&self.bounds, seconds(opened, *deployed), change_id, *deployed);
+            if let Some(series) = self.room.of(&mut self.lead_time, labels) {
+                series.observe(&self.bounds, seconds(opened, *deployed), change_id, *deployed);
+            }
         }
         let edited = &known.edited;
         let began = |at: u64| edited.iter().copied().filter(|began| *began <= at).max();
@@ -226,8 +273,9 @@ impl State {
                 Some(began) => {
                     let Labels { environment, risk_tier, repository, .. } = labels;
                     let labels = Labels { environment, risk_tier, repository, ..Labels::default() };
-                    let series = self.plan_latency.entry(labels).or_default();
-                    series.observe(&self.bounds, seconds(began, at), change_id, at);
+                    if let Some(series) = self.room.of(&mut self.plan_latency, labels) {
+                        series.observe(&self.bounds, seconds(began, at), change_id, at);
+                    }
                 }
             }
         }
@@ -243,9 +291,11 @@ impl State {
                 continue;
             }
             let Labels { environment, runner_pool, .. } = known.labels.clone();
-            let since =
-                oldest.entry(Labels { environment, runner_pool, ..Labels::default() }).or_insert(approved);
-            *since = approved.min(*since);
+            let labels = Labels { environment, runner_pool, ..Labels::default() };
+            if oldest.len() < self.room.max_series || oldest.contains_key(&labels) {
+                let since = oldest.entry(labels).or_insert(approved);
+                *since = approved.min(*since);
+            }
         }
         oldest
     }

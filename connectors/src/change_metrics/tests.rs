@@ -1,6 +1,6 @@
 use throughline_component::Replay;
 
-use super::state::{Ended, Fact, Labels, State};
+use super::state::{Ended, Fact, Labels, Room, State};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -21,8 +21,13 @@ fn production(event_type: &str, at: u64) -> Fact {
     Fact { labels, ..fact(event_type, at) }
 }
 
+fn room(max_series: usize) -> Room {
+    Room { max_series, refused: throughline_component::Counter::default() }
+}
+
 fn state(facts: &[Fact]) -> State {
-    let mut state = State::new(vec![60.0, 600.0], 10, 0, throughline_component::Counter::default());
+    let mut state =
+        State::new(vec![60.0, 600.0], 10, 0, throughline_component::Counter::default(), room(100));
     for fact in facts {
         state.take(fact);
     }
@@ -82,7 +87,7 @@ fn m0_06_m0_10_applies_are_timed_and_counted_by_result_once_per_event() {
 #[test]
 fn the_change_heard_of_longest_ago_is_forgotten_and_counted() {
     let forgotten = throughline_component::Counter::default();
-    let mut state = State::new(vec![1.0], 2, 0, forgotten.clone());
+    let mut state = State::new(vec![1.0], 2, 0, forgotten.clone(), room(100));
     for n in 0..5 {
         state.take(&Fact {
             change_id: format!("c{n}"),
@@ -92,6 +97,40 @@ fn the_change_heard_of_longest_ago_is_forgotten_and_counted() {
     }
     assert_eq!(forgotten.get(), 3);
     assert_eq!(state.waiting().into_values().collect::<Vec<_>>(), [3 * SECOND]);
+}
+
+#[test]
+fn series_are_bounded_what_has_no_room_is_counted_and_what_is_there_goes_on() {
+    let room = room(3);
+    let refused = room.refused.clone();
+    let mut state = State::new(vec![1.0], 100, 0, throughline_component::Counter::default(), room);
+    let apply = |n: u64, environment: String| Fact {
+        event_id: n.to_string(),
+        labels: Labels { environment, ..Labels::default() },
+        duration_ms: Some(u64::MAX),
+        ..fact("ApplySucceeded", n)
+    };
+    // Each is another change's: what is known of one change fills in what its later facts leave out.
+    for n in 0..10 {
+        state.take(&Fact { change_id: format!("c{n}"), ..apply(n, format!("e{n}")) });
+    }
+    state.take(&Fact { change_id: "c0".into(), ..apply(99, "e0".into()) });
+    assert_eq!((state.applies.len(), state.apply_duration.len()), (3, 3));
+    assert_eq!((state.applies.values().sum::<u64>(), refused.get()), (4, 14));
+}
+
+#[test]
+fn edits_and_open_plans_of_a_change_are_bounded_and_the_newest_edit_counts() {
+    let mut state = state(&[]);
+    for n in 0..1000 {
+        state.take(&fact("ChangeUpdated", 10_000 - n));
+    }
+    state.take(&fact("PlanCompleted", 10_060));
+    assert_eq!(state.plan_latency.values().map(|series| series.sum).sum::<f64>(), 60.0);
+    for n in 0..1000 {
+        state.take(&fact("PlanCompleted", n));
+    }
+    assert!(state.snapshot().len() < 200_000, "{}", state.snapshot().len());
 }
 
 #[test]
@@ -116,7 +155,8 @@ fn trp_27_a_restart_from_facts_or_from_a_snapshot_goes_on_with_the_same_series()
     let mut lines = Vec::new();
     facts.iter().for_each(|fact| fact.write(&mut lines));
     for entry in [lines, before.snapshot()] {
-        let mut after = State::new(vec![60.0, 600.0], 10, 0, throughline_component::Counter::default());
+        let mut after =
+            State::new(vec![60.0, 600.0], 10, 0, throughline_component::Counter::default(), room(100));
         after.replay(&entry);
         assert_eq!(after.snapshot(), before.snapshot());
         assert_eq!(after.waiting(), before.waiting());
