@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use throughline_config::{self as config, Optional};
 
+use crate::ConfigError;
+
 /// How data reaches an exporter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
@@ -64,6 +66,36 @@ impl Default for RetrySettings {
             multiplier: 1.5,
             max_interval: config::Duration::from_secs(30),
             max_elapsed_time: None,
+        }
+    }
+}
+
+impl DeliverySettings {
+    /// What no type can say of them.
+    ///
+    /// # Errors
+    /// The first value that makes no sense, as the Collector sees it.
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        let retry = &self.retry_on_failure;
+        let bad = |key: &str, why: &str| Err(ConfigError::new(&format!("retry_on_failure::{key}"), why));
+        if !(0.0..=1.0).contains(&retry.randomization_factor) {
+            return bad("randomization_factor", "must be from 0 to 1");
+        }
+        if !(1.0..=1e6).contains(&retry.multiplier) {
+            return bad("multiplier", "must be at least 1, and at most a million");
+        }
+        let max = retry.max_elapsed_time.map(config::Duration::get).filter(|max| !max.is_zero());
+        if max.is_some_and(|max| max < retry.initial_interval.get() || max < retry.max_interval.get()) {
+            return bad("max_elapsed_time", "must not be less than `initial_interval` or `max_interval`");
+        }
+        match self.sending_queue.as_ref() {
+            Some(queue) if queue.num_consumers == 0 => {
+                Err(ConfigError::new("sending_queue::num_consumers", "must be at least 1"))
+            }
+            Some(queue) if queue.queue_size == 0 => {
+                Err(ConfigError::new("sending_queue::queue_size", "must be at least 1"))
+            }
+            _ => Ok(()),
         }
     }
 }

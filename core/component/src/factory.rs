@@ -78,6 +78,7 @@ impl Factory {
         let build: fn(Value, &Build) -> Result<Built, ConfigError> = match T::DELIVERY {
             Delivery::Queued => |value, cx| {
                 let (own, delivery) = split_delivery(value)?;
+                delivery.validate()?;
                 let queue = delivery.sending_queue.as_ref();
                 if let Some(id) = queue.and_then(|queue| queue.storage.as_deref()) {
                     cx.storage("sending_queue::storage", id)?;

@@ -4,6 +4,9 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use throughline_component::RetrySettings;
 
+/// The longest that a destination is left alone because it asks for it: one wrong answer must not end a delivery.
+const MOST_ASKED: Duration = Duration::from_mins(5);
+
 /// The delays of one batch: growing, jittered, never below what the destination asked for.
 #[derive(Debug)]
 pub struct Backoff {
@@ -17,7 +20,7 @@ impl Backoff {
         Self { next: settings.initial_interval.get(), waited: Duration::ZERO }
     }
 
-    /// The next delay, or `None` once `elapsed` is what `max_elapsed_time` allows. `unit` is a random number in `[0, 1)`.
+    /// The next delay, or `None` if it would end after what `max_elapsed_time` allows. `unit` is a random number in `[0, 1)`.
     pub fn next(
         &mut self,
         settings: &RetrySettings,
@@ -25,16 +28,17 @@ impl Backoff {
         asked: Option<Duration>,
         unit: f64,
     ) -> Option<Duration> {
-        if max_elapsed.is_some_and(|max| self.waited >= max) {
-            return None;
-        }
         let spread = settings.randomization_factor.clamp(0.0, 1.0);
-        let jittered = self.next.mul_f64(1.0 - spread + 2.0 * spread * unit);
-        self.next = self.next.mul_f64(settings.multiplier.max(1.0)).min(settings.max_interval.get());
-        let delay = jittered.max(asked.unwrap_or_default());
+        let jittered = times(self.next, 1.0 - spread + 2.0 * spread * unit);
+        self.next = times(self.next, settings.multiplier.max(1.0)).min(settings.max_interval.get());
+        let delay = jittered.max(asked.unwrap_or_default().min(MOST_ASKED));
         self.waited = self.waited.saturating_add(delay);
-        Some(delay)
+        max_elapsed.is_none_or(|max| self.waited <= max).then_some(delay)
     }
+}
+
+fn times(duration: Duration, factor: f64) -> Duration {
+    Duration::try_from_secs_f64(duration.as_secs_f64() * factor).unwrap_or(Duration::MAX)
 }
 
 /// What a `Retry-After` header asks for: seconds, or an HTTP date (RFC 9110 §10.2.3). `now` is Unix nanoseconds.
@@ -75,14 +79,26 @@ mod tests {
         assert_eq!(delays.last(), Some(30.0));
         let asked = backoff.next(&settings, None, Some(Duration::from_secs(90)), 0.5);
         assert_eq!(asked, Some(Duration::from_secs(90)));
+        let endless = backoff.next(&settings, None, Some(Duration::MAX), 0.5);
+        assert_eq!(endless, Some(Duration::from_secs(300)), "nobody is left alone for ever");
+    }
+
+    #[test]
+    fn no_setting_makes_a_delay_that_cannot_be_said() {
+        for (multiplier, randomization_factor) in [(1e300, 0.5), (f64::NAN, f64::NAN), (-1.0, 9.0)] {
+            let settings = RetrySettings { multiplier, randomization_factor, ..RetrySettings::default() };
+            let mut backoff = Backoff::new(&settings);
+            let delays: Vec<_> = (0..4).filter_map(|_| backoff.next(&settings, None, None, 0.9)).collect();
+            assert_eq!(delays.len(), 4);
+        }
     }
 
     #[test]
     fn a_bounded_retry_ends() {
         let settings = RetrySettings::default();
         let mut backoff = Backoff::new(&settings);
-        let max = Some(Duration::from_secs(12));
+        let max = Some(Duration::from_secs(13));
         let count = std::iter::from_fn(|| backoff.next(&settings, max, None, 0.5)).count();
-        assert_eq!(count, 2, "5 s and 7.5 s are over 12 s");
+        assert_eq!(count, 2, "5 s and 7.5 s, and no 11.25 s more");
     }
 }

@@ -48,7 +48,7 @@ impl Exporter for Sink {
 
 async fn start(folder: &Path, backend: &Arc<Backend>) -> Running {
     let retry = if backend.gives_up.load(Ordering::Relaxed) {
-        json!({ "initial_interval": "1ms", "max_elapsed_time": "20ms" })
+        json!({ "initial_interval": "1ms", "max_interval": "5ms", "max_elapsed_time": "20ms" })
     } else {
         json!({ "enabled": false })
     };

@@ -206,7 +206,8 @@ async fn a_full_queue_refuses_and_what_is_queued_is_delivered() {
 
 #[tokio::test]
 async fn what_was_tried_for_max_elapsed_time_goes_back_to_its_sender() {
-    let retry = serde_json::json!({ "initial_interval": "1ms", "max_elapsed_time": "20ms" });
+    let retry =
+        serde_json::json!({ "initial_interval": "1ms", "max_interval": "5ms", "max_elapsed_time": "20ms" });
     let running = start_with(serde_json::json!({ "retry_on_failure": retry })).await;
     *running.script.answer.lock().expect("no panic") = Some(Outcome::retry("it is down"));
     assert!(matches!(running.send().await, Outcome::Retry { why, .. } if why.contains("it is down")));
