@@ -269,6 +269,19 @@ impl Identity {
         }
     }
 
+    /// Takes a claim that an earlier self made. What it told of the commit's name is not known any more, so the name counts as
+    /// given out: a change is announced once too often rather than not at all.
+    pub fn remember(&mut self, claim: &Claim) {
+        self.claim(claim);
+        let Claim::Commit(repository, sha) = claim else { return };
+        let known = self.known(repository);
+        if let Some(claimants) = self.commits.get_mut(sha)
+            && let Some(claimant) = claimants.iter_mut().find(|claimant| Some(claimant.repository) == known)
+        {
+            claimant.named |= claimant.is_unnamed();
+        }
+    }
+
     /// Takes what a signal knows as a claim, if it names a repository and a commit, and remembers that its change is told.
     pub fn observe(&mut self, hint: Hint) -> Learned {
         let Some(sha) = hint.commit else { return Learned::default() };

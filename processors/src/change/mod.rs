@@ -115,7 +115,7 @@ struct Learnt(Identity);
 impl Replay for Learnt {
     fn replay(&mut self, entry: &[u8]) {
         for claim in entry.split(|byte| *byte == b'\n').filter_map(Claim::read) {
-            self.0.claim(&claim);
+            self.0.remember(&claim);
         }
     }
 

@@ -75,6 +75,18 @@ fn a_name_that_was_given_out_is_superseded_once() {
 }
 
 #[test]
+fn a_name_that_an_earlier_self_may_have_given_out_is_superseded_too() {
+    let mut before = Identity::default();
+    before.claim(&Claim::Commit(repository(1), sha(1)));
+    let mut after = Identity::default();
+    before.claims().iter().for_each(|claim| after.remember(claim));
+    let old = tied(after.resolve(bare(1))).change_id();
+    let learned = after.claim(&Claim::PullRequestCommit(repository(1), 7, sha(1)));
+    let new = ChangeId::of_pull_request(&repository(1), 7);
+    assert_eq!(learned.superseded, Some(Superseded { old, new }));
+}
+
+#[test]
 fn a_name_nobody_was_told_is_replaced_in_silence() {
     let mut identity = Identity::default();
     identity.claim(&Claim::Commit(repository(1), sha(1)));
