@@ -98,7 +98,13 @@ fn pull_request(payload: &Payload) -> Option<DomainEvent> {
     draft.body_text("head_ref", "/pull_request/head/ref");
     draft.body_text("base_ref", "/pull_request/base/ref");
     draft.body_text("url", "/pull_request/html_url");
-    draft.body_text("reviewer", "/requested_reviewer/login");
+    // A person or a team.
+    let reviewer = if payload.text("/requested_reviewer/login").is_some() {
+        "/requested_reviewer/login"
+    } else {
+        "/requested_team/slug"
+    };
+    draft.body_text("reviewer", reviewer);
     draft.body_number("additions", "/pull_request/additions");
     draft.body_number("deletions", "/pull_request/deletions");
     let times: &[&str] = match name {
@@ -110,12 +116,7 @@ fn pull_request(payload: &Payload) -> Option<DomainEvent> {
     let occurred_at = payload.first_time(times);
     let entity = format!("{}#{pull}", draft.repository);
     let state = format!("{} {occurred_at}", payload.text("/pull_request/head/sha").unwrap_or_default());
-    draft.finish(
-        name,
-        entity,
-        occurred_at,
-        &[&state, payload.text("/requested_reviewer/login").unwrap_or_default()],
-    )
+    draft.finish(name, entity, occurred_at, &[&state, payload.text(reviewer).unwrap_or_default()])
 }
 
 fn review(payload: &Payload) -> Option<DomainEvent> {
