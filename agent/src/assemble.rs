@@ -82,8 +82,19 @@ pub(crate) fn settings(inputs: &Inputs) -> Result<(Settings, Vec<String>), Strin
     let warnings: Vec<_> = checked.warnings.iter().map(ToString::to_string).collect();
     match checked.settings {
         Some(settings) => Ok((settings, warnings)),
-        None => Err(checked.errors.to_string()),
+        None => {
+            let mut errors: Vec<Error> = checked.errors.iter().cloned().collect();
+            if let Some(sound) = checked.sound {
+                errors.extend(Parts::build(&sound, &World::new(&sound.service)).errors);
+            }
+            Err(lines(errors))
+        }
     }
+}
+
+fn lines(mut errors: Vec<Error>) -> String {
+    errors.sort();
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// Reads a configuration: loads, merges, expands.
@@ -93,42 +104,56 @@ pub(crate) fn document(inputs: &Inputs) -> Result<Document, String> {
     throughline_config::load(&locations, &inputs.set, &Process).map_err(|errors| errors.to_string())
 }
 
-/// Builds every component once, so that all of them have had their say, and plans.
-pub(crate) fn assemble(settings: Settings, world: &World) -> Result<Assembled, String> {
-    let mut services = world.services();
-    if settings.service.mask_secrets {
-        services.offer::<dyn Mask>(Arc::new(Masker));
-    }
-    let mut extensions: Vec<(ComponentId, Arc<dyn DynExtension>)> = Vec::new();
-    let mut errors: Vec<Error> = Vec::new();
-    for extension in &settings.extensions {
-        let component = &settings.components[&(Kind::Extension, extension.value.clone())];
-        let id = component_id(&extension.value);
-        match build(component, &world.build(id.clone(), &services)) {
-            Ok(Built::Extension(extension, offers)) => {
-                services.merge(offers);
-                extensions.push((id, extension));
+/// Every component that is named, built once, so that all of them have had their say.
+struct Parts {
+    services: Services,
+    extensions: Vec<(ComponentId, Arc<dyn DynExtension>)>,
+    components: BTreeMap<(Kind, ComponentId), Component>,
+    facts: Facts,
+    errors: Vec<Error>,
+}
+
+impl Parts {
+    fn build(settings: &Settings, world: &World) -> Self {
+        let mut services = world.services();
+        if settings.service.mask_secrets {
+            services.offer::<dyn Mask>(Arc::new(Masker));
+        }
+        let (mut extensions, mut errors) = (Vec::new(), Vec::new());
+        for extension in &settings.extensions {
+            let component = &settings.components[&(Kind::Extension, extension.value.clone())];
+            let id = component_id(&extension.value);
+            match build(component, &world.build(id.clone(), &services)) {
+                Ok(Built::Extension(extension, offers)) => {
+                    services.merge(offers);
+                    extensions.push((id, extension));
+                }
+                Ok(_) => {}
+                Err(error) => errors.push(component.locate(&error)),
             }
-            Ok(_) => {}
-            Err(error) => errors.push(component.locate(&error)),
         }
-    }
-    let components: BTreeMap<(Kind, ComponentId), Component> = settings
-        .components
-        .iter()
-        .map(|((kind, id), component)| ((*kind, component_id(id)), component.clone()))
-        .collect();
-    let used = used(&settings);
-    let mut facts = Facts::new();
-    for (key, component) in components.iter().filter(|(key, _)| used.contains(&key.1)) {
-        match build(component, &world.build(key.1.clone(), &services)) {
-            Ok(built) => drop(fact(key.0, &built).map(|fact| facts.insert(key.clone(), fact))),
-            Err(error) => errors.push(component.locate(&error)),
+        let components: BTreeMap<(Kind, ComponentId), Component> = settings
+            .components
+            .iter()
+            .map(|((kind, id), component)| ((*kind, component_id(id)), component.clone()))
+            .collect();
+        let used = used(settings);
+        let mut facts = Facts::new();
+        for (key, component) in components.iter().filter(|(key, _)| used.contains(&key.1)) {
+            match build(component, &world.build(key.1.clone(), &services)) {
+                Ok(built) => drop(fact(key.0, &built).map(|fact| facts.insert(key.clone(), fact))),
+                Err(error) => errors.push(component.locate(&error)),
+            }
         }
+        Self { services, extensions, components, facts, errors }
     }
+}
+
+/// Builds and plans.
+pub(crate) fn assemble(settings: Settings, world: &World) -> Result<Assembled, String> {
+    let Parts { services, extensions, components, mut facts, errors } = Parts::build(&settings, world);
     if !errors.is_empty() {
-        errors.sort();
-        return Err(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+        return Err(lines(errors));
     }
     let wiring = wiring(&settings);
     let unmasked = |wire: &Wire| wire.processors.iter().all(|id| id.type_name() != MASKING);
@@ -139,7 +164,7 @@ pub(crate) fn assemble(settings: Settings, world: &World) -> Result<Assembled, S
     };
     let plan = Plan::new(&wiring, &facts, masking.as_ref());
     if let Some(circle) = plan.circle() {
-        return Err(format!("data would go round for ever: {} lead back to themselves", circle.join(" → ")));
+        return Err(round(&settings, &circle).to_string());
     }
     let notes = notes(&settings.service, &plan);
     let (clock, random) = (Arc::clone(&world.clock), Arc::clone(&world.random));
@@ -188,6 +213,13 @@ fn fact(kind: Kind, built: &Built) -> Option<Fact> {
         }
         Built::Receiver(_) | Built::Extension(..) => None,
     }
+}
+
+fn round(settings: &Settings, circle: &[&str]) -> Error {
+    let message = format!("data would go round for ever: {} → {}", circle.join(" → "), circle[0]);
+    let first = settings.pipelines.iter().find(|pipeline| pipeline.id.to_string() == circle[0]);
+    let at = &first.expect("the plan's pipelines are the configuration's").at;
+    Error::new(at, format!("service::pipelines::{}", circle[0]), message)
 }
 
 /// The masking step to insert where a pipeline has none.

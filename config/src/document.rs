@@ -21,6 +21,9 @@ pub struct Checked {
     pub errors: Errors,
     /// What the document says; none if anything is wrong.
     pub settings: Option<Settings>,
+    /// Where something is wrong: the parts that are right by themselves, so that what their builders refuse is told at
+    /// once too. None if an extension is among the wrong, for the others may need it.
+    pub sound: Option<Settings>,
 }
 
 impl Document {

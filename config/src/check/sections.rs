@@ -24,21 +24,26 @@ pub(crate) fn check(root: &Node, catalog: &Catalog) -> Checked {
     pass.errors.extend(wiring.errors);
     pass.warnings.extend(wiring.warnings);
     let errors = Errors::new(pass.errors);
-    let mut checked = Checked { warnings: pass.warnings, errors, settings: None };
-    if checked.errors.is_empty() {
-        match service(&root) {
-            Ok(service) => {
-                checked.settings = Some(Settings {
-                    components: pass.components,
-                    extensions: wiring.extensions,
-                    pipelines: wiring.pipelines,
-                    service,
-                });
-            }
-            Err(error) => checked.errors = error.into(),
-        }
+    let settings = |service| Settings {
+        components: pass.components,
+        extensions: wiring.extensions,
+        pipelines: wiring.pipelines,
+        service,
+    };
+    let warnings = pass.warnings;
+    if !errors.is_empty() {
+        let whole = !errors.iter().any(|error| of_extensions(error.path()));
+        let sound = whole.then(|| settings(Service::default()));
+        return Checked { warnings, errors, settings: None, sound };
     }
-    checked
+    match service(&root) {
+        Ok(service) => Checked { warnings, errors, settings: Some(settings(service)), sound: None },
+        Err(error) => Checked { warnings, errors: error.into(), settings: None, sound: None },
+    }
+}
+
+fn of_extensions(path: &str) -> bool {
+    path.starts_with("extensions") || path.starts_with("service::extensions")
 }
 
 /// The document as the schemas make of it, mistakes left in place: what `print-config` shows.
@@ -152,7 +157,11 @@ impl Pass<'_> {
             if matches!(entry.value.value, Value::Null) {
                 entry.value.value = Value::Map(Vec::new());
             }
+            let before = self.errors.len();
             check_schema(known.schema.as_value(), &mut entry.value, &path, &mut self.errors);
+            if self.errors.len() > before {
+                continue;
+            }
             let (node, at) = (entry.value.clone(), entry.key_at.clone());
             let component = Component { kind, id: id.clone(), type_name: known.type_name, node, at };
             self.components.insert((kind, id), component);

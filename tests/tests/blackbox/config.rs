@@ -46,6 +46,50 @@ fn every_mistake_of_a_file_is_told_at_once_with_its_place() {
     }
 }
 
+/// What only a component's own builder can tell stands beside what the form alone shows.
+#[test]
+fn what_a_component_refuses_is_told_beside_what_the_form_shows() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let config = "\
+receivers: {otlp: {protocols: {http: {endpiont: 'localhost:0'}}}}
+processors:
+  change:
+    storage: file_storage/keep
+exporters:
+  otlp_http:
+    endpoint: not an address
+service:
+  pipelines:
+    traces: {receivers: [otlp], processors: [change, sekrets], exporters: [otlp_http]}
+";
+    std::fs::write(folder.path().join("a.yaml"), config).expect("the folder can be written");
+    let output = cli(folder.path(), &["validate", "--config", "a.yaml"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let places: Vec<_> =
+        said.lines().map(|line| line.split(": ").next().unwrap_or_default().to_owned()).collect();
+    assert_eq!(places, ["a.yaml:1:39", "a.yaml:4:14", "a.yaml:7:15", "a.yaml:10:54"], "{said}");
+}
+
+#[test]
+fn a_circle_of_connectors_is_a_mistake_with_a_place() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let config = "\
+receivers: {otlp: {protocols: {http: {endpoint: 'localhost:0'}}}}
+connectors: {events: {}}
+exporters: {debug: {}}
+service:
+  pipelines:
+    logs/in: {receivers: [otlp], exporters: [events]}
+    logs/round: {receivers: [events], exporters: [events, debug]}
+";
+    std::fs::write(folder.path().join("a.yaml"), config).expect("the folder can be written");
+    let output = cli(folder.path(), &["validate", "--config", "a.yaml"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    let circle = "data would go round for ever: logs/round → logs/round";
+    assert_eq!(said.trim(), format!("a.yaml:7:5: service::pipelines::logs/round: {circle}"));
+}
+
 #[test]
 fn a_storage_that_is_not_there_is_a_mistake_with_a_place_wherever_it_is_named() {
     let folder = tempfile::tempdir().expect("there is a temporary folder");
