@@ -1,5 +1,6 @@
 //! Basic authentication (RFC 7617), on both sides.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -10,7 +11,9 @@ use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use throughline_component::{Auth, Build, ConfigError, Extension, Factory, Services};
 use throughline_config::Secret;
-use throughline_net::{Authenticator, Credentials, Unauthenticated};
+use throughline_net::{Authenticator, Credentials, Reread, Unauthenticated};
+
+use crate::files;
 
 pub(crate) const FACTORY: Factory = Factory::extension::<Basic>("basicauth").aliases(&["basic_auth"]);
 
@@ -25,30 +28,36 @@ pub(crate) struct Config {
 }
 
 /// `htpasswd`.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = ["file"]))]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 struct Users {
-    /// Lines of `user:password`, in plain text.
+    /// A file of `user:password` lines, in plain text; followed as it changes.
+    file: Option<PathBuf>,
+    /// Lines of `user:password`, in plain text. A user who is in the file too has this password.
     inline: Secret,
 }
 
 /// `client_auth`.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = ["username_file", "password_file"]))]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 struct Client {
     /// The user.
     username: String,
     /// The password.
     password: Secret,
+    /// A file with the user's name, instead of `username`; followed as it changes.
+    username_file: Option<PathBuf>,
+    /// A file with the password, instead of `password`; followed as it changes.
+    password_file: Option<PathBuf>,
 }
 
 pub(crate) struct Basic;
 
-struct Known(Vec<(String, Secret)>);
+/// Users and their passwords.
+struct Known(Reread<Vec<(String, Secret)>>);
 
-struct Sent(HeaderValue);
+/// The header of a client.
+struct Sent(Reread<HeaderValue>);
 
 impl Extension for Basic {
     type Config = Config;
@@ -64,43 +73,86 @@ impl Extension for Basic {
             _ => {}
         }
         if let Some(users) = config.htpasswd {
-            offers
-                .offer_as::<dyn Authenticator>(cx.id.clone(), Arc::new(Known(read(users.inline.expose())?)));
+            let interval = users.file.is_some().then_some(files::INTERVAL);
+            let known = Known(Reread::new(interval, move || users.read())?);
+            offers.offer_as::<dyn Authenticator>(cx.id.clone(), Arc::new(known));
         }
-        if let Some(Client { username, password }) = config.client_auth {
-            let text = STANDARD.encode(format!("{username}:{}", password.expose()));
-            let value = HeaderValue::try_from(format!("Basic {text}"));
-            let mut value =
-                value.map_err(|_| ConfigError::new("client_auth", "cannot be sent in a header"))?;
-            value.set_sensitive(true);
-            offers.offer_as::<dyn Credentials>(cx.id.clone(), Arc::new(Sent(value)));
+        if let Some(client) = config.client_auth {
+            let interval =
+                (client.username_file.is_some() || client.password_file.is_some()).then_some(files::INTERVAL);
+            let sent =
+                Sent(Reread::new(interval, move || client.header().map_err(|e| e.under("client_auth")))?);
+            offers.offer_as::<dyn Credentials>(cx.id.clone(), Arc::new(sent));
         }
         Ok(Self)
     }
 }
 
+impl Users {
+    fn read(&self) -> Result<Vec<(String, Secret)>, ConfigError> {
+        let mut users = lines(self.inline.expose(), "htpasswd::inline")?;
+        if let Some(path) = &self.file {
+            let more = lines(&files::read(path, "htpasswd::file")?, "htpasswd::file")?;
+            users.extend(
+                more.into_iter()
+                    .filter(|(name, _)| !users.iter().any(|(known, _)| known == name))
+                    .collect::<Vec<_>>(),
+            );
+        }
+        if users.is_empty() {
+            return Err(ConfigError::new("htpasswd", "there is no user in it; give `file` or `inline`"));
+        }
+        Ok(users)
+    }
+}
+
+impl Client {
+    fn header(&self) -> Result<HeaderValue, ConfigError> {
+        let user = either("username", &self.username, self.username_file.as_ref())?;
+        let password = either("password", self.password.expose(), self.password_file.as_ref())?;
+        if user.contains(':') {
+            return Err(ConfigError::new("username", "must not contain `:`, which ends it (RFC 7617 §2)"));
+        }
+        let text = STANDARD.encode(format!("{user}:{password}"));
+        let value = HeaderValue::try_from(format!("Basic {text}"));
+        let mut value = value.map_err(|_| ConfigError::new("", "cannot be sent in a header"))?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
+
+/// The text of `{key}` or `{key}_file`, whichever is given.
+fn either(key: &str, inline: &str, file: Option<&PathBuf>) -> Result<String, ConfigError> {
+    let file_key = format!("{key}_file");
+    match file {
+        None if inline.is_empty() => Err(ConfigError::new(key, format!("give `{key}` or `{file_key}`"))),
+        None => Ok(inline.to_owned()),
+        Some(_) if !inline.is_empty() => {
+            Err(ConfigError::new(&file_key, format!("give `{key}` or `{file_key}`, not both")))
+        }
+        Some(path) => match files::read(path, &file_key)?.trim() {
+            "" => Err(ConfigError::new(&file_key, "it is empty")),
+            text => Ok(text.to_owned()),
+        },
+    }
+}
+
 /// Reads `user:password` lines. Hashed ones are refused rather than compared as if they were plain.
-fn read(lines: &str) -> Result<Vec<(String, Secret)>, ConfigError> {
-    let mut users = Vec::new();
-    for (number, line) in lines.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let at =
-            |message: &str| ConfigError::new("htpasswd::inline", format!("line {}: {message}", number + 1));
+fn lines(text: &str, key: &str) -> Result<Vec<(String, Secret)>, ConfigError> {
+    let line = |(number, line): (usize, &str)| {
+        let at = |message: &str| ConfigError::new(key, format!("line {}: {message}", number + 1));
         let (user, password) = line.trim().split_once(':').ok_or_else(|| at("expected user:password"))?;
         if password.starts_with('$') || password.starts_with("{SHA}") {
             return Err(at(
-                "hashed passwords are not supported yet; give the password in plain text, from ${env:…}",
+                "hashed passwords are not supported yet; give the password in plain text, from ${env:…} or a file",
             ));
         }
         if user.is_empty() || password.is_empty() {
             return Err(at("user and password must not be empty"));
         }
-        users.push((user.to_owned(), Secret::new(password)));
-    }
-    if users.is_empty() {
-        Err(ConfigError::new("htpasswd::inline", "there is no user in it"))
-    } else {
-        Ok(users)
-    }
+        Ok((user.to_owned(), Secret::new(password)))
+    };
+    text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(line).collect()
 }
 
 impl Authenticator for Known {
@@ -119,7 +171,7 @@ impl Authenticator for Known {
             .ok_or(refused)?;
         let (user, password) = text.split_once(':').ok_or(refused)?;
         // All users are compared, so that time does not tell which exist.
-        let known = self.0.iter().fold(subtle::Choice::from(0), |known, (name, secret)| {
+        let known = self.0.current().iter().fold(subtle::Choice::from(0), |known, (name, secret)| {
             known
                 | (name.as_bytes().ct_eq(user.as_bytes())
                     & secret.expose().as_bytes().ct_eq(password.as_bytes()))
@@ -134,7 +186,7 @@ impl Authenticator for Known {
 
 impl Credentials for Sent {
     fn apply(&self, headers: &mut HeaderMap) {
-        headers.insert(header::AUTHORIZATION, self.0.clone());
+        headers.insert(header::AUTHORIZATION, HeaderValue::clone(&self.0.current()));
     }
 }
 
@@ -143,7 +195,8 @@ mod tests {
     use super::*;
 
     fn check(value: &str) -> Result<Auth, Unauthenticated> {
-        let known = Known(read("ann:s3cret\n\nbob:pa:ss").expect("two users"));
+        let users = Users { inline: Secret::new("ann:s3cret\n\nbob:pa:ss"), file: None };
+        let known = Known(Reread::new(None, move || users.read()).expect("two users"));
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, value.parse().expect("ASCII"));
         known.check(&headers)
@@ -167,8 +220,53 @@ mod tests {
 
     #[test]
     fn lines_that_are_no_users_are_refused_with_their_number() {
+        let read = |text| lines(text, "htpasswd::inline");
         assert!(read("ann:a\nbob").expect_err("no colon").message.starts_with("line 2"));
         assert!(read("ann:$2y$05$abc").expect_err("hashed").message.contains("hashed"));
-        assert!(read("\n").is_err());
+        assert!(Users { inline: Secret::new("\n"), file: None }.read().is_err());
+    }
+
+    #[test]
+    fn a_file_adds_users_to_those_inline() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("htpasswd");
+        std::fs::write(&path, "ann:other\neve:x\n").expect("written");
+        let users = Users { inline: Secret::new("ann:s3cret"), file: Some(path) }.read().expect("two users");
+        let users: Vec<_> = users.iter().map(|(name, secret)| (&**name, secret.expose())).collect();
+        assert_eq!(users, [("ann", "s3cret"), ("eve", "x")]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_follows_its_files() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (user, password) = (folder.path().join("user"), folder.path().join("password"));
+        std::fs::write(&user, "ann\n").expect("written");
+        std::fs::write(&password, "s3cret\n").expect("written");
+        let client =
+            Client { username_file: Some(user), password_file: Some(password.clone()), ..Client::default() };
+        let sent = Sent(Reread::new(Some(files::INTERVAL), move || client.header()).expect("both files"));
+        let header = || {
+            let mut headers = HeaderMap::new();
+            sent.apply(&mut headers);
+            headers["authorization"].to_str().expect("ASCII").to_owned()
+        };
+        assert_eq!(header(), basic("ann:s3cret"));
+        std::fs::write(&password, "changed").expect("written");
+        tokio::time::advance(files::INTERVAL).await;
+        assert_eq!(header(), basic("ann:changed"));
+    }
+
+    #[test]
+    fn a_client_needs_each_half_once() {
+        for (client, key) in [
+            (r#"{"password": "a"}"#, "username"),
+            (r#"{"username": "a"}"#, "password"),
+            (r#"{"username": "a", "password": "b", "password_file": "c"}"#, "password_file"),
+            (r#"{"username": "a", "password_file": "/nowhere"}"#, "password_file"),
+            (r#"{"username": "a:b", "password": "c"}"#, "username"),
+        ] {
+            let client: Client = serde_json::from_str(client).expect("settings");
+            assert_eq!(client.header().expect_err("half of it").path, [key]);
+        }
     }
 }

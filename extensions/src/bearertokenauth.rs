@@ -1,5 +1,6 @@
 //! Bearer tokens (RFC 6750), on both sides: servers check them, clients send one.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -8,7 +9,9 @@ use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use throughline_component::{Auth, Build, ConfigError, Extension, Factory, Services};
 use throughline_config::Secret;
-use throughline_net::{Authenticator, Credentials, Unauthenticated};
+use throughline_net::{Authenticator, Credentials, Reread, Unauthenticated};
+
+use crate::files;
 
 pub(crate) const FACTORY: Factory =
     Factory::extension::<Bearer>("bearertokenauth").aliases(&["bearer_token_auth"]);
@@ -16,7 +19,6 @@ pub(crate) const FACTORY: Factory =
 /// Checks and sends bearer tokens.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = ["filename"]))]
 pub(crate) struct Config {
     /// The header that carries the token.
     #[serde(default = "authorization")]
@@ -29,6 +31,8 @@ pub(crate) struct Config {
     /// Several tokens: servers take any of them, clients send the first.
     #[serde(default)]
     tokens: Vec<Secret>,
+    /// A file with a token a line, instead of `token` and `tokens`; followed as it changes.
+    filename: Option<PathBuf>,
 }
 
 fn authorization() -> String {
@@ -42,10 +46,14 @@ fn bearer() -> String {
 /// The extension.
 pub(crate) struct Bearer;
 
-struct Tokens {
+struct Bearers {
     header: HeaderName,
     scheme: String,
-    tokens: Vec<Secret>,
+    tokens: Reread<Tokens>,
+}
+
+struct Tokens {
+    known: Vec<Secret>,
     /// What a client sends.
     sent: HeaderValue,
 }
@@ -54,28 +62,53 @@ impl Extension for Bearer {
     type Config = Config;
 
     fn build(config: Config, cx: &Build, offers: &mut Services) -> Result<Self, ConfigError> {
-        let header = HeaderName::try_from(&config.header);
-        let header = header.map_err(|_| ConfigError::new("header", "not the name of a header"))?;
-        let tokens: Vec<Secret> =
-            config.token.into_iter().chain(config.tokens).filter(|t| !t.is_empty()).collect();
-        let Some(first) = tokens.first() else {
-            return Err(ConfigError::new(
-                "token",
-                "give `token` or `tokens`; an empty one would let everyone in",
-            ));
-        };
-        let text = format!("{} {}", config.scheme, first.expose());
-        let sent = HeaderValue::try_from(text.trim_start());
-        let mut sent = sent.map_err(|_| ConfigError::new("token", "a token must be printable ASCII"))?;
-        sent.set_sensitive(true);
-        let tokens = Arc::new(Tokens { header, scheme: config.scheme, tokens, sent });
-        offers.offer_as::<dyn Authenticator>(cx.id.clone(), Arc::clone(&tokens) as _);
-        offers.offer_as::<dyn Credentials>(cx.id.clone(), tokens);
+        let bearers = Arc::new(Bearers::new(config)?);
+        offers.offer_as::<dyn Authenticator>(cx.id.clone(), Arc::clone(&bearers) as _);
+        offers.offer_as::<dyn Credentials>(cx.id.clone(), bearers);
         Ok(Self)
     }
 }
 
-impl Authenticator for Tokens {
+impl Bearers {
+    fn new(config: Config) -> Result<Self, ConfigError> {
+        let Config { header, scheme, token, tokens, filename } = config;
+        let header = HeaderName::try_from(&header);
+        let header = header.map_err(|_| ConfigError::new("header", "not the name of a header"))?;
+        let listed: Vec<Secret> = token.into_iter().chain(tokens).collect();
+        let prefix = scheme.clone();
+        let tokens = match filename {
+            None => Reread::new(None, move || Tokens::new(&prefix, listed.clone(), "token")),
+            Some(_) if !listed.is_empty() => {
+                Err(ConfigError::new("filename", "give `filename`, or `token` and `tokens`, not both"))
+            }
+            Some(path) => Reread::new(Some(files::INTERVAL), move || {
+                let text = files::read(&path, "filename")?;
+                Tokens::new(&prefix, text.lines().map(|line| Secret::new(line.trim())).collect(), "filename")
+            }),
+        };
+        Ok(Self { header, scheme, tokens: tokens? })
+    }
+}
+
+impl Tokens {
+    fn new(scheme: &str, mut known: Vec<Secret>, key: &str) -> Result<Self, ConfigError> {
+        known.retain(|token| !token.is_empty());
+        let first = known.first().ok_or_else(|| match key {
+            "filename" => ConfigError::new(key, "there is no token in it"),
+            _ => ConfigError::new(
+                key,
+                "give `token`, `tokens` or `filename`; an empty one would let everyone in",
+            ),
+        })?;
+        let text = format!("{scheme} {}", first.expose());
+        let sent = HeaderValue::try_from(text.trim_start());
+        let mut sent = sent.map_err(|_| ConfigError::new(key, "a token must be printable ASCII"))?;
+        sent.set_sensitive(true);
+        Ok(Self { known, sent })
+    }
+}
+
+impl Authenticator for Bearers {
     fn check(&self, headers: &HeaderMap) -> Result<Auth, Unauthenticated> {
         let given =
             headers.get(&self.header).ok_or(Unauthenticated("a bearer token is required"))?.as_bytes();
@@ -88,8 +121,9 @@ impl Authenticator for Tokens {
         };
         let given = given.ok_or(Unauthenticated("another authentication scheme is required"))?;
         // All tokens are compared, so that time tells nothing of which one came close.
-        let fits = self
-            .tokens
+        let tokens = self.tokens.current();
+        let fits = tokens
+            .known
             .iter()
             .fold(subtle::Choice::from(0), |fits, token| fits | token.expose().as_bytes().ct_eq(given));
         if bool::from(fits) {
@@ -104,9 +138,9 @@ impl Authenticator for Tokens {
     }
 }
 
-impl Credentials for Tokens {
+impl Credentials for Bearers {
     fn apply(&self, headers: &mut HeaderMap) {
-        headers.insert(self.header.clone(), self.sent.clone());
+        headers.insert(self.header.clone(), self.tokens.current().sent.clone());
     }
 }
 
@@ -114,13 +148,12 @@ impl Credentials for Tokens {
 mod tests {
     use super::*;
 
-    fn tokens() -> Tokens {
-        Tokens {
-            header: http::header::AUTHORIZATION,
-            scheme: "Bearer".into(),
-            tokens: vec![Secret::new("one"), Secret::new("two")],
-            sent: HeaderValue::from_static("Bearer one"),
-        }
+    fn tokens() -> Bearers {
+        Bearers::new(config(r#"{"tokens": ["one", "two"]}"#)).expect("two tokens")
+    }
+
+    fn config(text: &str) -> Config {
+        serde_json::from_str(text).expect("settings")
     }
 
     fn check(value: &'static str) -> bool {
@@ -143,5 +176,41 @@ mod tests {
         let mut headers = HeaderMap::new();
         tokens().apply(&mut headers);
         assert!(tokens().check(&headers).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tokens_follow_their_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("tokens");
+        std::fs::write(&path, "one\n\n two \n").expect("written");
+        let bearers = Bearers::new(config(&format!(r#"{{"filename": {path:?}}}"#))).expect("two tokens");
+        let takes = |token: &str| {
+            let value = format!("Bearer {token}").parse().expect("ASCII");
+            bearers.check(&HeaderMap::from_iter([(http::header::AUTHORIZATION, value)])).is_ok()
+        };
+        assert!(takes("one") && takes("two") && !takes("") && !takes("three"));
+        std::fs::write(&path, "three").expect("written");
+        tokio::time::advance(files::INTERVAL).await;
+        assert!(takes("three") && !takes("one"));
+        let mut headers = HeaderMap::new();
+        bearers.apply(&mut headers);
+        assert_eq!(headers["authorization"], "Bearer three");
+        std::fs::write(&path, "\n").expect("written");
+        tokio::time::advance(files::INTERVAL).await;
+        assert!(takes("three") && !takes(""), "an empty file lets nobody else in");
+    }
+
+    #[test]
+    fn settings_that_name_no_token_are_refused() {
+        for (wrong, key) in [
+            ("{}", "token"),
+            (r#"{"token": ""}"#, "token"),
+            (r#"{"filename": "/nowhere/tokens"}"#, "filename"),
+            (r#"{"filename": "/nowhere/tokens", "token": "a"}"#, "filename"),
+            (r#"{"token": "a", "header": "a b"}"#, "header"),
+        ] {
+            let error = Bearers::new(config(wrong)).err().expect(wrong);
+            assert_eq!(error.path, [key], "{wrong}: {error}");
+        }
     }
 }

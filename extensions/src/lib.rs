@@ -4,6 +4,7 @@
 mod basicauth;
 mod bearertokenauth;
 mod file_storage;
+mod files;
 mod health_check;
 
 use throughline_component::Factory;

@@ -1,7 +1,7 @@
 //! Our own certificate and key, read again from time to time: who issues them for hours must not have to restart us.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rustls::client::ResolvesClientCert;
 use rustls::pki_types::PrivateKeyDer;
@@ -11,9 +11,9 @@ use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys, SignatureScheme};
 use throughline_component::ConfigError;
 use throughline_config::{Duration, Secret};
-use tokio::time::Instant;
 
 use super::{Result, certificates, pem, provider};
+use crate::Reread;
 
 /// Where a certificate and its key are found.
 #[derive(Clone)]
@@ -48,38 +48,25 @@ impl Source {
     }
 }
 
-/// What we show to peers.
-pub(super) struct Identity {
-    source: Source,
-    reload_interval: Option<std::time::Duration>,
-    /// The pair in service, and when it was read.
-    current: Mutex<(Arc<CertifiedKey>, Instant)>,
-}
+/// What we show to peers. The files are small, and a handshake costs more than reading them does.
+pub(super) struct Identity(Reread<Arc<CertifiedKey>>);
 
 impl Identity {
     /// Reads the pair for the first time; none if the settings name none.
     pub(super) fn new(source: Source, reload_interval: Option<Duration>) -> Result<Option<Self>> {
-        let Some(pair) = source.read()? else { return Ok(None) };
-        let reload_interval = reload_interval.map(Duration::get).filter(|interval| !interval.is_zero());
-        Ok(Some(Self { source, reload_interval, current: Mutex::new((pair, Instant::now())) }))
+        if source.read()?.is_none() {
+            return Ok(None);
+        }
+        let interval = reload_interval.map(Duration::get).filter(|interval| !interval.is_zero());
+        let read = move || {
+            let pair = source.read()?;
+            pair.ok_or_else(|| ConfigError::new("cert_file", "there is no certificate any more"))
+        };
+        Ok(Some(Self(Reread::new(interval, read)?)))
     }
 
-    /// The pair in service, read again if it is time to. The files are small, and a handshake costs more than they do.
     fn current(&self) -> Arc<CertifiedKey> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let (pair, read) = &mut *current;
-        if self.reload_interval.is_some_and(|interval| read.elapsed() >= interval) {
-            // Certificate and key are replaced one after the other: what does not fit now will in a while.
-            match self.source.read() {
-                Ok(Some(new)) => *pair = new,
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "the certificate cannot be read again; the old one stays in service");
-                }
-            }
-            *read = Instant::now();
-        }
-        Arc::clone(pair)
+        Arc::clone(&self.0.current())
     }
 }
 
@@ -101,6 +88,6 @@ impl ResolvesClientCert for Identity {
 
 impl std::fmt::Debug for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Identity({:?})", self.source.cert_file)
+        f.write_str("Identity")
     }
 }
