@@ -18,7 +18,7 @@ pub(crate) const FACTORY: Factory = Factory::exporter::<File>("file");
 /// Appends requests to a file.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = ["rotation", "compression", "flush_interval", "group_by", "encoding"]))]
+#[schemars(extend("x-not-supported" = ["rotation", "compression", "flush_interval", "group_by", "encoding", "directory_permissions"]))]
 pub(crate) struct Config {
     /// The file. It is created if it is not there, and always appended to.
     path: PathBuf,

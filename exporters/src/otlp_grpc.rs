@@ -17,9 +17,7 @@ pub(crate) const FACTORY: Factory = Factory::exporter::<OtlpGrpc>("otlp_grpc").a
 /// Sends OTLP over gRPC.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[schemars(extend("additionalProperties" = false))]
-#[schemars(extend("x-not-supported" = [
-    "balancer_name", "keepalive", "read_buffer_size", "write_buffer_size", "wait_for_ready", "authority", "middlewares"
-]))]
+#[schemars(extend("x-not-supported" = ClientSettings::lacking(&["balancer_name", "keepalive", "wait_for_ready", "authority"])))]
 pub(crate) struct Config {
     /// Where to send: `host:port`, with `http://` or `https://` in front to say in words whether to use TLS.
     endpoint: String,

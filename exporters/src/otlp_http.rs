@@ -16,10 +16,11 @@ pub(crate) const FACTORY: Factory = Factory::exporter::<OtlpHttp>("otlp_http").a
 /// Sends OTLP over HTTP.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[schemars(extend("additionalProperties" = false))]
-#[schemars(extend("x-not-supported" = [
-    "proxy_url", "read_buffer_size", "write_buffer_size", "max_idle_conns", "max_idle_conns_per_host",
-    "max_conns_per_host", "idle_conn_timeout", "disable_keep_alives", "cookies", "middlewares"
-]))]
+#[schemars(extend("x-not-supported" = ClientSettings::lacking(&[
+    "proxy_url", "max_idle_conns", "max_idle_conns_per_host", "max_conns_per_host", "idle_conn_timeout",
+    "disable_keep_alives", "cookies", "http2_read_idle_timeout", "http2_ping_timeout", "force_attempt_http2",
+    "profiles_endpoint"
+])))]
 pub(crate) struct Config {
     /// Base address; `/v1/traces`, `/v1/metrics` and `/v1/logs` are added to it.
     endpoint: Option<String>,

@@ -14,7 +14,7 @@ use throughline_component::{
     Build, ComponentId, ConfigError, Extension, Factory, Fatal, Health, Services, Stop,
 };
 use throughline_config as config;
-use throughline_net::{Body, Handler, Listeners, Reply, Request, Route, ServerSettings};
+use throughline_net::{Authenticator, Body, Handler, Listeners, Reply, Request, Route, ServerSettings};
 
 pub(crate) const FACTORY: Factory = Factory::extension::<HealthCheck>("health_check");
 
@@ -22,9 +22,10 @@ pub(crate) const FACTORY: Factory = Factory::extension::<HealthCheck>("health_ch
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(extend("additionalProperties" = false))]
-#[schemars(extend("x-not-supported" = ["check_collector_pipeline", "response_body", "use_v2", "grpc", "component_health"]))]
+#[schemars(extend("x-not-supported" = ServerSettings::lacking(&["check_collector_pipeline", "response_body", "use_v2", "grpc", "component_health"])))]
 pub(crate) struct Config {
-    /// The settings of every server; `endpoint` is `localhost:13133` unless set.
+    /// The settings of every server; `endpoint` is `localhost:13133` unless set. An authenticator must stand before this
+    /// extension in `service::extensions`.
     #[serde(flatten)]
     server: ServerSettings,
     /// Where to ask.
@@ -46,6 +47,7 @@ impl Default for Config {
 pub(crate) struct HealthCheck {
     id: ComponentId,
     server: ServerSettings,
+    auth: Option<Arc<dyn Authenticator>>,
     path: String,
     page: Arc<Page>,
     listeners: Arc<Listeners>,
@@ -64,6 +66,7 @@ impl Extension for HealthCheck {
         config.server.endpoint_or("localhost:13133");
         Ok(Self {
             id: cx.id.clone(),
+            auth: config.server.checked(cx)?,
             server: config.server,
             path: config.path,
             page: Arc::new(Page {
@@ -77,7 +80,7 @@ impl Extension for HealthCheck {
 
     async fn run(&self, mut stop: Stop) -> Result<(), Fatal> {
         let route = Route { path: self.path.clone(), handler: Arc::clone(&self.page) as Arc<dyn Handler> };
-        let serving = self.listeners.open(&self.server, None, &self.id, vec![route]).await?;
+        let serving = self.listeners.open(&self.server, self.auth.clone(), &self.id, vec![route]).await?;
         stop.ready();
         stop.stopped().await;
         drop(serving);

@@ -13,23 +13,24 @@ use throughline_component::{
     Batch, Build, Chunk, ConfigError, Counter, Factory, Histogram, Metadata, Outlet, Processor,
 };
 use throughline_config as config;
-use throughline_otlp::Signal;
+use throughline_otlp::{Signal, batch};
 
 pub(crate) const FACTORY: Factory = Factory::processor::<Merge>("batch");
 
 /// Merges requests into batches.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = ["metadata_cardinality_limit"]))]
 pub(crate) struct Config {
     /// A batch of this many items goes at once.
     send_batch_size: u32,
     /// The longest that data waits for company. `0s`: not at all.
     timeout: config::Duration,
-    /// No batch has more items than this; `0`: no limit. A single request that has more goes alone, as it came.
+    /// No batch has more items than this; `0`: no limit. A request that has more is divided.
     send_batch_max_size: u32,
     /// Only requests with equal values of these metadata keys are merged.
     metadata_keys: Vec<String>,
+    /// How many combinations of these values may wait at once; `0`: no limit. One more, and what waits longest goes.
+    metadata_cardinality_limit: u32,
 }
 
 impl Default for Config {
@@ -39,6 +40,7 @@ impl Default for Config {
             timeout: config::Duration::from_millis(200),
             send_batch_max_size: 0,
             metadata_keys: Vec::new(),
+            metadata_cardinality_limit: 1000,
         }
     }
 }
@@ -95,26 +97,14 @@ impl Processor for Merge {
     }
 
     fn accept(&mut self, batch: Batch, out: &mut Outlet) {
-        let (now, signal) = (self.clock.monotonic_nanos(), batch.signal);
-        let max = u64::from(self.config.send_batch_max_size);
+        let max = match self.config.send_batch_max_size {
+            0 => u32::MAX,
+            max => max,
+        };
         for chunk in batch.chunks {
-            let items = u64::from(chunk.items);
-            let key = (signal, values(&self.config.metadata_keys, &chunk.context.metadata));
-            if max > 0 && self.waiting.get(&key).is_some_and(|waiting| waiting.items + items > max) {
-                self.sent.by_size.add(1);
-                self.send(&key, out);
-            }
-            let waiting = self.waiting.entry(key.clone()).or_insert_with(|| Waiting {
-                chunks: SmallVec::new(),
-                items: 0,
-                since: now,
-            });
-            waiting.chunks.push(chunk);
-            waiting.items += items;
-            if waiting.items >= u64::from(self.config.send_batch_size) || self.config.timeout.get().is_zero()
-            {
-                self.sent.by_size.add(1);
-                self.send(&key, out);
+            let key = (batch.signal, values(&self.config.metadata_keys, &chunk.context.metadata));
+            for part in divided(batch.signal, chunk, max) {
+                self.part(&key, part, u64::from(max), out);
             }
         }
     }
@@ -139,6 +129,39 @@ impl Processor for Merge {
 }
 
 impl Merge {
+    fn part(&mut self, key: &Group, part: Chunk, max: u64, out: &mut Outlet) {
+        let items = u64::from(part.items);
+        if self.waiting.get(key).is_some_and(|waiting| waiting.items + items > max) {
+            self.sent.by_size.add(1);
+            self.send(key, out);
+        }
+        if !self.waiting.contains_key(key) {
+            self.make_room(out);
+            let since = self.clock.monotonic_nanos();
+            self.waiting.insert(key.clone(), Waiting { chunks: SmallVec::new(), items: 0, since });
+        }
+        let Some(waiting) = self.waiting.get_mut(key) else { return };
+        waiting.chunks.push(part);
+        waiting.items += items;
+        if waiting.items >= u64::from(self.config.send_batch_size) || self.config.timeout.get().is_zero() {
+            self.sent.by_size.add(1);
+            self.send(key, out);
+        }
+    }
+
+    /// Sends what waits longest if as many combinations wait as may.
+    fn make_room(&mut self, out: &mut Outlet) {
+        let limit = self.config.metadata_cardinality_limit as usize;
+        if limit == 0 || self.waiting.len() < limit {
+            return;
+        }
+        let oldest = self.waiting.iter().min_by_key(|(_, waiting)| waiting.since);
+        if let Some(key) = oldest.map(|(key, _)| key.clone()) {
+            self.sent.by_size.add(1);
+            self.send(&key, out);
+        }
+    }
+
     fn send(&mut self, key: &Group, out: &mut Outlet) {
         if let Some(waiting) = self.waiting.remove(key) {
             let bytes: usize = waiting.chunks.iter().map(|chunk| chunk.bytes.len()).sum();
@@ -158,6 +181,26 @@ impl Sent {
             by_timeout: cx.counter("otelcol_processor_batch_timeout_trigger_send", None),
         }
     }
+}
+
+/// The chunk in parts of at most `max` items, as it is if it has no more.
+fn divided(signal: Signal, chunk: Chunk, max: u32) -> Vec<Chunk> {
+    if chunk.items <= max {
+        return vec![chunk];
+    }
+    let Chunk { bytes, context, settle, .. } = chunk;
+    let parts = batch::split(signal, &bytes, max);
+    let items: Vec<u32> = parts.iter().map(|(_, items)| *items).collect();
+    let settles = settle.divide(&items).into_iter();
+    // A place in a stream belongs to a whole record: two parts with one would look like a replay of the first.
+    let part = |((bytes, items), settle)| Chunk {
+        bytes,
+        items,
+        position: None,
+        context: Arc::clone(&context),
+        settle,
+    };
+    parts.into_iter().zip(settles).map(part).collect()
 }
 
 fn values(keys: &[String], metadata: &Metadata) -> Vec<Option<Vec<String>>> {
@@ -196,7 +239,11 @@ mod tests {
         let mut context = Context::internal(ComponentId::new("test"), 0);
         context.metadata.0.insert("tenant".into(), vec![tenant.into()]);
         let (settle, ticket) = Settle::ticket();
-        let bytes = bytes::Bytes::from_static(b"");
+        let bytes = throughline_otlp::build::logs(|request| {
+            request.resource(&[], |resource| {
+                resource.scope("test", "1", |scope| (0..items).for_each(|_| scope.log_record(|_| {})));
+            });
+        });
         let chunk = Chunk { bytes, items, position: None, context: Arc::new(context), settle };
         (Batch::one(Signal::Logs, chunk), ticket)
     }
@@ -222,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn no_batch_is_larger_than_the_maximum_unless_one_request_is() {
+    fn no_batch_is_larger_than_the_maximum_and_larger_requests_are_divided() {
         let config = Config { send_batch_size: 10, send_batch_max_size: 10, ..Config::default() };
         let mut batch = merge(config).expect("right");
         let mut out = Outlet::default();
@@ -230,7 +277,10 @@ mod tests {
             batch.accept(chunk(items, "a").0, &mut out);
         }
         batch.flush(&mut out);
-        assert_eq!(sizes(&mut out), [7, 7, 25, 1]);
+        let sent = out.take().0;
+        assert_eq!(sent.iter().map(Batch::items).collect::<Vec<_>>(), [7, 7, 10, 10, 6]);
+        let really = |chunk: &Chunk| u64::from(batch::count(Signal::Logs, &chunk.bytes));
+        assert!(sent.iter().all(|batch| batch.chunks.iter().map(really).sum::<u64>() == batch.items()));
         let wrong = Config { send_batch_size: 10, send_batch_max_size: 9, ..Config::default() };
         assert_eq!(merge(wrong).err().expect("max below size").path, ["send_batch_max_size"]);
     }
@@ -245,6 +295,39 @@ mod tests {
         }
         batch.flush(&mut out);
         assert_eq!(sizes(&mut out), [2, 1]);
+    }
+
+    #[test]
+    fn a_divided_request_is_done_when_all_of_it_is() {
+        let config = Config { send_batch_size: 10, send_batch_max_size: 10, ..Config::default() };
+        let (mut batch, mut out) = (merge(config).expect("right"), Outlet::default());
+        let (large, ticket) = chunk(25, "a");
+        batch.accept(large, &mut out);
+        batch.flush(&mut out);
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let (mut ticket, mut sent) = (Box::pin(ticket), out.take().0);
+        sent.remove(1).settle(&Outcome::reject(throughline_component::RejectKind::Invalid, "no"));
+        sent.remove(0).settle(&Outcome::DONE);
+        assert!(ticket.as_mut().poll(&mut cx).is_pending());
+        sent.remove(0).settle(&Outcome::DONE);
+        let told = std::task::Poll::Ready(Outcome::Done { rejected: 10, why: Some("no".into()) });
+        assert_eq!(ticket.as_mut().poll(&mut cx), told);
+    }
+
+    #[test]
+    fn no_more_combinations_wait_than_may() {
+        let config = Config {
+            metadata_keys: vec!["tenant".into()],
+            metadata_cardinality_limit: 2,
+            ..Config::default()
+        };
+        let (mut batch, mut out) = (merge(config).expect("right"), Outlet::default());
+        for (items, tenant) in [(1, "a"), (2, "b"), (3, "a"), (4, "c")] {
+            batch.accept(chunk(items, tenant).0, &mut out);
+        }
+        assert_eq!(sizes(&mut out), [4], "those of a, which waited longest");
+        batch.flush(&mut out);
+        assert_eq!(sizes(&mut out), [2, 4]);
     }
 
     #[test]

@@ -67,6 +67,8 @@ fn take_characters(node: &mut Node) {
 }
 
 /// What YAML reads in unquoted characters surprises people; says how to get text.
+/// Names of options, and values, that the Collector knows and we lack.
+const NOT_SUPPORTED: &str = "x-not-supported";
 const QUOTE: &str = "; put it in quotes to make it text";
 
 fn choice(view: &View<'_>, choices: Vec<&str>, node: &mut Node, path: &Path<'_>, errors: &mut Vec<Error>) {
@@ -85,6 +87,8 @@ fn choice(view: &View<'_>, choices: Vec<&str>, node: &mut Node, path: &Path<'_>,
         None if choices.contains(&node.to_json().to_string().as_str()) => QUOTE.to_owned(),
         _ => String::new(),
     };
+    let lacking = text.as_deref().is_some_and(|text| view.names(NOT_SUPPORTED).any(|name| name == text));
+    let hint = if lacking { "; this Collector value is not supported yet" } else { &hint };
     let message = format!("expected {}, found {}{hint}", view.words(), found(node, view.hides()));
     errors.push(Error::new(&node.at, path, message));
 }
@@ -219,7 +223,7 @@ fn option(view: &View<'_>, entry: &mut Entry, path: &Path<'_>, errors: &mut Vec<
     if view.is_open() {
         return true;
     }
-    let message = if view.names("x-not-supported").any(|lacking| lacking == key) {
+    let message = if view.names(NOT_SUPPORTED).any(|lacking| lacking == key) {
         "this Collector option is not supported yet".to_owned()
     } else {
         let known = view.properties().map(|(key, _)| key).chain(view.optional.then_some("enabled"));

@@ -95,6 +95,17 @@ impl DeliverySettings {
             Some(queue) if queue.queue_size == 0 => {
                 Err(ConfigError::new("sending_queue::queue_size", "must be at least 1"))
             }
+            Some(queue) if queue.sizer != Sizer::Requests => {
+                Err(ConfigError::new("sending_queue::sizer", "only `requests` is supported yet"))
+            }
+            Some(queue) if queue.block_on_overflow => Err(ConfigError::new(
+                "sending_queue::block_on_overflow",
+                "not supported yet: a full queue refuses, and senders try again",
+            )),
+            Some(queue) if queue.wait_for_result == Some(false) => Err(ConfigError::new(
+                "sending_queue::wait_for_result",
+                "not supported: a sender is told what became of its data, never before",
+            )),
             _ => Ok(()),
         }
     }
@@ -103,7 +114,7 @@ impl DeliverySettings {
 /// `sending_queue`. Unlike the Collector's, a success reply always waits for the result, and a full queue refuses.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = ["sizer", "block_on_overflow", "wait_for_result", "batch"]))]
+#[schemars(extend("x-not-supported" = ["batch"]))]
 pub struct QueueSettings {
     /// How many batches are on their way at once.
     pub num_consumers: u32,
@@ -111,10 +122,36 @@ pub struct QueueSettings {
     pub queue_size: u32,
     /// The storage extension that keeps what waits over a restart. Unset: in memory.
     pub storage: Option<String>,
+    /// What `queue_size` counts. Only `requests` is supported yet; bytes are bounded by `service::memory_budget`.
+    pub sizer: Sizer,
+    /// Whether senders wait for room. Only `false` is supported yet: a full queue refuses, and senders try again.
+    pub block_on_overflow: bool,
+    /// Whether senders wait for the result. They always do.
+    pub wait_for_result: Option<bool>,
+}
+
+/// What a queue's size counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Sizer {
+    /// Requests as they came.
+    #[default]
+    Requests,
+    /// Spans, log records and data points.
+    Items,
+    /// Bytes, uncompressed.
+    Bytes,
 }
 
 impl Default for QueueSettings {
     fn default() -> Self {
-        Self { num_consumers: 10, queue_size: 1000, storage: None }
+        Self {
+            num_consumers: 10,
+            queue_size: 1000,
+            storage: None,
+            sizer: Sizer::Requests,
+            block_on_overflow: false,
+            wait_for_result: None,
+        }
     }
 }

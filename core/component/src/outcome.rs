@@ -89,6 +89,27 @@ impl Outcome {
             }
         }
     }
+
+    /// The outcome of a chunk whose data was divided, from those of two parts: Retry over Done, and what was refused adds
+    /// up. Parts that are refused whole must say so as [`part`](Self::part).
+    #[must_use]
+    pub(crate) fn together(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Done { rejected: a, why: x }, Self::Done { rejected: b, why: y }) => {
+                Self::Done { rejected: a.saturating_add(b), why: x.or(y) }
+            }
+            (one, other) => one.worst(other),
+        }
+    }
+
+    /// The outcome of a part of `items` items as the whole chunk's sender must hear it: a refusal is a partial success.
+    #[must_use]
+    pub(crate) fn part(self, items: u32) -> Self {
+        match self {
+            Self::Reject { why, .. } => Self::Done { rejected: items, why: Some(why) },
+            outcome => outcome,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -33,9 +33,10 @@ impl std::fmt::Debug for Hook {
     }
 }
 
-/// Where the branches of one chunk meet. The last branch to settle passes the worst outcome on.
+/// Where the branches of one chunk meet. The last branch to settle passes on what all of them come to.
 #[derive(Debug)]
 struct Join {
+    meet: fn(Outcome, Outcome) -> Outcome,
     state: Mutex<(usize, Outcome, Option<Settle>)>,
 }
 
@@ -56,7 +57,7 @@ impl Settle {
 
     /// A token for work that begins at once, and the barrier that holds somebody's settlement back until it is told.
     pub fn barrier() -> (Self, Barrier) {
-        let join = Arc::new(Join { state: Mutex::new((2, Outcome::DONE, None)) });
+        let join = Arc::new(Join { meet: Outcome::worst, state: Mutex::new((2, Outcome::DONE, None)) });
         let work = Self { target: Target::Branch(Arc::clone(&join)) };
         let barrier = Barrier::new(move |settle| {
             join.state.lock().unwrap_or_else(PoisonError::into_inner).2 = Some(settle);
@@ -89,7 +90,24 @@ impl Settle {
         if ways == 1 {
             return vec![self];
         }
-        let join = Arc::new(Join { state: Mutex::new((ways, Outcome::DONE, Some(self))) });
+        self.branches(ways, Outcome::worst)
+    }
+
+    /// Divides the duty among parts of the chunk's data, of so many items each: what they refuse adds up.
+    ///
+    /// # Panics
+    /// If there is no part.
+    pub fn divide(self, parts: &[u32]) -> Vec<Self> {
+        assert!(!parts.is_empty(), "a chunk cannot be divided into nothing");
+        if parts.len() == 1 {
+            return vec![self];
+        }
+        let branches = self.branches(parts.len(), Outcome::together).into_iter().zip(parts.iter().copied());
+        branches.map(|(branch, items)| branch.map(move |outcome| outcome.part(items))).collect()
+    }
+
+    fn branches(self, ways: usize, meet: fn(Outcome, Outcome) -> Outcome) -> Vec<Self> {
+        let join = Arc::new(Join { meet, state: Mutex::new((ways, Outcome::DONE, Some(self))) });
         (0..ways).map(|_| Self { target: Target::Branch(Arc::clone(&join)) }).collect()
     }
 
@@ -134,7 +152,7 @@ impl Join {
         let done = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             let so_far = std::mem::replace(&mut state.1, Outcome::DONE);
-            state.1 = so_far.worst(outcome);
+            state.1 = (self.meet)(so_far, outcome);
             state.0 -= 1;
             if state.0 == 0 { state.2.take().map(|whole| (whole, state.1.clone())) } else { None }
         };
@@ -189,6 +207,22 @@ mod tests {
         assert!(futures_poll(&mut ticket).is_none(), "one branch is still out");
         ways.pop().expect("one").settle(Outcome::DONE);
         assert_eq!(ticket.await, Outcome::reject(RejectKind::Invalid, "no"));
+    }
+
+    #[tokio::test]
+    async fn parts_of_a_chunk_add_up_what_they_refuse_and_one_to_retry_is_all_to_retry() {
+        let divided = |outcomes: [Outcome; 3]| async move {
+            let (settle, ticket) = Settle::ticket();
+            let parts = settle.divide(&[10, 20, 5]).into_iter().zip(outcomes);
+            parts.for_each(|(part, outcome)| part.settle(outcome));
+            ticket.await
+        };
+        let some = Outcome::Done { rejected: 2, why: Some("two".into()) };
+        let none = Outcome::reject(RejectKind::TooLarge, "all of it");
+        let told = divided([Outcome::DONE, none.clone(), some.clone()]).await;
+        assert_eq!(told, Outcome::Done { rejected: 22, why: Some("all of it".into()) });
+        let later = Outcome::retry("later");
+        assert_eq!(divided([none, later.clone(), some]).await, later);
     }
 
     #[tokio::test]

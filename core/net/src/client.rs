@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use throughline_component::{Build, ConfigError};
+use throughline_config as config;
 use throughline_config::Secret;
 
 use crate::compression::{Compression, CompressionSettings, compress};
@@ -29,7 +30,7 @@ pub struct ClientSettings {
     /// TLS; what it means to leave it out depends on the exporter.
     pub tls: Option<ClientTls>,
     /// Our credentials.
-    pub auth: Option<AuthSettings>,
+    pub auth: config::Optional<AuthSettings>,
     /// Headers added to every request. Their values never show.
     pub headers: BTreeMap<String, Secret>,
     /// How bodies are compressed. The Collector's default is `gzip`.
@@ -38,11 +39,19 @@ pub struct ClientSettings {
     pub compression_params: CompressionSettings,
 }
 
+impl ClientSettings {
+    /// The Collector's client options that we lack, after those of the component around it; see
+    /// [`ServerSettings::lacking`](crate::ServerSettings::lacking).
+    pub fn lacking(own: &[&'static str]) -> Vec<&'static str> {
+        own.iter().copied().chain(["read_buffer_size", "write_buffer_size", "middlewares"]).collect()
+    }
+}
+
 impl Default for ClientSettings {
     fn default() -> Self {
         Self {
             tls: None,
-            auth: None,
+            auth: config::Optional::Off,
             headers: BTreeMap::new(),
             compression: Compression::Gzip,
             compression_params: CompressionSettings::default(),
@@ -122,7 +131,7 @@ impl Client {
             .http2_keep_alive_interval(Duration::from_secs(30))
             .http2_keep_alive_timeout(Duration::from_secs(20))
             .build(connector);
-        let credentials = match &settings.auth {
+        let credentials = match settings.auth.as_ref() {
             None => None,
             Some(auth) => {
                 Some(cx.services.named::<dyn Credentials>(&auth.authenticator).ok_or_else(|| {

@@ -11,6 +11,7 @@ use crate::{BodyError, Rope};
 /// A codec for bodies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(extend("x-not-supported" = ["snappy", "x-snappy-framed", "lz4"]))]
 pub enum Compression {
     /// RFC 1952.
     Gzip,

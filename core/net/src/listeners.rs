@@ -106,7 +106,7 @@ impl Listeners {
     ) -> Result<Serving, Fatal> {
         let key = key(settings, owner, &routes);
         let token = next_token();
-        let tls = match &settings.tls {
+        let tls = match settings.tls.as_ref() {
             Some(tls) => {
                 Some(tls.config().map_err(|error| Fatal(format!("{}: {error}", settings.endpoint)))?)
             }
@@ -123,7 +123,7 @@ impl Listeners {
         let listener = match existing {
             Some(listener) => listener,
             None => {
-                let socket = TcpListener::bind(&settings.endpoint)
+                let socket = bind(&settings.endpoint)
                     .await
                     .map_err(|error| Fatal(format!("cannot listen on {}: {error}", settings.endpoint)))?;
                 let address = socket.local_addr().map_err(|error| Fatal(error.to_string()))?;
@@ -164,6 +164,17 @@ fn key(settings: &ServerSettings, owner: &ComponentId, routes: &[Route]) -> Stri
     match settings.endpoint.rsplit_once(':') {
         Some((_, "0")) => format!("{} {owner} {path}", settings.endpoint),
         _ => settings.endpoint.clone(),
+    }
+}
+
+/// Binds the address; one without a host is every interface, of both families where the machine has both.
+async fn bind(endpoint: &str) -> std::io::Result<TcpListener> {
+    match endpoint.strip_prefix(':') {
+        None => TcpListener::bind(endpoint).await,
+        Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
+            Err(_) => TcpListener::bind(format!("0.0.0.0:{port}")).await,
+            bound => bound,
+        },
     }
 }
 

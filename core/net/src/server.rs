@@ -16,17 +16,14 @@ const MAX_BODY: config::ByteSize = config::ByteSize::mib(64);
 /// Settings that every server has, HTTP and gRPC alike, with the Collector's names.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = [
-    "cors", "compression_algorithms", "response_headers", "middlewares", "transport", "read_buffer_size",
-    "write_buffer_size", "keepalive", "idle_timeout", "write_timeout"
-]))]
+#[schemars(extend("x-not-supported" = ServerSettings::lacking(&[])))]
 pub struct ServerSettings {
-    /// Address to listen on, `host:port`. Loopback unless you say otherwise.
+    /// Address to listen on, `host:port`; `:port` is every interface. Loopback unless you say otherwise.
     pub endpoint: String,
     /// Serves TLS; with `client_ca_file`, mutual TLS.
-    pub tls: Option<ServerTls>,
+    pub tls: config::Optional<ServerTls>,
     /// Who may send.
-    pub auth: Option<AuthSettings>,
+    pub auth: config::Optional<AuthSettings>,
     /// The largest body, counted after decompression. 64 MiB, as OTLP recommends.
     pub max_request_body_size: config::ByteSize,
     /// The same in MiB, for gRPC servers.
@@ -62,8 +59,8 @@ impl Default for ServerSettings {
     fn default() -> Self {
         Self {
             endpoint: String::new(),
-            tls: None,
-            auth: None,
+            tls: config::Optional::Off,
+            auth: config::Optional::Off,
             max_request_body_size: MAX_BODY,
             max_recv_msg_size_mib: None,
             max_concurrent_streams: 256,
@@ -75,6 +72,25 @@ impl Default for ServerSettings {
 }
 
 impl ServerSettings {
+    /// The Collector's server options that we lack, after those of the component around it: a schema that flattens another
+    /// does not take over what that one says of itself.
+    pub fn lacking(own: &[&'static str]) -> Vec<&'static str> {
+        let common = [
+            "cors",
+            "compression_algorithms",
+            "response_headers",
+            "middlewares",
+            "transport",
+            "read_buffer_size",
+            "write_buffer_size",
+            "keepalive",
+            "keep_alives_enabled",
+            "idle_timeout",
+            "write_timeout",
+        ];
+        own.iter().copied().chain(common).collect()
+    }
+
     /// Sets the address of a server that has none in its settings.
     pub fn endpoint_or(&mut self, default: &str) {
         if self.endpoint.is_empty() {
@@ -82,12 +98,21 @@ impl ServerSettings {
         }
     }
 
-    /// The authenticator that `auth` names, if it names one.
+    /// Checks what can be checked without opening a socket, and finds the authenticator that `auth` names, if it names one.
     ///
     /// # Errors
-    /// No extension of that id checks credentials.
-    pub fn authenticator(&self, cx: &Build) -> Result<Option<Arc<dyn Authenticator>>, ConfigError> {
-        let Some(AuthSettings { authenticator: id }) = &self.auth else { return Ok(None) };
+    /// The address has no port, a file of `tls` cannot be used, or no extension of that id checks credentials.
+    pub fn checked(&self, cx: &Build) -> Result<Option<Arc<dyn Authenticator>>, ConfigError> {
+        let port = self.endpoint.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+        if !matches!(port, Some(Ok(_))) {
+            let message =
+                format!("expected `host:port`, such as `localhost:4318`, found `{}`", self.endpoint);
+            return Err(ConfigError::new("endpoint", message));
+        }
+        if let Some(tls) = self.tls.as_ref() {
+            tls.config().map_err(|error| error.under("tls"))?;
+        }
+        let Some(AuthSettings { authenticator: id }) = self.auth.as_ref() else { return Ok(None) };
         let found = cx.services.named::<dyn Authenticator>(id);
         found.map(Some).ok_or_else(|| {
             let message = format!("no extension `{id}` that checks credentials is in `service::extensions`");

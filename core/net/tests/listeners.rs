@@ -37,6 +37,15 @@ fn settings() -> ServerSettings {
     ServerSettings::on(&free.local_addr().expect("bound").to_string())
 }
 
+#[tokio::test]
+async fn an_address_without_a_host_is_every_interface() {
+    let listeners = Arc::new(Listeners::new(Arc::default()));
+    let serving = open(&listeners, &ServerSettings::on(":0"), "a", "/", "hello").await.expect("a port");
+    let port = serving.address().port();
+    let answer = get(SocketAddr::from(([127, 0, 0, 1], port)), "/").await.expect("an answer");
+    assert!(answer.ends_with("hello"), "{answer}");
+}
+
 async fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");

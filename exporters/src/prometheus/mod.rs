@@ -38,7 +38,7 @@ pub(crate) const FACTORY: Factory = Factory::exporter::<Prometheus>("prometheus"
 /// Serves the newest value of every series for Prometheus to scrape.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[schemars(extend("additionalProperties" = false))]
-#[schemars(extend("x-not-supported" = ["resource_to_telemetry_conversion", "resource_constant_labels"]))]
+#[schemars(extend("x-not-supported" = ServerSettings::lacking(&["resource_to_telemetry_conversion", "resource_constant_labels"])))]
 pub(crate) struct Config {
     /// The settings of every server; `endpoint` must be given.
     #[serde(flatten)]
@@ -157,7 +157,7 @@ impl Exporter for Prometheus {
         });
         Ok(Self {
             id: cx.id.clone(),
-            auth: config.server.authenticator(cx)?,
+            auth: config.server.checked(cx)?,
             server: config.server,
             path: config.path,
             shared: Arc::new(Shared {

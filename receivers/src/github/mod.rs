@@ -62,7 +62,7 @@ pub(crate) struct Config {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(extend("additionalProperties" = false))]
-#[schemars(extend("x-not-supported" = ["include_span_events"]))]
+#[schemars(extend("x-not-supported" = ServerSettings::lacking(&["include_span_events"])))]
 struct Webhook {
     /// The settings of every server; `endpoint` is `localhost:8080` unless set.
     #[serde(flatten)]
@@ -115,7 +115,7 @@ impl Receiver for GitHub {
         }
         let mut server = config.webhook.server.clone();
         server.endpoint_or("localhost:8080");
-        let auth = server.authenticator(cx).map_err(|error| error.under("webhook"))?;
+        let auth = server.checked(cx).map_err(|error| error.under("webhook"))?;
         let path = |set: &Option<String>, default: &str| set.clone().unwrap_or_else(|| default.to_owned());
         let paths = [path(&config.webhook.path, "/events"), path(&config.webhook.health_path, "/health")];
         let result = |result: &'static str| {

@@ -18,6 +18,7 @@ use super::Shared;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(extend("additionalProperties" = false))]
+#[schemars(extend("x-not-supported" = ServerSettings::lacking(&["profiles_url_path"])))]
 pub(super) struct Settings {
     /// The settings of every server.
     #[serde(flatten)]

@@ -72,7 +72,7 @@ impl Receiver for Otlp {
             ));
         }
         let auth = |settings: &ServerSettings, at: &str| {
-            settings.authenticator(cx).map_err(|error| error.under(at).under("protocols"))
+            settings.checked(cx).map_err(|error| error.under(at).under("protocols"))
         };
         Ok(Self {
             listeners: cx.need::<Listeners>("listeners")?,

@@ -70,6 +70,91 @@ service:
     assert_eq!(places, ["a.yaml:1:39", "a.yaml:4:14", "a.yaml:7:15", "a.yaml:10:54"], "{said}");
 }
 
+/// What would fail only once a socket is opened is found without opening one.
+#[test]
+fn servers_are_checked_before_they_listen() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let config = "\
+receivers:
+  otlp/port: {protocols: {http: {endpoint: localhost}}}
+  otlp/tls: {protocols: {grpc: {endpoint: 'localhost:0', tls: {cert_file: nowhere.pem, key_file: nowhere.key}}}}
+  otlp/off: {protocols: {grpc: {endpoint: 'localhost:0', tls: {enabled: false, cert_file: nowhere.pem}}}}
+exporters: {debug: {}}
+extensions: {health_check: {endpoint: 'localhost:99999'}}
+service:
+  extensions: [health_check]
+  pipelines: {logs: {receivers: [otlp/port, otlp/tls, otlp/off], exporters: [debug]}}
+";
+    std::fs::write(folder.path().join("a.yaml"), config).expect("the folder can be written");
+    let output = cli(folder.path(), &["validate", "--config", "a.yaml"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!(lines.len(), 3, "{said}");
+    for (line, (place, word)) in lines.iter().zip([
+        ("a.yaml:2:44", "expected `host:port`"),
+        ("a.yaml:3:75", "cannot read nowhere.pem"),
+        ("a.yaml:6:39", "expected `host:port`"),
+    ]) {
+        assert!(line.starts_with(place) && line.contains(word), "{place} with `{word}` in\n{said}");
+    }
+}
+
+/// An option or value of the Collector's that we lack says so, wherever it stands, instead of `unknown`.
+#[test]
+fn what_the_collector_has_and_we_lack_says_so() {
+    let lacking = [
+        ("receivers", "otlp", "protocols: {http: {cors: {}}}"),
+        ("receivers", "otlp", "protocols: {http: {keep_alives_enabled: false}}"),
+        ("receivers", "otlp", "protocols: {grpc: {keepalive: {}}}"),
+        ("receivers", "github", "webhook: {response_headers: {}}"),
+        ("exporters", "otlp_http", "http2_read_idle_timeout: 10s"),
+        ("exporters", "otlp_http", "http2_ping_timeout: 10s"),
+        ("exporters", "otlp_http", "force_attempt_http2: true"),
+        ("exporters", "otlp_http", "profiles_endpoint: 'http://localhost:1'"),
+        ("exporters", "otlp_http", "compression: snappy"),
+        ("exporters", "otlp_grpc", "read_buffer_size: 1"),
+        ("exporters", "otlp_http", "sending_queue: {batch: {}}"),
+        ("exporters", "otlp_http", "sending_queue: {sizer: bytes}"),
+        ("exporters", "otlp_http", "sending_queue: {block_on_overflow: true}"),
+        ("exporters", "prometheus", "cors: {}"),
+        ("exporters", "prometheus", "write_timeout: 1s"),
+        ("exporters", "prometheus", "resource_to_telemetry_conversion: {}"),
+        ("exporters", "file", "directory_permissions: '0755'"),
+        ("extensions", "health_check", "response_headers: {}"),
+        ("extensions", "file_storage", "compaction: {}"),
+    ];
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let right = "
+receivers:
+  otlp: {protocols: {grpc: {}, http: {}}}
+  github: {insecure_unsigned: true, webhook: {}}
+exporters:
+  otlp_http: {endpoint: 'http://localhost:1'}
+  otlp_grpc: {endpoint: 'http://localhost:1'}
+  prometheus: {endpoint: 'localhost:0'}
+  file: {path: out.jsonl}
+extensions: {health_check: {}, file_storage: {directory: kept}}
+service:
+  extensions: [health_check, file_storage]
+  pipelines:
+    logs: {receivers: [otlp, github], exporters: [otlp_http, otlp_grpc, file]}
+    traces: {receivers: [github], exporters: [otlp_http]}
+    metrics: {receivers: [otlp], exporters: [prometheus]}
+";
+    std::fs::write(folder.path().join("right.yaml"), right).expect("the folder can be written");
+    let validate = |more: &[&str]| {
+        let output = cli(folder.path(), &[&["validate", "--config", "right.yaml"], more].concat());
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(validate(&[]).0, Some(0), "{}", validate(&[]).1);
+    for (section, component, option) in lacking {
+        let more = format!("yaml:{{{section}: {{{component}: {{{option}}}}}}}");
+        let (code, said) = validate(&["--config", &more]);
+        assert_eq!((code, said.lines().count()), (Some(2), 1), "{more}: {said}");
+        assert!(said.contains("supported yet"), "{more}: {said}");
+    }
+}
+
 #[test]
 fn a_circle_of_connectors_is_a_mistake_with_a_place() {
     let folder = tempfile::tempdir().expect("there is a temporary folder");

@@ -92,6 +92,41 @@ fn bearer_tokens_and_passwords_open_the_receiver_and_nothing_else_does() {
     }
 }
 
+/// Whoever issues tokens replaces the file; the agent is neither told nor restarted.
+#[test]
+fn a_token_file_is_followed_while_the_agent_runs() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let tokens = folder.path().join("tokens");
+    std::fs::write(&tokens, "first\n").expect("written");
+    let settings = format!("{{filename: '{}'}}", tokens.display());
+    let agent = guarded(&folder.path().join("bearer"), "bearertokenauth", &settings);
+    let takes = |token: &str| post(&agent, &[("authorization", &format!("Bearer {token}"))], "a log") == 200;
+    assert!(takes("first") && !takes("second"));
+    std::fs::write(&tokens, "second\n").expect("written");
+    await_that("the second token is taken", || takes("second"));
+    assert!(!takes("first"), "the first is not taken any more");
+    agent.assert_sound();
+}
+
+#[test]
+fn the_health_page_is_guarded_if_asked_to() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let config = "
+receivers: {otlp: {protocols: {http: {endpoint: '127.0.0.1:0'}}}}
+extensions:
+  basicauth: {htpasswd: {inline: 'ada:lovelace'}}
+  health_check: {endpoint: '127.0.0.1:0', auth: {authenticator: basicauth}}
+exporters: {debug: {}}
+service:
+  extensions: [basicauth, health_check]
+  pipelines: {logs: {receivers: [otlp], exporters: [debug]}}
+";
+    let agent = Agent::start(make(&folder.path().join("agent")), config);
+    let address = agent.address("health_check", "/");
+    assert_eq!(http::post(&address, "/", &[], b"").status, 401);
+    assert_eq!(http::post(&address, "/", &[("authorization", "Basic YWRhOmxvdmVsYWNl")], b"").status, 200);
+}
+
 #[test]
 fn an_exporter_with_credentials_is_let_in_and_one_with_others_is_told_so_at_its_door() {
     let folder = tempfile::tempdir().expect("there is a temporary folder");
