@@ -4,6 +4,7 @@ mod jwt;
 mod pairs;
 mod pem;
 mod tokens;
+mod unquoted;
 mod url;
 
 use std::ops::Range;

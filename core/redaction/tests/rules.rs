@@ -119,6 +119,10 @@ fn examples() -> Vec<(Rule, String, String, &'static str)> {
         ";EndpointSuffix=y",
     );
     add(Rule::Pair, "Server=x;Uid=y;Pwd=", "hunter2".into(), ";Database=z");
+    add(Rule::Pair, "DB_PASSWORD=", "hunt\\er2,de;f&g)h".into(), ", DB_USER=x");
+    add(Rule::Pair, "{\"password\": ", "123456".into(), "}");
+    add(Rule::Pair, "helm --set db.password=", "pa,ss".into(), ",image.tag=v1");
+    add(Rule::Pagerduty, "routing_key=", run(32), ",severity=critical");
     add(Rule::Pair, "DD-API-KEY: ", "0123456789abcdef0123456789abcdef".into(), "");
     all
 }

@@ -1,5 +1,6 @@
 //! Names and values in text: `NAME=value`, `name: value`, `"name": "value"`, `--name value`, and headers.
 
+use super::unquoted::{goes_on, unquoted};
 use super::{Found, Rule};
 use crate::allow::is_stand_in;
 use crate::class::{ALPHANUMERIC, Class, NAME, TOKEN68};
@@ -50,9 +51,7 @@ const CONTINUATIONS: [&str; 8] = ["words", "word", "wd", "phrase", "ation", "onf
 /// Names before values are no longer than this.
 const LONGEST_NAME: usize = 128;
 /// Values end here at the latest; what is longer is no value of a pair.
-const LONGEST: usize = 16 * 1024;
-/// An unquoted value goes up to one of these.
-const UNQUOTED: Class = Class::visible_but(b",;&\"'`<>|)}]\\");
+pub(super) const LONGEST: usize = 16 * 1024;
 /// In a header it goes to the end of the line or the quotes.
 const IN_QUOTES: Class = Class::visible_but(b"\"'\\");
 
@@ -163,9 +162,10 @@ impl Kind {
                 }
             }
             Self::Pagerduty => {
-                if content.len() != 32 || !content.iter().all(|byte| ALPHANUMERIC.has(*byte)) {
+                if ALPHANUMERIC.run(content, 0, LONGEST) != 32 || goes_on(content, 32) {
                     return None;
                 }
+                return Some(value.start..value.start + 32);
             }
             Self::Header => {
                 let line = match value.quoted {
@@ -219,7 +219,7 @@ impl Value {
         let (start, quote) = skip_quote(text, at);
         let rest = &text[start..];
         let Some((quote, slashes)) = quote else {
-            let length = placeholder(rest).unwrap_or_else(|| UNQUOTED.run(text, start, LONGEST));
+            let length = placeholder(rest).unwrap_or_else(|| unquoted(text, start));
             return Some(Self { start, end: start + length, quoted: false, prose });
         };
         let close = rest.iter().take(LONGEST).enumerate().position(|(index, byte)| {
@@ -244,7 +244,7 @@ fn placeholder(rest: &[u8]) -> Option<usize> {
     let end = rest.iter().take(128).enumerate().position(|(index, _)| rest[index..].starts_with(close))?
         + close.len();
     // What is glued to it is part of the value.
-    let alone = rest.get(end).is_none_or(|next| !UNQUOTED.has(*next));
+    let alone = !goes_on(rest, end);
     (alone && is_stand_in(&rest[..end])).then_some(end)
 }
 
