@@ -14,7 +14,7 @@ const BY_SIGNAL: [(&str, &str); 8] = [
     ("otelcol_receiver_refused_*", "Items whose sender was told to try again."),
 ];
 
-const FAMILIES: [(&str, &str); 32] = [
+const FAMILIES: [(&str, &str); 33] = [
     ("otelcol_exporter_queue_capacity", "How many batches may wait in the exporter's queue."),
     ("otelcol_exporter_queue_size", "Batches that wait in the exporter's queue now."),
     ("otelcol_process_cpu_seconds", "CPU time of the process, user and system."),
@@ -27,6 +27,7 @@ const FAMILIES: [(&str, &str); 32] = [
     ("otelcol_processor_incoming_items", "Items that came into the step."),
     ("otelcol_processor_outgoing_items", "Items that left the step."),
     ("throughline_change_alias_conflicts", "Names that two changes claim."),
+    ("throughline_change_forgotten_commits", "Commits forgotten for want of room (`max_commits`)."),
     (
         "throughline_change_metrics_forgotten_changes",
         "Changes forgotten before they ended, for want of room.",

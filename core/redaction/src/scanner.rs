@@ -34,6 +34,9 @@ impl std::fmt::Debug for Probe {
     }
 }
 
+/// How often what was masked is looked at again. Each round needs secrets glued to those of the round before.
+const ROUNDS: usize = 8;
+
 impl Scanner {
     /// Makes a scanner.
     #[must_use]
@@ -89,10 +92,20 @@ impl Scanner {
     }
 
     /// The text with the secrets in it masked; `None` if there are none. Text outside of them stays as it is, valid UTF-8 stays
-    /// valid.
+    /// valid. To mask again changes nothing: what shows only once the secret glued to it is gone is masked too.
     #[must_use]
     pub fn mask(&self, text: &[u8], counts: &mut Counts) -> Option<Vec<u8>> {
-        self.rewrite(text, counts, |rule, secret, out| self.tag_key.replace(rule, secret, out))
+        let mut round = |text: &[u8]| {
+            self.rewrite(text, counts, |rule, secret, out| self.tag_key.replace(rule, secret, out))
+        };
+        let mut masked = round(text)?;
+        for _ in 0..ROUNDS {
+            match round(&masked) {
+                Some(more) => masked = more,
+                None => break,
+            }
+        }
+        Some(masked)
     }
 
     /// The bytes with each byte of a secret overwritten by `*`; `None` if there are none. For what is framed in a way nobody here

@@ -52,6 +52,7 @@ struct Counters {
     ambiguous: Counter,
     refused: Counter,
     superseded: Counter,
+    forgotten: Counter,
 }
 
 impl Change {
@@ -86,6 +87,7 @@ impl Editor for Change {
                 ambiguous: signals("ambiguous"),
                 refused: cx.counter("throughline_change_alias_conflicts", None),
                 superseded: cx.counter("throughline_change_superseded", None),
+                forgotten: cx.counter("throughline_change_forgotten_commits", None),
             },
         })
     }

@@ -55,6 +55,7 @@ struct Counts {
     untied: u64,
     ambiguous: u64,
     refused: u64,
+    forgotten: u64,
 }
 
 impl<'a> Walk<'a> {
@@ -146,11 +147,13 @@ impl<'a> Walk<'a> {
     }
 
     fn learn(&mut self, hint: Hint) {
-        let (learned, claim) = self.identity.change(|learnt| {
+        let (learned, claim, forgotten) = self.identity.change(|learnt| {
+            let before = learnt.0.forgotten();
             let learned = learnt.0.observe(hint);
             let claim = if learned.new { learnt.0.as_claim(hint) } else { None };
-            (learned, claim)
+            (learned, claim, learnt.0.forgotten() - before)
         });
+        self.counts.forgotten += forgotten;
         if let Some(claim) = claim {
             self.claims.extend(claim.write());
             self.claims.push(b'\n');
@@ -176,6 +179,7 @@ impl Pass for Walk<'_> {
         change.counters.untied.add(counts.untied);
         change.counters.ambiguous.add(counts.ambiguous);
         change.counters.refused.add(counts.refused);
+        change.counters.forgotten.add(counts.forgotten);
         change.counters.superseded.add(superseded.len() as u64);
         for Superseded { old, new } in superseded {
             if let Some(internal) = &change.internal {

@@ -16,13 +16,17 @@ const LIVE: &str = "github.com/acme/live";
 
 /// A processor and its mailbox. Built twice from one set of services, both have the same state.
 fn processor() -> (Change, Arc<Internal>) {
+    with(Config::default())
+}
+
+fn with(config: Config) -> (Change, Arc<Internal>) {
     let mailbox = Arc::new(Internal::default());
     let mut services = Services::default();
     services.offer(Arc::clone(&mailbox));
     services.offer(Arc::new(States::default()));
     let (clock, random) = (Arc::new(SystemClock::default()), Arc::new(SystemRandom::default()));
     let cx = Build { id: ComponentId::new("change"), clock, random, services };
-    (Change::build(Config::default(), &cx).expect("right settings"), mailbox)
+    (Change::build(config, &cx).expect("right settings"), mailbox)
 }
 
 /// What the processor makes of a request, tidy as ever.
@@ -195,4 +199,14 @@ fn a_domain_event_belongs_to_the_trace_of_its_change() {
     let (_, _, record) = Request::new(Signal::Logs, &out).records().next().expect("a record");
     let ViewedRecord::Log(log) = record else { panic!("a log record") };
     assert_eq!(log.trace_id(), throughline_change::change_key("github.com/acme/live#7"));
+}
+
+#[test]
+fn commits_that_are_forgotten_for_want_of_room_are_counted() {
+    let (change, _) = with(Config { max_commits: 2, ..Config::default() });
+    for number in 1..=5 {
+        let sha = format!("{number:040x}");
+        walk(&change, Signal::Logs, log(&[("repository", LIVE), ("commit_sha", &sha)]));
+    }
+    assert_eq!(change.counters.forgotten.get(), 3);
 }

@@ -162,10 +162,9 @@ impl Kind {
                 }
             }
             Self::Pagerduty => {
-                if ALPHANUMERIC.run(content, 0, LONGEST) != 32 || goes_on(content, 32) {
-                    return None;
-                }
-                return Some(value.start..value.start + 32);
+                let end = value.start + 32;
+                let alone = ALPHANUMERIC.run(text, value.start, 33) == 32 && !goes_on(text, end);
+                return alone.then_some(value.start..end);
             }
             Self::Header => {
                 let line = match value.quoted {

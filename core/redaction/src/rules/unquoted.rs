@@ -3,9 +3,10 @@
 
 use super::pairs::LONGEST;
 use crate::class::{Class, NAME};
+use crate::tag::replacement;
 
 /// Never ends a value.
-const PLAIN: Class = Class::visible_but(b",;&\"'`<>|)}]\\");
+const PLAIN: Class = Class::visible_but(b",;&\"'`<>|)}]\\[");
 
 /// The length of the value that starts at `start`.
 pub(super) fn unquoted(text: &[u8], start: usize) -> usize {
@@ -21,7 +22,7 @@ pub(super) fn unquoted(text: &[u8], start: usize) -> usize {
 
 /// Whether a value may go on at `at`, whatever follows.
 pub(super) fn goes_on(text: &[u8], at: usize) -> bool {
-    text.get(at).is_some_and(|byte| PLAIN.has(*byte))
+    text.get(at).is_some_and(|byte| PLAIN.has(*byte) || *byte == b'[')
 }
 
 /// Whether the value ends at `at`, where no plain byte stands.
@@ -29,7 +30,7 @@ fn ends(text: &[u8], at: usize, start: usize) -> bool {
     let Some(byte) = text.get(at) else { return true };
     let rest = &text[at + 1..];
     // A blank, a delimiter or nothing: what stood before it was the end of something.
-    let broken = rest.first().is_none_or(|next| !PLAIN.has(*next) && *next != b'\\');
+    let broken = !goes_on(rest, 0) && rest.first() != Some(&b'\\');
     match byte {
         // An empty value, or another pair.
         b',' | b';' => at == start || broken || another_pair(rest),
@@ -42,6 +43,8 @@ fn ends(text: &[u8], at: usize, start: usize) -> bool {
         }
         b'"' | b'\'' | b'`' => !rest.first().is_some_and(u8::is_ascii_alphanumeric),
         b'\\' => escape(rest),
+        // What was masked before is no part of it: its tag would make a value of what was none.
+        b'[' => replacement(&text[at..]).is_some(),
         _ => true,
     }
 }
@@ -99,6 +102,7 @@ mod tests {
             ("123456", "},{"),
             ("a", "\"}"),
             ("a", "`."),
+            ("a[0]", "[REDACTED:pem:0123456789abcdef]"),
             ("", ",b"),
             ("", " b"),
             ("", "<none>"),
