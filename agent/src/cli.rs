@@ -48,6 +48,9 @@ pub(crate) enum Command {
         /// The notation.
         #[arg(long, value_enum, default_value = "yaml")]
         format: Format,
+        /// Prints nothing, and says what is wrong, if the configuration is.
+        #[arg(long)]
+        validate: bool,
     },
     /// Plays a change through the real agent on this machine, and tells its story from what came out.
     ///

@@ -25,7 +25,9 @@ fn main() -> ExitCode {
         cli::Command::Run(inputs) => run::run(&inputs),
         cli::Command::Validate { inputs, graph } => show::validate(&inputs, graph),
         cli::Command::Components => show::components(),
-        cli::Command::PrintConfig { inputs, mode, format } => show::print_config(&inputs, mode, format),
+        cli::Command::PrintConfig { inputs, mode, format, validate } => {
+            show::print_config(&inputs, mode, format, validate)
+        }
         cli::Command::Demo { once, seed, folder } => demo::demo(once, seed, folder),
         cli::Command::Reference { folder } => show::reference(&folder),
         cli::Command::Completion { shell } => show::completion(shell),

@@ -6,21 +6,19 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 use throughline_component::Kind;
+use throughline_component::port::Mask;
 use throughline_config::Known;
 
-use crate::assemble::{World, assemble, document, settings};
+use crate::assemble::{Assembled, World, assemble, document, settings};
 use crate::catalog::{catalog, factories};
 use crate::cli::{Cli, Format, Inputs, Mode};
+use crate::mask::Masker;
 
 /// The exit code of a wrong configuration.
 pub(crate) const WRONG: u8 = 2;
 
 pub(crate) fn validate(inputs: &Inputs, graph: bool) -> ExitCode {
-    let checked = settings(inputs).and_then(|(settings, warnings)| {
-        let assembled = assemble(settings.clone(), &World::new(&settings.service))?;
-        Ok((assembled, warnings))
-    });
-    match checked {
+    match checked(inputs) {
         Err(errors) => complain(&errors),
         Ok((assembled, warnings)) => {
             warnings
@@ -34,6 +32,13 @@ pub(crate) fn validate(inputs: &Inputs, graph: bool) -> ExitCode {
             })
         }
     }
+}
+
+/// All that `run` does up to opening sockets.
+fn checked(inputs: &Inputs) -> Result<(Assembled, Vec<String>), String> {
+    let (settings, warnings) = settings(inputs)?;
+    let world = World::new(&settings.service);
+    Ok((assemble(settings, &world)?, warnings))
 }
 
 pub(crate) fn components() -> ExitCode {
@@ -59,10 +64,14 @@ pub(crate) fn components() -> ExitCode {
     say(&text)
 }
 
-pub(crate) fn print_config(inputs: &Inputs, mode: Mode, format: Format) -> ExitCode {
-    let mode = match mode {
-        Mode::Redacted => throughline_config::Mode::Redacted,
-        Mode::Unredacted => throughline_config::Mode::Unredacted,
+pub(crate) fn print_config(inputs: &Inputs, mode: Mode, format: Format, validate: bool) -> ExitCode {
+    if validate && let Err(errors) = checked(inputs) {
+        return complain(&errors);
+    }
+    let find = |text: &str| Masker.mask(text);
+    let mask: Option<throughline_config::Mask<'_>> = match mode {
+        Mode::Redacted => Some(&find),
+        Mode::Unredacted => None,
     };
     let format = match format {
         Format::Yaml => throughline_config::Format::Yaml,
@@ -70,7 +79,7 @@ pub(crate) fn print_config(inputs: &Inputs, mode: Mode, format: Format) -> ExitC
     };
     match document(inputs) {
         Err(errors) => complain(&errors),
-        Ok(document) => say(&document.print(&catalog(), mode, format)),
+        Ok(document) => say(&document.print(&catalog(), mask, format)),
     }
 }
 

@@ -43,7 +43,7 @@ pub use input::{Input, Process, Sources};
 pub use load::load;
 pub use nearest::did_you_mean;
 pub use node::{Entry, Node, Value};
-pub use print::{Format, Mode};
+pub use print::{Format, Mask};
 pub use reference::reference;
 pub use scalars::{ByteSize, Duration, Optional, Secret};
 pub use service::{LogEncoding, LogLevel, LogsTelemetry, MetricsLevel, MetricsTelemetry, Service, Telemetry};

@@ -10,15 +10,8 @@ use crate::id::Id;
 use crate::node::{Node, Value};
 use crate::scalars::Secret;
 
-/// Whether secrets are shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Mode {
-    /// `[REDACTED]` stands in their place.
-    #[default]
-    Redacted,
-    /// As they are.
-    Unredacted,
-}
+/// Finds secrets in the midst of text, the password in an address, say: the text without them, or none if there are none.
+pub type Mask<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// The notation to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,12 +26,14 @@ pub enum Format {
 impl Document {
     /// The merged and expanded configuration, as the components in `catalog` understand it.
     ///
-    /// Redacted means: options whose schema says so, all values under a `headers` key, and in a component that the
-    /// catalog does not know everything that came out of `${…}` or stands under a key that sounds secret.
-    pub fn print(&self, catalog: &Catalog, mode: Mode, format: Format) -> String {
+    /// With a mask secrets do not show: options whose schema says so, all values under a `headers` key, in a component that
+    /// the catalog does not know everything that came out of `${…}` or stands under a key that sounds secret, and what the
+    /// mask finds in the rest.
+    pub fn print(&self, catalog: &Catalog, mask: Option<Mask<'_>>, format: Format) -> String {
         let mut root = normalized(self.root(), catalog);
-        if mode == Mode::Redacted {
+        if let Some(mask) = mask {
             redact(&mut root, catalog);
+            within(&mut root, mask);
         }
         match format {
             Format::Yaml => emit::yaml(&root),
@@ -142,6 +137,20 @@ fn by_guess(node: &mut Node) {
                 } else {
                     by_guess(&mut entry.value);
                 }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Masks what is secret within the texts that are left.
+fn within(node: &mut Node, mask: Mask<'_>) {
+    match &mut node.value {
+        Value::Seq(items) => items.iter_mut().for_each(|item| within(item, mask)),
+        Value::Map(entries) => entries.iter_mut().for_each(|entry| within(&mut entry.value, mask)),
+        Value::Text(text) => {
+            if let Some(masked) = mask(text) {
+                *text = masked;
             }
         }
         _ => {}

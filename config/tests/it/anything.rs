@@ -3,7 +3,7 @@
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
-use throughline_config::{Format, Input, Mode, load};
+use throughline_config::{Format, Input, load};
 
 use crate::common::*;
 
@@ -57,7 +57,7 @@ fn merge(texts: &[String]) -> String {
     let inputs: Vec<_> = texts.iter().cloned().map(Input::Yaml).collect();
     let document = load(&inputs, &[], &World::default()).expect("well-formed");
     // The same keys in another order are the same map.
-    let json = document.print(&catalog(), Mode::Unredacted, Format::Json);
+    let json = document.print(&catalog(), None, Format::Json);
     serde_json::from_str::<Json>(&json).expect("JSON").to_string()
 }
 
@@ -85,7 +85,7 @@ proptest! {
         let world = yaml(&format!("x: {}\n", written(&tree)));
         let Ok(document) = world.load(&[]) else { return Err(TestCaseError::reject("not a YAML text")) };
         for format in [Format::Yaml, Format::Json] {
-            let printed = document.print(&catalog(), Mode::Unredacted, format);
+            let printed = document.print(&catalog(), None, format);
             let again = yaml(&printed).load(&[]).map_err(|errors| TestCaseError::fail(format!("{errors}\n{printed}")))?;
             prop_assert_eq!(again.root(), document.root(), "{}", printed);
         }
@@ -104,6 +104,6 @@ fn check(world: World) {
     if let Ok(document) = world.load(&[]) {
         let checked = document.check(&catalog());
         assert_eq!(checked.settings.is_none(), !checked.errors.is_empty());
-        let _ = document.print(&catalog(), Mode::Redacted, Format::Yaml);
+        let _ = document.print(&catalog(), None, Format::Yaml);
     }
 }

@@ -9,11 +9,7 @@ fn merged(a: &str, b: &str, sets: &[&str]) -> String {
     let world = World::default().file("a.yaml", a).file("b.yaml", b);
     match world.load(sets) {
         Ok(document) => {
-            let json = document.print(
-                &catalog(),
-                throughline_config::Mode::Unredacted,
-                throughline_config::Format::Json,
-            );
+            let json = document.print(&catalog(), None, throughline_config::Format::Json);
             json.replace([' ', '\n'], "")
         }
         Err(errors) => errors.to_string(),

@@ -216,7 +216,7 @@ fn the_printed_configuration_shows_no_secret_unless_asked_to() {
     let config = "
 receivers: {otlp: {protocols: {http: {endpoint: 'localhost:0', auth: {authenticator: bearertokenauth}}}}}
 extensions: {bearertokenauth: {token: '${env:TOKEN}'}}
-exporters: {otlp_http: {endpoint: 'http://localhost:1', headers: {x-api-key: key-of-the-backend}}}
+exporters: {otlp_http: {endpoint: 'http://me:hunter2-of-mine@localhost:1', headers: {x-api-key: key-of-the-backend}}}
 service:
   extensions: [bearertokenauth]
   pipelines: {logs: {receivers: [otlp], exporters: [otlp_http]}}
@@ -229,13 +229,16 @@ service:
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{output:?}");
         assert!(text.contains("[REDACTED]") && text.contains("x-api-key"), "{text}");
-        for secret in ["key-of-the-backend", "token-of-the-sender"] {
+        for secret in ["key-of-the-backend", "token-of-the-sender", "hunter2-of-mine"] {
             assert!(!text.contains(secret), "{text}");
             assert!(!String::from_utf8_lossy(&output.stderr).contains(secret), "{output:?}");
         }
     }
     let output = cli(folder.path(), &[&arguments[..], &["--mode", "unredacted"]].concat());
     assert!(String::from_utf8_lossy(&output.stdout).contains("key-of-the-backend"), "{output:?}");
+    let wrong = [&arguments[..], &["--set=exporters::otlp_http::endpoint=nowhere", "--validate"]].concat();
+    let output = cli(folder.path(), &wrong);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{output:?}");
 }
 
 #[test]
