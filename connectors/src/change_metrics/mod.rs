@@ -38,7 +38,7 @@ pub(crate) const FACTORY: Factory = Factory::connector::<ChangeMetrics>("change_
 pub(crate) struct Config {
     /// How often all series are emitted. Changes are emitted at once.
     flush_interval: config::Duration,
-    /// How many changes are remembered; beyond it the one heard of longest ago is forgotten, and counted.
+    /// How many changes are remembered; beyond it the one first heard of longest ago is forgotten, and counted.
     max_changes: u32,
     /// How many series each metric may have; what comes on top is left out, and counted.
     max_series: u32,

@@ -1,6 +1,6 @@
 //! Domain events: the table of types, and the envelope as attributes of a log record.
 //!
-//! Source: requirements EVT-01 to EVT-46, GAP-01 to GAP-13, ENV-01 to ENV-11. `docs/events.md` is generated from
+//! Source: requirements EVT-01 to EVT-46, GAP-01 to GAP-13, ENV-01 to ENV-11. `docs/events.md` shows
 //! [`TYPES`].
 
 use sha2::{Digest, Sha256};
@@ -122,6 +122,17 @@ mod tests {
             assert_eq!(of_record(kind.event_name), Some(kind));
         }
         assert_eq!(named("JobLogLinePrinted"), None, "BAD-01 stays a log");
+    }
+
+    #[test]
+    fn the_page_shows_the_table() {
+        let page = include_str!("../../../docs/events.md");
+        let shown: Vec<_> = page.lines().filter(|line| line.contains(" | `change.")).collect();
+        let row = |kind: &Type| {
+            let Type { name, event_name, entity, severity, row } = kind;
+            format!("| {name} | `{event_name}` | {entity} | {} | {row} |", severity.as_str())
+        };
+        assert_eq!(shown, TYPES.iter().map(row).collect::<Vec<_>>());
     }
 
     #[test]

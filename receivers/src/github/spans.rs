@@ -3,7 +3,7 @@
 //!
 //! Source: semantic conventions v1.44, "CI/CD spans"; reference `collector-conventions.md` §2 (github).
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -101,7 +101,7 @@ fn run(scope: &mut Scope<'_, Traces>, payload: &Payload, ids: &Ids) {
     let result = result(payload.text(&at("conclusion")));
     let start = payload.first_time(&[&at("run_started_at"), &at("created_at")]);
     let (start, end) = times(start, payload.first_time(&[&at("updated_at")]));
-    let run = ids.run.to_string();
+    let (run, branch) = (ids.run.to_string(), payload.text(&at("head_branch")));
     let pulls = payload.list(&at("pull_requests"));
     let change =
         if let [only] = pulls.as_slice() { only.number("/number").map(|n| n.to_string()) } else { None };
@@ -117,9 +117,9 @@ fn run(scope: &mut Scope<'_, Traces>, payload: &Payload, ids: &Ids) {
             ("cicd.pipeline.result", Some(result)),
             ("cicd.pipeline.run.id", Some(&run)),
             ("cicd.pipeline.run.url.full", payload.text(&at("html_url"))),
-            ("vcs.ref.head.name", payload.text(&at("head_branch"))),
+            ("vcs.ref.head.name", branch),
             ("vcs.ref.head.revision", payload.text(&at("head_sha"))),
-            ("vcs.ref.type", Some("branch")),
+            ("vcs.ref.type", branch.map(|_| "branch")),
             ("vcs.change.id", change.as_deref()),
         ]));
         if ids.attempt > 1 {
@@ -169,20 +169,37 @@ fn job(scope: &mut Scope<'_, Traces>, payload: &Payload, ids: &Ids) {
         span.trace_id(&ids.trace()).span_id(&queue).parent_span_id(&own).name("queue").kind(INTERNAL);
         span.time(queued, started).attributes(&attributes(&common));
     });
-    steps(scope, payload, ids, &id, own);
+    steps(scope, payload, ids, &id, own, &common);
 }
 
-fn steps(scope: &mut Scope<'_, Traces>, payload: &Payload, ids: &Ids, job: &str, parent: [u8; 8]) {
-    let mut count: HashMap<String, u32> = HashMap::new();
+/// The name of the next step: the second of a name is `name-1`, the third `name-2`. A name that another step has already,
+/// because somebody called it so, is passed over.
+fn unique(name: &str, given: &mut HashSet<String>) -> String {
+    let numbered = (1_u32..).map(|nth| format!("{name}-{nth}"));
+    let mut free = std::iter::once(name.to_owned()).chain(numbered).filter(|name| !given.contains(name));
+    let unique = free.next().unwrap_or_default();
+    given.insert(unique.clone());
+    unique
+}
+
+fn steps(
+    scope: &mut Scope<'_, Traces>,
+    payload: &Payload,
+    ids: &Ids,
+    job: &str,
+    parent: [u8; 8],
+    common: &[(&str, Option<&str>)],
+) {
+    let page = payload.text("/workflow_job/html_url");
+    let mut given = HashSet::new();
     for step in payload.list("/workflow_job/steps") {
         let name = step.text("/name").unwrap_or("step").to_owned();
-        // The second step of a name is `name-1`, the third `name-2`.
-        let nth = count.entry(name.clone()).or_default();
-        let unique = if *nth == 0 { name.clone() } else { format!("{name}-{nth}") };
-        *nth += 1;
+        let unique = unique(&name, &mut given);
         let result = result(step.text("/conclusion"));
         let (start, end) = times(step.first_time(&["/started_at"]), step.first_time(&["/completed_at"]));
         let number = step.number("/number").unwrap_or(0);
+        // GitHub has no id for a step; its page has an anchor.
+        let (id, page) = (format!("{job}#{number}"), page.map(|page| format!("{page}#step:{number}:1")));
         scope.span(|span| {
             let own = span_id(&format!("{job}-{unique}-s"));
             span.trace_id(&ids.trace())
@@ -191,10 +208,12 @@ fn steps(scope: &mut Scope<'_, Traces>, payload: &Payload, ids: &Ids, job: &str,
                 .name(&name)
                 .kind(INTERNAL)
                 .time(start, end);
+            span.attributes(&attributes(common));
             span.attributes(&attributes(&[
                 ("cicd.pipeline.task.name", Some(&*unique)),
+                ("cicd.pipeline.task.run.id", Some(&id)),
                 ("cicd.pipeline.task.run.result", Some(result)),
-                ("vcs.ref.head.revision", payload.text("/workflow_job/head_sha")),
+                ("cicd.pipeline.task.run.url.full", page.as_deref()),
             ]));
             span.attribute("step.number", i64::try_from(number).unwrap_or(0));
             outcome(span, result);
@@ -213,6 +232,13 @@ mod tests {
         assert_eq!(ids.trace()[..], Sha256::digest(b"422t")[..16]);
         assert_eq!(ids.root()[..], Sha256::digest(b"422s")[8..16]);
         assert_eq!(span_id("7-build-1-s")[..], Sha256::digest(b"7-build-1-s")[8..16]);
+    }
+
+    #[test]
+    fn steps_of_one_name_are_told_apart_whatever_others_are_called() {
+        let mut given = HashSet::new();
+        let names = ["a", "a", "a-1", "b", "a", "a-1"].map(|name| unique(name, &mut given));
+        assert_eq!(names, ["a", "a-1", "a-1-1", "b", "a-2", "a-1-2"]);
     }
 
     #[test]
