@@ -25,7 +25,7 @@ pub(super) struct Played {
 
 /// Plays the whole script.
 pub(super) async fn play(script: &Script, addresses: &Addresses) -> Result<Played, String> {
-    let client = client()?;
+    let (client, other) = (client()?, script.other());
     let mut stage = Stage { script, addresses, client, played: Played::default(), count: 0 };
     stage.pull_request("opened", 0.0).await?;
     stage.run("in_progress", None, 1, 1.0).await?;
@@ -46,6 +46,10 @@ pub(super) async fn play(script: &Script, addresses: &Addresses) -> Result<Playe
     let deployment = stage.deployment("deployment", None, 72.0).await?;
     stage.deployment("deployment_status", Some("success"), 80.0).await?;
     stage.redeliver(&deployment).await?;
+    // The other change was opened and approved meanwhile, and waits.
+    stage.script = &other;
+    stage.pull_request("opened", 62.0).await?;
+    stage.review(95.0).await?;
     Ok(stage.played)
 }
 

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
 /// A change from its opening to production.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Script {
     seed: u64,
     pub(super) owner: &'static str,
@@ -61,9 +61,10 @@ impl Script {
         u64::try_from(self.at(minutes).as_nanosecond()).unwrap_or(0)
     }
 
-    /// `github.com/owner/name#number`
-    pub(super) fn change_id(&self) -> String {
-        format!("github.com/{}/{}#{}", self.owner, self.repository, self.number)
+    /// Another change of the same repository, which does not get far.
+    pub(super) fn other(&self) -> Self {
+        let head = digest(self.seed, "other head")[..40].to_owned();
+        Self { number: self.number + 1, author: self.reviewer, reviewer: self.author, head, ..self.clone() }
     }
 
     /// An id of the demo's own.

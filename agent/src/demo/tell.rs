@@ -10,7 +10,6 @@ use serde_json::Value as Json;
 
 use super::child::Addresses;
 use super::play::{Played, client};
-use super::script::Script;
 
 /// Writing to memory does not fail.
 macro_rules! put {
@@ -18,12 +17,7 @@ macro_rules! put {
 }
 
 /// Reads all outputs and tells what they say of the change.
-pub(super) async fn story(
-    script: &Script,
-    played: &Played,
-    at: &Addresses,
-    folder: &Path,
-) -> Result<String, String> {
+pub(super) async fn story(played: &Played, at: &Addresses, folder: &Path) -> Result<String, String> {
     let read = |name: &str| records(&folder.join("throughline").join(name));
     let (events, spans, logs) = (read("events.jsonl")?, read("traces.jsonl")?, read("logs.jsonl")?);
     let page = get(&at.prometheus, "/metrics").await?;
@@ -32,10 +26,11 @@ pub(super) async fn story(
         serde_json::from_str(&get(&at.telemetry, "/ledger").await?).map_err(|error| error.to_string())?;
 
     let mut out = String::new();
-    let change = script.change_id();
+    let change = arrived(&events).ok_or("no event tells of a change that reached its environment")?;
     put!(out, "\n  THE CHANGE  {change}\n");
-    timeline(&mut out, &events, &change);
-    tied(&mut out, &[("spans", &spans), ("logs", &logs), ("events", &events)], &change);
+    timeline(&mut out, &events, change);
+    waiting(&mut out, &events, change);
+    tied(&mut out, &[("spans", &spans), ("logs", &logs), ("events", &events)], &page, change);
     masked(&mut out, &logs, &own);
     metrics(&mut out, &page);
     accounts(&mut out, &ledger, &own, played);
@@ -114,6 +109,23 @@ fn value(any: &Json) -> String {
     inner.as_str().map_or_else(|| inner.to_string(), str::to_owned)
 }
 
+/// The change that reached its environment last.
+fn arrived(events: &[Entry]) -> Option<&str> {
+    let deployed = events.iter().rev().find(|event| event.text("event_type") == "DeploymentFinished");
+    deployed.map(|event| event.text("change_id"))
+}
+
+/// Where the other changes stand.
+fn waiting(out: &mut String, events: &[Entry], change: &str) {
+    let others = events.iter().filter(|event| !["", change].contains(&event.text("change_id")));
+    let last: BTreeMap<&str, &Entry> = others.map(|event| (event.text("change_id"), event)).collect();
+    let now = u64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(0);
+    for (other, event) in last {
+        let age = short(now.saturating_sub(event.time()));
+        put!(out, "\n  STILL WAITING  {other}: {} {age} ago, nothing since", event.text("event_type"));
+    }
+}
+
 fn timeline(out: &mut String, events: &[Entry], change: &str) {
     put!(out, "  {:<9}{:<20}{:<16}{:>9}{:>9}  outcome", "at", "stage", "source", "waited", "took");
     let (mut before, mut seen) = (None, std::collections::BTreeSet::new());
@@ -170,7 +182,7 @@ fn short(nanos: u64) -> String {
     }
 }
 
-fn tied(out: &mut String, kinds: &[(&str, &[Entry])], change: &str) {
+fn tied(out: &mut String, kinds: &[(&str, &[Entry])], page: &str, change: &str) {
     put!(out, "\n  TIED TO THE CHANGE");
     for (kind, entries) in kinds {
         let mut ways: BTreeMap<&str, usize> = BTreeMap::new();
@@ -188,6 +200,10 @@ fn tied(out: &mut String, kinds: &[(&str, &[Entry])], change: &str) {
             put!(out, "    {count:>3} {kind:<7} {way}");
         }
     }
+    let exemplar = format!("change_id=\"{change}\"");
+    let named = |line: &&str| line.split_once(" # {").is_some_and(|(_, behind)| behind.contains(&exemplar));
+    let series = page.lines().filter(named).count();
+    put!(out, "    {series:>3} {:<7} by an exemplar, so that no label grows with the changes", "series");
 }
 
 fn masked(out: &mut String, logs: &[Entry], own: &str) {

@@ -100,6 +100,18 @@ fn the_timeline_has_every_stage_of_the_change() {
     }
     assert!(told.line("every hop balances").contains("2 deliveries twice (recognised: 2)"), "{}", told.story);
     assert!(told.line("nothing but a commit SHA").contains("spans"), "{}", told.story);
+    let other = format!("#{}: ApprovalGranted", 101 + number(1, "pull request") % 9_000);
+    assert!(told.line("STILL WAITING").contains(&other), "{}", told.story);
+    // Requirements §5a: the five metrics of a change.
+    for metric in [
+        "change_lead_time_seconds_sum",
+        "plan_latency_seconds_sum",
+        "apply_duration_seconds_sum",
+        "change_apply_total",
+        "apply_queue_age_seconds",
+    ] {
+        assert!(!told.line(metric).is_empty(), "{metric} is missing in\n{}", told.story);
+    }
 }
 
 #[test]
