@@ -92,7 +92,8 @@ impl Scanner {
         if let Some(bytes) = have(&self.block, self.block_at) {
             return Ok(Some(bytes));
         }
-        let mut block = BytesMut::zeroed(length.max(BLOCK).min(left(at, end)));
+        // With the head of the next frame: that of a long one would cost a block of its own.
+        let mut block = BytesMut::zeroed((length + HEAD).max(BLOCK).min(left(at, end)));
         let read = self.file.read_at(&mut block, at)?;
         block.truncate(read);
         (self.block, self.block_at) = (block.freeze(), at);
