@@ -7,7 +7,7 @@ use throughline_component::port::{Budget, Clock, Mask, Random, SystemClock, Syst
 use throughline_component::{
     Build, Built, ComponentId, ConfigError, DynExtension, Health, Internal, Kind, Meter, Services, States,
 };
-use throughline_config::{Component, Document, Error, Id, Process, Service, Settings};
+use throughline_config::{Component, Document, Error, Errors, Id, Process, Service, Settings};
 use throughline_graph::{Fact, Facts, Ledger, Make, Masking, Plan, Setup, Wire, Wiring};
 use throughline_net::Listeners;
 use throughline_otlp::Signal;
@@ -87,14 +87,9 @@ pub(crate) fn settings(inputs: &Inputs) -> Result<(Settings, Vec<String>), Strin
             if let Some(sound) = checked.sound {
                 errors.extend(Parts::build(&sound, &World::new(&sound.service)).errors);
             }
-            Err(lines(errors))
+            Err(Errors::new(errors).to_string())
         }
     }
-}
-
-fn lines(mut errors: Vec<Error>) -> String {
-    errors.sort();
-    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// Reads a configuration: loads, merges, expands.
@@ -153,7 +148,7 @@ impl Parts {
 pub(crate) fn assemble(settings: Settings, world: &World) -> Result<Assembled, String> {
     let Parts { services, extensions, components, mut facts, errors } = Parts::build(&settings, world);
     if !errors.is_empty() {
-        return Err(lines(errors));
+        return Err(Errors::new(errors).to_string());
     }
     let wiring = wiring(&settings);
     let unmasked = |wire: &Wire| wire.processors.iter().all(|id| id.type_name() != MASKING);

@@ -112,7 +112,7 @@ pub struct Errors(Vec<Error>);
 
 impl Errors {
     /// Sorts by place and drops what is said twice.
-    pub(crate) fn new(mut errors: Vec<Error>) -> Self {
+    pub fn new(mut errors: Vec<Error>) -> Self {
         errors.sort();
         errors.dedup();
         Self(errors)

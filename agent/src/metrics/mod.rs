@@ -107,14 +107,10 @@ pub(crate) fn ledger(world: &World) -> String {
 }
 
 fn json(row: &Row) -> serde_json::Value {
-    let hop = match row.direction {
-        Direction::Receiver(_) => "receiver",
-        Direction::Stage => "stage",
-        Direction::Exporter => "exporter",
-    };
-    let transport = match row.direction {
-        Direction::Receiver(transport) => Some(transport.as_str()),
-        Direction::Stage | Direction::Exporter => None,
+    let (hop, transport) = match row.direction {
+        Direction::Receiver(transport) => ("receiver", Some(transport.as_str())),
+        Direction::Stage => ("stage", None),
+        Direction::Exporter => ("exporter", None),
     };
     serde_json::json!({
         "hop": hop, "name": row.name, "transport": transport, "signal": row.signal.as_str(),

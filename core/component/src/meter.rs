@@ -142,9 +142,7 @@ impl Meter {
         };
         instruments.iter().map(reading).collect()
     }
-}
 
-impl Meter {
     fn instrument(&self, name: &str, labels: String, fresh: impl FnOnce() -> Instrument) -> Instrument {
         let mut instruments = self.instruments.lock().unwrap_or_else(PoisonError::into_inner);
         match instruments.entry((name.to_owned(), labels)).or_insert_with(fresh) {

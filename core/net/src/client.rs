@@ -131,16 +131,8 @@ impl Client {
             .http2_keep_alive_interval(Duration::from_secs(30))
             .http2_keep_alive_timeout(Duration::from_secs(20))
             .build(connector);
-        let credentials = match settings.auth.as_ref() {
-            None => None,
-            Some(auth) => {
-                Some(cx.services.named::<dyn Credentials>(&auth.authenticator).ok_or_else(|| {
-                    let message =
-                        format!("no extension `{}` that gives credentials is in service", auth.authenticator);
-                    ConfigError::new("auth::authenticator", message)
-                })?)
-            }
-        };
+        let credentials =
+            settings.auth.as_ref().map(|auth| auth.find(cx, "gives credentials")).transpose()?;
         Ok(Self {
             inner,
             headers: headers(&settings.headers)?,

@@ -55,6 +55,21 @@ pub struct Limits {
     pub read_timeout: Duration,
 }
 
+impl AuthSettings {
+    /// The extension that is named, as what it must be; `does` says that in the error.
+    pub(crate) fn find<T: ?Sized + Send + Sync + 'static>(
+        &self,
+        cx: &Build,
+        does: &str,
+    ) -> Result<Arc<T>, ConfigError> {
+        let id = &self.authenticator;
+        cx.services.named::<T>(id).ok_or_else(|| {
+            let message = format!("no extension `{id}` that {does} is in `service::extensions`");
+            ConfigError::new("auth::authenticator", message)
+        })
+    }
+}
+
 impl Default for ServerSettings {
     fn default() -> Self {
         Self {
@@ -112,12 +127,7 @@ impl ServerSettings {
         if let Some(tls) = self.tls.as_ref() {
             tls.config().map_err(|error| error.under("tls"))?;
         }
-        let Some(AuthSettings { authenticator: id }) = self.auth.as_ref() else { return Ok(None) };
-        let found = cx.services.named::<dyn Authenticator>(id);
-        found.map(Some).ok_or_else(|| {
-            let message = format!("no extension `{id}` that checks credentials is in `service::extensions`");
-            ConfigError::new("auth::authenticator", message)
-        })
+        self.auth.as_ref().map(|auth| auth.find(cx, "checks credentials")).transpose()
     }
 
     /// Defaults on another address.

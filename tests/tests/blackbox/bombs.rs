@@ -88,6 +88,12 @@ impl Subject {
         line.trim_end_matches("kB").trim().parse::<u64>().expect("a number") * 1024
     }
 
+    /// Since its peak was `before`.
+    fn assert_not_grown(&self, before: u64) {
+        let growth = self.peak().saturating_sub(before);
+        assert!(growth < GROWTH, "a bomb must not go off: {growth} bytes more");
+    }
+
     fn assert_still_well(mut self) {
         self.neighbour();
         self.agent.assert_sound();
@@ -123,8 +129,7 @@ fn a_bomb_in_any_codec_is_refused_by_its_size_and_never_goes_off() {
         }
     }
     assert_eq!(subject.refused("too_large"), thrown);
-    let growth = subject.peak().saturating_sub(before);
-    assert!(growth < GROWTH, "a bomb must not go off: {growth} bytes more");
+    subject.assert_not_grown(before);
     subject.assert_still_well();
 }
 
@@ -150,8 +155,7 @@ fn bombs_thrown_all_at_once_do_not_fill_the_memory_and_each_is_told_why() {
         assert!(reply.text().contains(why), "{}", reply.text());
     }
     assert_eq!(subject.refused("too_large") + subject.refused("over_budget"), 24.0);
-    let growth = subject.peak().saturating_sub(before);
-    assert!(growth < GROWTH, "bombs must not go off: {growth} bytes more");
+    subject.assert_not_grown(before);
     subject.assert_still_well();
 }
 

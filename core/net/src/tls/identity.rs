@@ -25,16 +25,18 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// The pair; none if neither half is given.
-    fn read(&self) -> Result<Option<Arc<CertifiedKey>>> {
+    /// Whether neither half is given.
+    fn is_empty(&self) -> bool {
+        let Self { cert_file, cert_pem, key_file, key_pem } = self;
+        cert_file.is_none() && cert_pem.is_none() && key_file.is_none() && key_pem.is_none()
+    }
+
+    /// The pair.
+    fn read(&self) -> Result<Arc<CertifiedKey>> {
         let chain = pem("cert", self.cert_file.as_ref(), self.cert_pem.as_deref())?;
         let key = pem("key", self.key_file.as_ref(), self.key_pem.as_ref().map(Secret::expose))?;
-        let (chain, key) = match (chain, key) {
-            (None, None) => return Ok(None),
-            (Some(chain), Some(key)) => (chain, key),
-            (Some(_), None) => return Err(ConfigError::new("key_file", "a certificate needs its key")),
-            (None, Some(_)) => return Err(ConfigError::new("cert_file", "a key needs its certificate")),
-        };
+        let chain = chain.ok_or_else(|| ConfigError::new("cert_file", "a key needs its certificate"))?;
+        let key = key.ok_or_else(|| ConfigError::new("key_file", "a certificate needs its key"))?;
         let key = PrivateKeyDer::from_pem_slice(&key)
             .map_err(|_| ConfigError::new("key_file", "there is no private key in it (PEM expected)"))?;
         let chain = certificates(&chain, "cert_file")?;
@@ -44,7 +46,7 @@ impl Source {
             }
             error => ConfigError::new("cert_file", error.to_string()),
         })?;
-        Ok(Some(Arc::new(pair)))
+        Ok(Arc::new(pair))
     }
 }
 
@@ -54,15 +56,11 @@ pub(super) struct Identity(Reread<Arc<CertifiedKey>>);
 impl Identity {
     /// Reads the pair for the first time; none if the settings name none.
     pub(super) fn new(source: Source, reload_interval: Option<Duration>) -> Result<Option<Self>> {
-        if source.read()?.is_none() {
+        if source.is_empty() {
             return Ok(None);
         }
         let interval = reload_interval.map(Duration::get).filter(|interval| !interval.is_zero());
-        let read = move || {
-            let pair = source.read()?;
-            pair.ok_or_else(|| ConfigError::new("cert_file", "there is no certificate any more"))
-        };
-        Ok(Some(Self(Reread::new(interval, read)?)))
+        Reread::new(interval, move || source.read()).map(|pair| Some(Self(pair)))
     }
 
     fn current(&self) -> Arc<CertifiedKey> {
