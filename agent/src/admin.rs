@@ -7,13 +7,17 @@ use bytes::Bytes;
 use http::{HeaderValue, header};
 use throughline_component::{ComponentId, Fatal};
 use throughline_config::{MetricsLevel, MetricsTelemetry};
-use throughline_net::{Body, Handler, Reply, Request, Route, ServerSettings, Serving};
+use throughline_net::{Body, Handler, Listeners, Reply, Request, Route, ServerSettings, Serving};
 
 use crate::assemble::World;
 use crate::metrics;
 
 /// Serves `/metrics` and `/ledger`, unless the configuration turns it off.
-pub(crate) async fn start(settings: &MetricsTelemetry, world: &Arc<World>) -> Result<Option<Serving>, Fatal> {
+pub(crate) async fn start(
+    settings: &MetricsTelemetry,
+    world: &Arc<World>,
+    listeners: &Listeners,
+) -> Result<Option<Serving>, Fatal> {
     if settings.level == MetricsLevel::None {
         return Ok(None);
     }
@@ -30,7 +34,7 @@ pub(crate) async fn start(settings: &MetricsTelemetry, world: &Arc<World>) -> Re
         route("/ledger", "application/json", metrics::ledger),
     ];
     let owner = ComponentId::new("telemetry");
-    world.listeners.open(&ServerSettings::on(&settings.address), None, &owner, routes).await.map(Some)
+    listeners.open_aside(&ServerSettings::on(&settings.address), None, &owner, routes).await.map(Some)
 }
 
 struct Page {

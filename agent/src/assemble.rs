@@ -6,6 +6,7 @@ use std::sync::Arc;
 use throughline_component::port::{Budget, Clock, Mask, Random, SystemClock, SystemRandom};
 use throughline_component::{
     Build, Built, ComponentId, ConfigError, DynExtension, Health, Internal, Kind, Meter, Services, States,
+    Warnings,
 };
 use throughline_config::{Component, Document, Error, Errors, Id, Process, Service, Settings};
 use throughline_graph::{Fact, Facts, Ledger, Make, Masking, Plan, Setup, Wire, Wiring};
@@ -20,12 +21,13 @@ use crate::mask::Masker;
 pub(crate) struct World {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
-    pub(crate) listeners: Arc<Listeners>,
+    pub(crate) listeners: Listeners,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) health: Arc<Health>,
     pub(crate) internal: Arc<Internal>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) meter: Arc<Meter>,
+    pub(crate) warnings: Arc<Warnings>,
     states: Arc<States>,
 }
 
@@ -37,30 +39,35 @@ pub(crate) struct Assembled {
 }
 
 impl World {
-    pub(crate) fn new(service: &Service) -> Self {
-        let meter = Arc::default();
+    /// A world with nothing in it. `aside`: what serves health and self-telemetry.
+    pub(crate) fn new(service: &Service, aside: Option<tokio::runtime::Handle>) -> Self {
+        let meter = Arc::<Meter>::default();
         let budget = usize::try_from(service.memory_budget.bytes()).unwrap_or(usize::MAX);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let warnings = Arc::new(Warnings::new(Arc::clone(&clock)));
         Self {
-            clock: Arc::new(SystemClock::default()),
+            clock,
             random: Arc::new(SystemRandom::default()),
-            listeners: Arc::new(Listeners::new(Arc::clone(&meter))),
+            listeners: Listeners::new(Arc::clone(&meter), Arc::clone(&warnings), aside),
             ledger: Arc::default(),
             health: Arc::default(),
             internal: Arc::default(),
             budget: Budget::new(budget),
             meter,
+            warnings,
             states: Arc::default(),
         }
     }
 
-    fn services(&self) -> Services {
+    fn services(&self, listeners: &Arc<Listeners>) -> Services {
         let mut services = Services::default();
-        services.offer(Arc::clone(&self.listeners));
+        services.offer(Arc::clone(listeners));
         services.offer(Arc::clone(&self.ledger));
         services.offer(Arc::clone(&self.health));
         services.offer(Arc::clone(&self.internal));
         services.offer(Arc::clone(&self.budget));
         services.offer(Arc::clone(&self.meter));
+        services.offer(Arc::clone(&self.warnings));
         services.offer(Arc::clone(&self.states));
         services
     }
@@ -85,7 +92,8 @@ pub(crate) fn settings(inputs: &Inputs) -> Result<(Settings, Vec<String>), Strin
         None => {
             let mut errors: Vec<Error> = checked.errors.iter().cloned().collect();
             if let Some(sound) = checked.sound {
-                errors.extend(Parts::build(&sound, &World::new(&sound.service)).errors);
+                let world = World::new(&sound.service, None);
+                errors.extend(Parts::build(&sound, &world, &Arc::new(world.listeners.next())).errors);
             }
             Err(Errors::new(errors).to_string())
         }
@@ -109,8 +117,8 @@ struct Parts {
 }
 
 impl Parts {
-    fn build(settings: &Settings, world: &World) -> Self {
-        let mut services = world.services();
+    fn build(settings: &Settings, world: &World, listeners: &Arc<Listeners>) -> Self {
+        let mut services = world.services(listeners);
         if settings.service.mask_secrets {
             services.offer::<dyn Mask>(Arc::new(Masker));
         }
@@ -144,9 +152,14 @@ impl Parts {
     }
 }
 
-/// Builds and plans.
-pub(crate) fn assemble(settings: Settings, world: &World) -> Result<Assembled, String> {
-    let Parts { services, extensions, components, mut facts, errors } = Parts::build(&settings, world);
+/// Builds and plans. What the components open, they open through `listeners`.
+pub(crate) fn assemble(
+    settings: Settings,
+    world: &World,
+    listeners: &Arc<Listeners>,
+) -> Result<Assembled, String> {
+    let Parts { services, extensions, components, mut facts, errors } =
+        Parts::build(&settings, world, listeners);
     if !errors.is_empty() {
         return Err(Errors::new(errors).to_string());
     }
@@ -177,7 +190,11 @@ pub(crate) fn assemble(settings: Settings, world: &World) -> Result<Assembled, S
         })
     };
     let (ledger, health) = (Arc::clone(&world.ledger), Arc::clone(&world.health));
-    let setup = Setup { plan, make, services: offers, extensions, clock, random, ledger, health };
+    let warnings = Arc::clone(&world.warnings);
+    let listeners = Arc::clone(listeners);
+    let services = offers;
+    let setup =
+        Setup { plan, make, services, extensions, clock, random, ledger, health, warnings, listeners };
     Ok(Assembled { setup, service: settings.service, notes })
 }
 
@@ -298,8 +315,10 @@ mod tests {
         for file in files {
             let inputs = Inputs { config: vec![file.display().to_string()], set: Vec::new() };
             let (settings, _) = settings(&inputs).unwrap_or_else(|errors| panic!("{errors}"));
-            let world = World::new(&settings.service);
-            let assembled = assemble(settings, &world).unwrap_or_else(|errors| panic!("{errors}"));
+            let world = World::new(&settings.service, None);
+            let listeners = Arc::new(world.listeners.next());
+            let assembled =
+                assemble(settings, &world, &listeners).unwrap_or_else(|errors| panic!("{errors}"));
             assert!(!assembled.setup.plan.pipelines.is_empty());
         }
     }

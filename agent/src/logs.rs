@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use throughline_config::{LogEncoding, LogLevel, LogsTelemetry};
 use throughline_redaction::{Counts, Scanner};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::mask::scanner;
 
@@ -20,12 +22,22 @@ pub(crate) fn start(settings: &LogsTelemetry) {
         LogLevel::Error => LevelFilter::ERROR,
     };
     let masked = Masked { scanner: scanner(), to: io::stderr };
-    let builder = fmt().with_max_level(level).with_writer(masked).with_target(false);
+    let layer = fmt::layer().with_writer(masked).with_target(false);
+    let registry = tracing_subscriber::registry().with(own(level));
     let started = match settings.encoding {
-        LogEncoding::Console => builder.with_ansi(false).try_init(),
-        LogEncoding::Json => builder.json().flatten_event(true).try_init(),
+        LogEncoding::Console => registry.with(layer.with_ansi(false)).try_init(),
+        LogEncoding::Json => registry.with(layer.json().flatten_event(true)).try_init(),
     };
     drop(started);
+}
+
+/// Our own steps at a level. Of the libraries below us only errors: what they write at other levels follows what peers send,
+/// frame by frame.
+fn own(level: LevelFilter) -> Targets {
+    Targets::new()
+        .with_default(LevelFilter::ERROR)
+        .with_target("throughline", level)
+        .with_target("h2", LevelFilter::OFF)
 }
 
 /// Masks each event before it is written. The formatter writes an event at once, so nothing is cut in two.

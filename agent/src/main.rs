@@ -12,6 +12,7 @@ mod metrics;
 mod run;
 mod runtime;
 mod show;
+mod signals;
 
 use std::process::ExitCode;
 

@@ -1,16 +1,21 @@
-//! `run`: start, reload, drain.
+//! `run`: start, reload, drain. Signals are heard at every moment, whatever the agent is doing.
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
-use throughline_component::Fatal;
+use throughline_component::ComponentId;
+use throughline_config::{Service, Settings};
 use throughline_graph::Graph;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use throughline_net::Serving;
+use tokio::task::JoinSet;
 
 use crate::assemble::{World, assemble, settings};
 use crate::cli::Inputs;
+use crate::runtime::{self, Data};
 use crate::show::{complain, say_aside};
-use crate::{admin, logs, runtime};
+use crate::signals::{Event, Signals};
+use crate::{admin, logs};
 
 /// The exit code of a drain that was cut short.
 const UNDELIVERED: u8 = 3;
@@ -23,106 +28,149 @@ pub(crate) fn run(inputs: &Inputs) -> ExitCode {
     };
     logs::start(&settings.service.telemetry.logs);
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let runtime = match runtime::start() {
-        Ok(runtime) => runtime,
-        Err(error) => {
+    let (aside, data) = match (runtime::aside(), Data::start()) {
+        (Ok(aside), Ok(data)) => (aside, data),
+        (Err(error), _) | (_, Err(error)) => {
             say_aside(&format!("cannot start the runtime: {error}"));
             return ExitCode::FAILURE;
         }
     };
-    let code = runtime.block_on(supervise(settings, inputs));
-    // What still blocks (a disk that hangs) does not keep the process.
-    runtime.shutdown_background();
+    let code = aside.block_on(supervise(settings, inputs.clone(), &data));
+    data.end();
+    aside.shutdown_background();
     code
 }
 
-async fn supervise(settings: throughline_config::Settings, inputs: &Inputs) -> ExitCode {
-    let world = Arc::new(World::new(&settings.service));
-    let assembled = match assemble(settings, &world) {
-        Ok(assembled) => assembled,
-        Err(errors) => return complain(&errors),
-    };
-    assembled.notes.iter().for_each(|note| tracing::warn!("{note}"));
-    let mut service = assembled.service;
+/// A configuration in service.
+struct Running {
+    graph: Graph,
+    service: Service,
+    /// Self-telemetry; it is served as long as this is held.
+    _admin: Option<Serving>,
+}
+
+/// Why a configuration did not come into service.
+enum Failed {
+    /// It is wrong: every mistake, a line each.
+    Wrong(String),
+    /// It could not be started.
+    Start(String),
+}
+
+async fn supervise(first: Settings, inputs: Inputs, data: &Data) -> ExitCode {
     let Ok(mut signals) = Signals::new() else { return ExitCode::FAILURE };
-    let admin = match admin::start(&service.telemetry.metrics, &world).await {
-        Ok(admin) => admin,
-        Err(error) => return failed(&error),
-    };
-    let mut graph = match Graph::start(assembled.setup).await {
-        Ok(graph) => graph,
-        Err(error) => return failed(&error),
-    };
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
-    while signals.next().await == Event::Reload {
-        match reload(inputs, &world).await {
-            Err(errors) => tracing::error!("the new configuration is wrong, the old one stays:\n{errors}"),
-            Ok((new, new_service)) => {
-                let old = std::mem::replace(&mut graph, new);
-                let left = old.stop(service.shutdown_timeout.get()).await;
-                service = new_service;
-                tracing::info!(returned_batches = left, "reloaded");
+    let world = Arc::new(World::new(&first.service, Some(tokio::runtime::Handle::current())));
+    let mut again = false;
+    let starting = launch(first, Arc::clone(&world), data);
+    let mut running = tokio::select! {
+        started = starting => match started {
+            Ok(running) => running,
+            Err(Failed::Wrong(errors)) => return complain(&errors),
+            Err(Failed::Start(error)) => {
+                tracing::error!("{error}");
+                return ExitCode::FAILURE;
             }
+        },
+        () = signals.stop(&mut again) => {
+            tracing::info!("stopped before it was ready");
+            return ExitCode::SUCCESS;
         }
+    };
+    let warning = tokio::spawn(warn(Arc::clone(&world)));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    // Graphs that a reload has taken out of service and that still deliver what they took in.
+    let mut draining: JoinSet<usize> = JoinSet::new();
+    loop {
+        let event = if std::mem::take(&mut again) { Event::Reload } else { signals.next().await };
+        if event == Event::Stop {
+            break;
+        }
+        let reloaded = tokio::select! {
+            reloaded = reload(&inputs, &world, data) => reloaded,
+            () = signals.stop(&mut again) => break,
+        };
+        let result = match reloaded {
+            Ok(new) => {
+                let old = std::mem::replace(&mut running, new);
+                let deadline = old.service.shutdown_timeout.get();
+                draining.spawn(async move {
+                    let left = old.graph.stop(deadline).await;
+                    tracing::info!(returned_batches = left, "reloaded");
+                    left
+                });
+                "success"
+            }
+            Err(Failed::Wrong(errors)) => {
+                tracing::error!("the new configuration is wrong, the old one stays:\n{errors}");
+                "wrong_configuration"
+            }
+            Err(Failed::Start(error)) => {
+                tracing::error!("the new configuration cannot be started, the old one stays: {error}");
+                "cannot_start"
+            }
+        };
+        count_reload(&world, result);
     }
-    tracing::info!("draining; a second signal ends it at once");
+    tracing::info!("draining; another signal ends it at once, unless it comes within a second");
     world.health.stopping();
+    let deadline = running.service.shutdown_timeout.get();
+    draining.spawn(running.graph.stop(deadline));
+    let drained = async {
+        let mut left = 0;
+        while let Some(of_one) = draining.join_next().await {
+            left += of_one.unwrap_or(1);
+        }
+        left
+    };
     let left = tokio::select! {
-        left = graph.stop(service.shutdown_timeout.get()) => left,
-        () = signals.stop() => {
+        left = drained => left,
+        () = signals.insist() => {
             tracing::warn!("ended by a second signal");
             return ExitCode::from(UNDELIVERED);
         }
+        // A drain that its own deadline does not end (a thread in the middle of something endless) must not keep us.
+        () = tokio::time::sleep(deadline + Duration::from_secs(8)) => {
+            tracing::error!("the drain did not end in time");
+            return ExitCode::from(UNDELIVERED);
+        }
     };
-    drop(admin);
+    warning.abort();
+    world.warnings.flush(true);
     tracing::info!(returned_batches = left, "stopped");
     if left == 0 { ExitCode::SUCCESS } else { ExitCode::from(UNDELIVERED) }
 }
 
-/// Starts a second graph on the same listeners and state. Only once it is in service does the first one drain.
-async fn reload(inputs: &Inputs, world: &Arc<World>) -> Result<(Graph, throughline_config::Service), String> {
-    let (settings, warnings) = settings(inputs)?;
+/// Brings a configuration into service beside the one that is, if there is one, and in its place once all of it stands.
+async fn launch(settings: Settings, world: Arc<World>, data: &Data) -> Result<Running, Failed> {
+    let listeners = Arc::new(world.listeners.next());
+    let launched = data.run(async move {
+        let assembled = assemble(settings, &world, &listeners).map_err(Failed::Wrong)?;
+        assembled.notes.iter().for_each(|note| tracing::warn!("{note}"));
+        let service = assembled.service;
+        let metrics = &service.telemetry.metrics;
+        let admin = admin::start(metrics, &world, &listeners).await;
+        let admin = admin.map_err(|error| Failed::Start(error.to_string()))?;
+        let graph = Graph::start(assembled.setup).await.map_err(|error| Failed::Start(error.to_string()))?;
+        Ok(Running { graph, service, _admin: admin })
+    });
+    launched.await.unwrap_or_else(|error| Err(Failed::Start(error)))
+}
+
+async fn reload(inputs: &Inputs, world: &Arc<World>, data: &Data) -> Result<Running, Failed> {
+    let (settings, warnings) = settings(inputs).map_err(Failed::Wrong)?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let assembled = assemble(settings, world)?;
-    let graph = Graph::start(assembled.setup).await.map_err(|error| error.to_string())?;
-    Ok((graph, assembled.service))
+    launch(settings, Arc::clone(world), data).await
 }
 
-fn failed(error: &Fatal) -> ExitCode {
-    tracing::error!("{error}");
-    ExitCode::FAILURE
+fn count_reload(world: &World, result: &str) {
+    let owner = ComponentId::new("agent");
+    world.meter.counter("throughline_reload_total", &owner, Some(("result", result))).add(1);
 }
 
-#[derive(PartialEq, Eq)]
-enum Event {
-    Stop,
-    Reload,
-}
-
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Event {
-        tokio::select! {
-            _ = self.interrupt.recv() => Event::Stop,
-            _ = self.terminate.recv() => Event::Stop,
-            _ = self.hangup.recv() => Event::Reload,
-        }
-    }
-
-    async fn stop(&mut self) {
-        while self.next().await != Event::Stop {}
+/// Gives the warnings that have waited for their minute to pass.
+async fn warn(world: Arc<World>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        world.warnings.flush(false);
     }
 }

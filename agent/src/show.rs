@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::CommandFactory;
 use throughline_component::Kind;
@@ -37,8 +38,9 @@ pub(crate) fn validate(inputs: &Inputs, graph: bool) -> ExitCode {
 /// All that `run` does up to opening sockets.
 fn checked(inputs: &Inputs) -> Result<(Assembled, Vec<String>), String> {
     let (settings, warnings) = settings(inputs)?;
-    let world = World::new(&settings.service);
-    Ok((assemble(settings, &world)?, warnings))
+    let world = World::new(&settings.service, None);
+    let listeners = Arc::new(world.listeners.next());
+    Ok((assemble(settings, &world, &listeners)?, warnings))
 }
 
 pub(crate) fn components() -> ExitCode {

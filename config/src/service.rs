@@ -15,7 +15,8 @@ pub struct Service {
     pub telemetry: Telemetry,
     /// Mask secrets in every pipeline before its first disk or exporter, `secrets` step or not.
     pub mask_secrets: bool,
-    /// How long a shutdown may wait for data in flight to be delivered or stored.
+    /// How long a shutdown may wait for data in flight to be delivered or stored. Less than the 30 s after which Kubernetes
+    /// kills a pod.
     pub shutdown_timeout: Duration,
     /// How many bytes requests may hold in memory until they are settled. What comes on top is refused and may be sent
     /// again. A request larger than this is taken only while nothing else is held.
@@ -27,7 +28,7 @@ impl Default for Service {
         Self {
             telemetry: Telemetry::default(),
             mask_secrets: true,
-            shutdown_timeout: Duration::from_secs(30),
+            shutdown_timeout: Duration::from_secs(20),
             memory_budget: ByteSize::mib(20),
         }
     }

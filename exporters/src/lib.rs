@@ -6,6 +6,7 @@ mod file;
 mod otlp_grpc;
 mod otlp_http;
 mod prometheus;
+mod words;
 
 use throughline_component::Factory;
 

@@ -1,6 +1,7 @@
 //! OTLP over gRPC. What came in leaves as the same bytes; several requests go out as one without being glued together.
 //!
-//! Source: OTLP 1.11, "OTLP/gRPC response" (which codes may be retried).
+//! Source: OTLP 1.11, "OTLP/gRPC response" (which codes may be retried), and ADR 0006: of the codes that OTLP calls not
+//! retryable only `INVALID_ARGUMENT` says that the data is bad.
 
 use bytes::Buf;
 use http::uri::{PathAndQuery, Scheme, Uri};
@@ -11,6 +12,8 @@ use throughline_component::{Batch, Build, ConfigError, Exporter, Factory, Outcom
 use throughline_net::grpc::{Code, Status, framed};
 use throughline_net::{Answer, Body, Client, ClientSettings, Protocol, Rope};
 use throughline_otlp::partial;
+
+use crate::words::Words;
 
 pub(crate) const FACTORY: Factory = Factory::exporter::<OtlpGrpc>("otlp_grpc").aliases(&["otlp"]);
 
@@ -31,6 +34,7 @@ pub(crate) struct OtlpGrpc {
     client: Client,
     uris: [Uri; 3],
     headers: HeaderMap,
+    words: Words,
 }
 
 impl Exporter for OtlpGrpc {
@@ -45,7 +49,7 @@ impl Exporter for OtlpGrpc {
             headers.insert("grpc-encoding", HeaderValue::from_static(codec));
         }
         let insecure = config.client.tls.as_ref().is_some_and(|tls| tls.insecure);
-        Ok(Self { client, uris: uris(&config.endpoint, insecure)?, headers })
+        Ok(Self { client, uris: uris(&config.endpoint, insecure)?, headers, words: Words::new(cx) })
     }
 
     async fn export(&self, batch: &Batch) -> Outcome {
@@ -57,7 +61,7 @@ impl Exporter for OtlpGrpc {
         let body = Body::new(framed(message, self.client.encoding().is_some()));
         match self.client.post(&self.uris[batch.signal as usize], &self.headers, body).await {
             Err(error) => Outcome::retry(error.to_string()),
-            Ok(answer) => classify(&answer),
+            Ok(answer) => classify(&answer, &self.words),
         }
     }
 }
@@ -87,23 +91,19 @@ fn uris(endpoint: &str, insecure: bool) -> Result<[Uri; 3], ConfigError> {
     ])
 }
 
-fn classify(answer: &Answer) -> Outcome {
+fn classify(answer: &Answer, words: &Words) -> Outcome {
     let Some(status) = Status::read(&answer.trailers) else {
         // A proxy answered, or the connection broke: HTTP's own table, as the gRPC specification maps it.
-        return Outcome::retry(format!("HTTP {} without a gRPC status", answer.status.as_u16()));
+        let why = format!("{}, without a gRPC status", words.of(answer).0);
+        return match answer.status.as_u16() {
+            400 | 401 | 403 | 404 => Outcome::misdirected(why),
+            _ => Outcome::retry(why),
+        };
     };
-    let why = || format!("{:?}: {}", status.code, status.message);
+    let why = || format!("{:?}: {}", status.code, words.repeat(&status.message));
     match status.code {
-        Code::Ok => accepted(answer),
-        Code::InvalidArgument
-        | Code::NotFound
-        | Code::AlreadyExists
-        | Code::FailedPrecondition
-        | Code::Internal
-        | Code::Unknown => Outcome::reject(RejectKind::Invalid, why()),
-        Code::Unimplemented => Outcome::reject(RejectKind::Unsupported, why()),
-        Code::PermissionDenied => Outcome::reject(RejectKind::Denied, why()),
-        Code::Unauthenticated => Outcome::reject(RejectKind::Unauthenticated, why()),
+        Code::Ok => accepted(answer, words),
+        Code::InvalidArgument => Outcome::reject(RejectKind::Invalid, why()),
         Code::ResourceExhausted if status.retry_after.is_none() => {
             Outcome::reject(RejectKind::TooLarge, why())
         }
@@ -113,11 +113,21 @@ fn classify(answer: &Answer) -> Outcome {
         | Code::OutOfRange
         | Code::Unavailable
         | Code::DataLoss
-        | Code::ResourceExhausted => Outcome::Retry { after: status.retry_after, why: why().into() },
+        | Code::ResourceExhausted => {
+            Outcome::Retry { after: status.retry_after, permanent: false, why: why().into() }
+        }
+        Code::Unknown
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::FailedPrecondition
+        | Code::Unimplemented
+        | Code::Internal
+        | Code::Unauthenticated => Outcome::misdirected(why()),
     }
 }
 
-fn accepted(answer: &Answer) -> Outcome {
+fn accepted(answer: &Answer, words: &Words) -> Outcome {
     // Five bytes of prefix, then the response, almost always empty.
     let mut body = answer.body.clone();
     if body.len() <= 5 {
@@ -125,7 +135,7 @@ fn accepted(answer: &Answer) -> Outcome {
     }
     body.advance(5);
     let (rejected, why) = partial::decode(&body);
-    Outcome::Done { rejected, why: why.map(Into::into) }
+    Outcome::Done { rejected, why: why.map(|why| words.repeat(&why).into()) }
 }
 
 #[cfg(test)]
@@ -143,30 +153,40 @@ mod tests {
         }
     }
 
+    fn classified(status: Option<Status>) -> Outcome {
+        classify(&answer(status), &Words::none())
+    }
+
     #[test]
-    fn codes_are_retried_as_otlp_says_and_unknown_answers_too() {
+    fn only_what_says_that_the_data_is_bad_is_a_reject() {
         use Code::{Aborted, Cancelled, DataLoss, DeadlineExceeded, OutOfRange, Unavailable};
-        for code in [Cancelled, DeadlineExceeded, Aborted, OutOfRange, Unavailable, DataLoss] {
-            assert!(
-                matches!(classify(&answer(Some(Status::new(code, "")))), Outcome::Retry { .. }),
-                "{code:?}"
-            );
+        for code in (1..17).map(Code::from_number) {
+            let transient =
+                [Cancelled, DeadlineExceeded, Aborted, OutOfRange, Unavailable, DataLoss].contains(&code);
+            match classified(Some(Status::new(code, "why"))) {
+                Outcome::Reject { kind, .. } => {
+                    let bad = [
+                        (Code::InvalidArgument, RejectKind::Invalid),
+                        (Code::ResourceExhausted, RejectKind::TooLarge),
+                    ];
+                    assert!(bad.contains(&(code, kind)), "{code:?}");
+                }
+                Outcome::Retry { permanent, why, .. } => {
+                    assert_eq!(permanent, !transient, "{code:?}: OTLP 1.11 says which codes may be retried");
+                    assert!(why.ends_with(": why"), "{why}");
+                }
+                outcome => panic!("{code:?} is no success: {outcome:?}"),
+            }
         }
-        for code in [Code::InvalidArgument, Code::Unimplemented, Code::PermissionDenied, Code::Internal] {
-            assert!(
-                matches!(classify(&answer(Some(Status::new(code, "")))), Outcome::Reject { .. }),
-                "{code:?}"
-            );
-        }
-        assert!(matches!(classify(&answer(None)), Outcome::Retry { .. }));
+        assert!(matches!(classified(None), Outcome::Retry { .. }));
     }
 
     #[test]
     fn resource_exhausted_is_retried_only_with_retry_info() {
         let bare = Status::new(Code::ResourceExhausted, "full");
-        assert!(matches!(classify(&answer(Some(bare.clone()))), Outcome::Reject { .. }));
+        assert!(matches!(classified(Some(bare.clone())), Outcome::Reject { .. }));
         let delay = Some(Duration::from_secs(3));
-        let Outcome::Retry { after, .. } = classify(&answer(Some(bare.retry_after(delay)))) else {
+        let Outcome::Retry { after, .. } = classified(Some(bare.retry_after(delay))) else {
             panic!("RetryInfo makes it retryable")
         };
         assert_eq!(after, delay);

@@ -1,15 +1,19 @@
 //! OTLP over HTTP with protobuf or JSON bodies.
 //!
-//! Source: OTLP 1.11, "OTLP/HTTP response" (which statuses may be retried).
+//! Source: OTLP 1.11, "OTLP/HTTP response" (which statuses may be retried), and ADR 0006: of the statuses that OTLP calls not
+//! retryable only 400, 413 and 422 say that the data is bad.
 
-use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Uri, header};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::sync::Arc;
+use std::time::Duration;
 use throughline_component::port::Clock;
 use throughline_component::{Batch, Build, ConfigError, Exporter, Factory, Outcome, RejectKind};
 use throughline_net::{Answer, Body, Client, ClientSettings, Protocol, Rope, retry_after};
 use throughline_otlp::{json, partial};
+
+use crate::words::{Words, content_type};
 
 pub(crate) const FACTORY: Factory = Factory::exporter::<OtlpHttp>("otlp_http").aliases(&["otlphttp"]);
 
@@ -53,10 +57,12 @@ pub(crate) struct OtlpHttp {
     headers: HeaderMap,
     encoding: Encoding,
     clock: Arc<dyn Clock>,
+    words: Words,
 }
 
 impl Exporter for OtlpHttp {
     type Config = Config;
+    const TIMEOUT: Duration = Duration::from_secs(30);
 
     fn build(config: Config, cx: &Build) -> Result<Self, ConfigError> {
         let mut headers = HeaderMap::new();
@@ -73,15 +79,13 @@ impl Exporter for OtlpHttp {
             headers,
             encoding: config.encoding,
             clock: Arc::clone(&cx.clock),
+            words: Words::new(cx),
         })
     }
 
     async fn export(&self, batch: &Batch) -> Outcome {
         let Some(uri) = &self.uris[batch.signal as usize] else {
-            return Outcome::reject(
-                RejectKind::Unsupported,
-                format!("no endpoint is configured for {}", batch.signal),
-            );
+            return Outcome::misdirected(format!("no endpoint is configured for {}", batch.signal));
         };
         let mut message: Rope = batch.chunks.iter().map(|chunk| chunk.bytes.clone()).collect();
         if self.encoding == Encoding::Json {
@@ -93,7 +97,7 @@ impl Exporter for OtlpHttp {
         };
         match self.client.post(uri, &self.headers, Body::new(message)).await {
             Err(error) => Outcome::retry(error.to_string()),
-            Ok(answer) => classify(&answer, self.encoding, self.clock.unix_nanos()),
+            Ok(answer) => classify(&answer, self.encoding, self.clock.unix_nanos(), &self.words),
         }
     }
 }
@@ -128,41 +132,35 @@ fn uris(config: &Config) -> Result<[Option<Uri>; 3], ConfigError> {
     Ok(uris)
 }
 
-fn classify(answer: &Answer, encoding: Encoding, now: u64) -> Outcome {
-    let why = || format!("HTTP {}", answer.status.as_u16());
-    match answer.status {
-        status if status.is_success() && encoding == Encoding::Proto => {
-            let (rejected, why) = partial::decode(&answer.body);
-            Outcome::Done { rejected, why: why.map(Into::into) }
-        }
-        status if status.is_success() => {
-            let (rejected, why) = partial::decode_json(&answer.body);
-            Outcome::Done { rejected, why: why.map(Into::into) }
-        }
-        StatusCode::TOO_MANY_REQUESTS
-        | StatusCode::BAD_GATEWAY
-        | StatusCode::SERVICE_UNAVAILABLE
-        | StatusCode::GATEWAY_TIMEOUT => {
+fn classify(answer: &Answer, encoding: Encoding, now: u64, words: &Words) -> Outcome {
+    if answer.status.is_success() {
+        // Some backends answer in JSON whatever they were asked in.
+        let json = match content_type(answer) {
+            "application/json" => true,
+            "application/x-protobuf" => false,
+            _ => encoding == Encoding::Json,
+        };
+        let (rejected, why) =
+            if json { partial::decode_json(&answer.body) } else { partial::decode(&answer.body) };
+        return Outcome::Done { rejected, why: why.map(|why| words.repeat(&why).into()) };
+    }
+    let (why, delay) = words.of(answer);
+    match answer.status.as_u16() {
+        400 | 422 => Outcome::reject(RejectKind::Invalid, why),
+        413 => Outcome::reject(RejectKind::TooLarge, why),
+        code => {
             let asked = answer.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-            Outcome::Retry { after: asked.and_then(|text| retry_after(text, now)), why: why().into() }
+            let after = asked.and_then(|text| retry_after(text, now)).or(delay);
+            Outcome::Retry { after, permanent: ![429, 502, 503, 504].contains(&code), why: why.into() }
         }
-        StatusCode::UNAUTHORIZED => Outcome::reject(RejectKind::Unauthenticated, why()),
-        StatusCode::FORBIDDEN => Outcome::reject(RejectKind::Denied, why()),
-        StatusCode::PAYLOAD_TOO_LARGE => Outcome::reject(RejectKind::TooLarge, why()),
-        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-            Outcome::reject(RejectKind::Unsupported, why())
-        }
-        status if status.is_client_error() || status.is_server_error() => {
-            Outcome::reject(RejectKind::Invalid, why())
-        }
-        _ => Outcome::retry(why()),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
+
     use super::*;
-    use std::time::Duration;
 
     fn answer(code: u16, headers: &[(&'static str, &'static str)]) -> Answer {
         let headers = headers
@@ -176,29 +174,43 @@ mod tests {
         }
     }
 
+    fn classified(answer: &Answer) -> Outcome {
+        classify(answer, Encoding::Proto, 0, &Words::none())
+    }
+
     #[test]
-    fn only_429_502_503_and_504_are_retried() {
-        for code in [429, 502, 503, 504] {
-            assert!(
-                matches!(classify(&answer(code, &[]), Encoding::Proto, 0), Outcome::Retry { .. }),
-                "{code}"
-            );
-        }
-        for code in [400, 401, 403, 404, 413, 415, 500, 501] {
-            assert!(
-                matches!(classify(&answer(code, &[]), Encoding::Proto, 0), Outcome::Reject { .. }),
-                "{code}"
-            );
+    fn only_400_413_and_422_say_that_the_data_is_bad() {
+        for code in (300..600).filter_map(|code| StatusCode::from_u16(code).ok()).map(|code| code.as_u16()) {
+            match classified(&answer(code, &[])) {
+                Outcome::Reject { kind: RejectKind::Invalid, .. } => {
+                    assert!([400, 422].contains(&code), "{code}")
+                }
+                Outcome::Reject { kind: RejectKind::TooLarge, .. } => assert_eq!(code, 413),
+                Outcome::Retry { permanent, .. } => {
+                    assert_eq!(
+                        !permanent,
+                        [429, 502, 503, 504].contains(&code),
+                        "{code}: OTLP 1.11 says which may be retried"
+                    );
+                }
+                outcome => panic!("{code} is no success: {outcome:?}"),
+            }
         }
     }
 
     #[test]
     fn retry_after_is_honoured() {
-        let Outcome::Retry { after, .. } =
-            classify(&answer(503, &[("retry-after", "7")]), Encoding::Proto, 0)
-        else {
+        let Outcome::Retry { after, .. } = classified(&answer(503, &[("retry-after", "7")])) else {
             panic!("503 is retryable")
         };
         assert_eq!(after, Some(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn partial_success_in_json_is_understood_by_a_client_that_speaks_protobuf() {
+        let mut reply = answer(200, &[("content-type", "application/json; charset=utf-8")]);
+        reply.body =
+            br#"{"partialSuccess":{"rejectedLogRecords":"2","errorMessage":"too old"}}"#.as_slice().into();
+        assert_eq!(classified(&reply), Outcome::Done { rejected: 2, why: Some("too old".into()) });
     }
 }

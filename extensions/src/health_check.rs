@@ -8,10 +8,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use throughline_component::port::Clock;
 use throughline_component::{
-    Build, ComponentId, ConfigError, Extension, Factory, Fatal, Health, Services, Stop,
+    Build, ComponentId, ConfigError, Extension, Factory, Failing, Fatal, Health, Services, Stop,
 };
 use throughline_config as config;
 use throughline_net::{Authenticator, Body, Handler, Listeners, Reply, Request, Route, ServerSettings};
@@ -80,7 +80,8 @@ impl Extension for HealthCheck {
 
     async fn run(&self, mut stop: Stop) -> Result<(), Fatal> {
         let route = Route { path: self.path.clone(), handler: Arc::clone(&self.page) as Arc<dyn Handler> };
-        let serving = self.listeners.open(&self.server, self.auth.clone(), &self.id, vec![route]).await?;
+        let serving =
+            self.listeners.open_aside(&self.server, self.auth.clone(), &self.id, vec![route]).await?;
         stop.ready();
         stop.stopped().await;
         drop(serving);
@@ -88,13 +89,47 @@ impl Extension for HealthCheck {
     }
 }
 
+/// What the page says.
+#[derive(Serialize)]
+struct Answer<'a> {
+    /// `ready`, or why the agent is not.
+    status: &'a str,
+    /// What fails while nothing is lost: destinations that take no data, which is kept.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failing: Vec<Part<'a>>,
+}
+
+#[derive(Serialize)]
+struct Part<'a> {
+    component: &'a str,
+    /// RFC 3339.
+    since: String,
+    for_seconds: u64,
+    /// In the words of whoever refuses.
+    why: &'a str,
+}
+
+impl<'a> Part<'a> {
+    fn of(failing: &'a Failing, now: u64) -> Self {
+        let since = jiff::Timestamp::from_nanosecond(failing.since.into()).unwrap_or_default();
+        let since = since.round(jiff::Unit::Second).unwrap_or(since).to_string();
+        let for_seconds = now.saturating_sub(failing.since) / 1_000_000_000;
+        Self { component: &failing.part, since, for_seconds, why: &failing.why }
+    }
+}
+
 impl Handler for Page {
     fn call(&self, _: Request) -> Pin<Box<dyn Future<Output = Reply> + Send + '_>> {
         let trouble = self.health.trouble(self.clock.monotonic_nanos(), self.bound);
         let status = if trouble.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        // Reasons are our own words, never data: no quotes or control characters to escape.
-        let text = trouble.map_or("ready".to_owned(), |why| why.replace(['"', '\\', '\n'], " "));
-        let mut reply = http::Response::new(Body::new(Bytes::from(format!("{{\"status\":\"{text}\"}}\n"))));
+        let failing = self.health.all_failing();
+        let page = Answer {
+            status: trouble.as_deref().unwrap_or("ready"),
+            failing: failing.iter().map(|failing| Part::of(failing, self.clock.unix_nanos())).collect(),
+        };
+        let mut text = serde_json::to_string(&page).unwrap_or_default();
+        text.push('\n');
+        let mut reply = http::Response::new(Body::new(Bytes::from(text)));
         *reply.status_mut() = status;
         reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Box::pin(std::future::ready(reply))

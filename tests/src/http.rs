@@ -129,3 +129,46 @@ fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
         rest = rest.get(line + 4 + size..)?;
     }
 }
+
+/// A connection that is kept for many requests, one after the other.
+#[derive(Debug)]
+pub struct KeptAlive {
+    stream: std::io::BufReader<TcpStream>,
+    address: String,
+}
+
+impl KeptAlive {
+    /// Connects.
+    pub fn open(address: &str) -> Self {
+        let stream = connect(address).expect("the server listens");
+        Self { stream: std::io::BufReader::new(stream), address: address.to_owned() }
+    }
+
+    /// Posts, and gives the status of the answer.
+    pub fn post(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> u16 {
+        let head =
+            String::from_utf8(head(&self.address, "POST", path, headers, body.len())).expect("it is text");
+        let head = head.replace("connection: close\r\n", "");
+        self.stream.get_mut().write_all(&[head.as_bytes(), body].concat()).expect("it is taken");
+        let (mut status, mut length) = (0, 0);
+        loop {
+            let mut line = String::new();
+            let read = std::io::BufRead::read_line(&mut self.stream, &mut line).expect("the server answers");
+            assert!(read > 0, "the connection ended");
+            if status == 0 {
+                status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status line");
+            }
+            if let Some((name, value)) = line.split_once(':')
+                && name.eq_ignore_ascii_case("content-length")
+            {
+                length = value.trim().parse().expect("a length");
+            }
+            if line == "\r\n" {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).expect("the body comes");
+        status
+    }
+}

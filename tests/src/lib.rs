@@ -6,6 +6,7 @@
 //! [`backends`] finds Prometheus and Python, or says that they are not there.
 
 mod agent;
+pub mod backend;
 pub mod backends;
 pub mod github;
 pub mod http;

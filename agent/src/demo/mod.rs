@@ -19,7 +19,7 @@ const QUICKSTART: &str = include_str!("../../../examples/quickstart.yaml");
 /// Runs the demo.
 pub(crate) fn demo(once: bool, seed: u64, folder: Option<PathBuf>) -> ExitCode {
     let folder = folder.unwrap_or_else(|| std::env::temp_dir().join(format!("throughline-demo-{seed}")));
-    let runtime = match crate::runtime::start() {
+    let runtime = match crate::runtime::aside() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.to_string()),
     };

@@ -75,8 +75,9 @@ fn exporter(page: &mut Page, row: &Row, rows: &[Row]) {
     // The Collector has a queue for every signal, here they share one. Each is shown how full the whole of it is: an alarm
     // on size / capacity, which is what these two are for, then fires when it should.
     let queue = rows.iter().filter(|other| other.direction == row.direction && other.name == row.name);
-    let waiting: i64 = queue.map(|other| other.waiting).sum();
-    page.gauge("otelcol_exporter_queue_size", &labels, waiting.max(0) as f64);
+    let here: i64 = queue.map(|other| other.batches).sum();
+    let waiting = here.saturating_sub_unsigned(row.consumers).max(0);
+    page.gauge("otelcol_exporter_queue_size", &labels, waiting as f64);
     page.gauge("otelcol_exporter_queue_capacity", &labels, row.capacity as f64);
 }
 

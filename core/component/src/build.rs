@@ -8,7 +8,7 @@ use std::sync::Arc;
 use throughline_config::did_you_mean;
 
 use crate::port::{Clock, Journals, Random};
-use crate::{ComponentId, ConfigError, Counter, Histogram, Meter, States};
+use crate::{ComponentId, ConfigError, Counter, Histogram, Meter, States, Warnings};
 
 /// What a component may use. Services are found by type, so that this crate names none of them.
 #[derive(Clone)]
@@ -32,6 +32,11 @@ impl Build {
     /// A histogram of this component, see [`Meter::histogram`].
     pub fn histogram(&self, name: &str, bounds: &[u64]) -> Histogram {
         self.services.get::<Meter>().map(|meter| meter.histogram(name, &self.id, bounds)).unwrap_or_default()
+    }
+
+    /// What gives warnings, once a minute each.
+    pub fn warnings(&self) -> Arc<Warnings> {
+        self.services.get().unwrap_or_else(|| Arc::new(Warnings::new(Arc::clone(&self.clock))))
     }
 
     /// A service that the component cannot do without; `what` is its name in the error.

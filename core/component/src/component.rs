@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use schemars::JsonSchema;
@@ -171,6 +172,8 @@ pub trait Exporter: Sized + Send + Sync + 'static {
     const SIGNALS: &'static [Signal] = ALL;
     /// How data reaches it.
     const DELIVERY: Delivery = Delivery::Queued;
+    /// How long one attempt may take where `timeout` is not set; [`Delivery::Queued`] only.
+    const TIMEOUT: Duration = Duration::from_secs(5);
 
     /// Builds it. Opens nothing.
     ///

@@ -20,7 +20,8 @@ pub enum Delivery {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeliverySettings {
-    /// How long one attempt may take. `0s`: as long as it likes. Unset: the exporter's own default.
+    /// How long one attempt may take. `0s`: as long as it likes. Unset: what the Collector takes, 5 s for gRPC and 30 s for
+    /// HTTP.
     pub timeout: Option<config::Duration>,
     /// Sending again after a failure that may pass.
     pub retry_on_failure: RetrySettings,
@@ -52,9 +53,25 @@ pub struct RetrySettings {
     pub multiplier: f64,
     /// The longest delay.
     pub max_interval: config::Duration,
-    /// How long to go on before the sender is told to try again. `0s`: for ever. Data in a storage is kept and tried
-    /// for ever unless this is set in words.
+    /// How long to go on, waiting in the queue and exporting included, before the sender is told to try again. `0s`: for ever.
+    /// Unset: 5 minutes for data in memory, whose sender waits; data in a storage is kept and tried for ever unless this is set.
     pub max_elapsed_time: Option<config::Duration>,
+    /// The longest delay that is granted to a destination that asks for one (`Retry-After`, `RetryInfo`).
+    pub max_retry_after: config::Duration,
+    /// What to do with data when the destination answers with an error that OTLP calls permanent although it says nothing
+    /// about the data: wrong credentials, a missing route, an error of the server.
+    pub on_permanent_error: OnPermanentError,
+}
+
+/// What to do with data after a permanent error that says nothing about the data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnPermanentError {
+    /// Keep it and try again, as after any other failure. See `docs/adr/0006-permanent-errors-park.md`.
+    #[default]
+    Park,
+    /// Drop it, as the Collector does; counted and logged.
+    Drop,
 }
 
 impl Default for RetrySettings {
@@ -66,6 +83,8 @@ impl Default for RetrySettings {
             multiplier: 1.5,
             max_interval: config::Duration::from_secs(30),
             max_elapsed_time: None,
+            max_retry_after: config::Duration::from_secs(300),
+            on_permanent_error: OnPermanentError::Park,
         }
     }
 }

@@ -77,8 +77,9 @@ impl Factory {
     pub const fn exporter<T: Exporter>(name: &'static str) -> Self {
         let build: fn(Value, &Build) -> Result<Built, ConfigError> = match T::DELIVERY {
             Delivery::Queued => |value, cx| {
-                let (own, delivery) = split_delivery(value)?;
+                let (own, mut delivery) = split_delivery(value)?;
                 delivery.validate()?;
+                delivery.timeout.get_or_insert(throughline_config::Duration(T::TIMEOUT));
                 let queue = delivery.sending_queue.as_ref();
                 if let Some(id) = queue.and_then(|queue| queue.storage.as_deref()) {
                     cx.storage("sending_queue::storage", id)?;

@@ -1,12 +1,23 @@
-//! Whether the agent is well: no dead task, and nothing unacknowledged for too long.
+//! Whether the agent is well: no dead part, none that refuses everything, and nothing unacknowledged for too long.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// What the supervisor knows. A service of the graph; `health_check` reads it.
+/// What the supervisor knows. A service of the graph; `health_check` reads it. Parts are named with their kind: `exporter file`.
 #[derive(Debug, Default)]
 pub struct Health {
     state: Mutex<State>,
+}
+
+/// A part that fails at what it does, while nothing is lost and nobody is refused because of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failing {
+    /// The part, with its kind.
+    pub part: String,
+    /// Since when, in nanoseconds since the Unix epoch.
+    pub since: u64,
+    /// What is wrong, in the words of whoever refuses.
+    pub why: Arc<str>,
 }
 
 #[derive(Debug, Default)]
@@ -14,6 +25,8 @@ struct State {
     started: bool,
     stopping: bool,
     dead: BTreeMap<String, String>,
+    refusing: BTreeMap<String, String>,
+    failing: BTreeMap<String, Failing>,
     in_flight: BTreeMap<u64, u64>,
     next: u64,
 }
@@ -45,6 +58,32 @@ impl Health {
         self.lock().dead.remove(part);
     }
 
+    /// A part refuses all that it is given, and its senders are told to try again, until it [accepts](Self::accepts).
+    pub fn refuses(&self, part: &str, why: &str) {
+        self.lock().refusing.insert(part.to_owned(), why.to_owned());
+    }
+
+    /// A part takes in data again.
+    pub fn accepts(&self, part: &str) {
+        self.lock().refusing.remove(part);
+    }
+
+    /// A part fails since a moment (nanoseconds since the Unix epoch), and keeps its data. The agent stays ready.
+    pub fn failing(&self, part: &str, since: u64, why: Arc<str>) {
+        let failing = Failing { part: part.to_owned(), since, why };
+        self.lock().failing.insert(part.to_owned(), failing);
+    }
+
+    /// A part does its work again.
+    pub fn recovered(&self, part: &str) {
+        self.lock().failing.remove(part);
+    }
+
+    /// The parts that fail, sorted.
+    pub fn all_failing(&self) -> Vec<Failing> {
+        self.lock().failing.values().cloned().collect()
+    }
+
     /// Why the agent is not ready, or `None` if it is. `now` is monotonic nanoseconds, `bound` how old the oldest
     /// unacknowledged request may be.
     pub fn trouble(&self, now: u64, bound: u64) -> Option<String> {
@@ -57,6 +96,9 @@ impl Health {
         }
         if let Some((part, why)) = state.dead.first_key_value() {
             return Some(format!("{part} is dead: {why}"));
+        }
+        if let Some((part, why)) = state.refusing.first_key_value() {
+            return Some(format!("{part} refuses everything: {why}"));
         }
         let oldest = state.oldest(now);
         (oldest > bound)

@@ -23,6 +23,7 @@ pub mod port;
 mod settle;
 mod state;
 mod stop;
+mod warnings;
 
 pub use build::{Build, Services};
 pub use chunk::{Batch, Chunk, Position};
@@ -31,9 +32,9 @@ pub use component::{
     Outlet, Pass, Processor, Receiver, Touch,
 };
 pub use context::{Auth, Context, Metadata, Transport};
-pub use delivery::{Delivery, DeliverySettings, QueueSettings, RetrySettings};
+pub use delivery::{Delivery, DeliverySettings, OnPermanentError, QueueSettings, RetrySettings};
 pub use factory::{Built, Factory};
-pub use health::Health;
+pub use health::{Failing, Health};
 pub use id::ComponentId;
 pub use internal::{Internal, Notice};
 pub use journaled::{Guard, Journaled, ReadGuard, Replay};
@@ -45,3 +46,4 @@ pub use settle::{Barrier, Settle, Ticket};
 pub use state::States;
 pub use stop::{Stop, Stopper};
 pub use throughline_config::{ConfigError, Kind};
+pub use warnings::Warnings;

@@ -16,14 +16,17 @@ pub enum Outcome {
         /// A message for the sender; set whenever `rejected` is not zero, and for warnings with no rejections.
         why: Option<Arc<str>>,
     },
-    /// Nothing is wrong with the data: it may be sent again, not before `after`.
+    /// Nothing is known to be wrong with the data: it may be sent again, not before `after`.
     Retry {
         /// The least delay that the destination asked for.
         after: Option<Duration>,
+        /// The protocol calls this answer permanent, although it says nothing about the data: wrong credentials, a missing
+        /// route, an error of the server. An exporter's queue keeps the data unless its settings say otherwise.
+        permanent: bool,
         /// What was wrong, for a person.
         why: Arc<str>,
     },
-    /// The data will never be accepted as it is.
+    /// The data is bad, whoever it is sent to.
     Reject {
         /// What class of refusal, for the reply's status code.
         kind: RejectKind,
@@ -32,19 +35,13 @@ pub enum Outcome {
     },
 }
 
-/// Why data was refused for good.
+/// Why data was refused for good. There is no kind for credentials, routes or servers: they say nothing about the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RejectKind {
     /// It does not parse, or breaks a rule of its format.
     Invalid,
     /// It is larger than a limit.
     TooLarge,
-    /// The destination (or we) did not accept the sender's credentials.
-    Unauthenticated,
-    /// The sender is known and may not.
-    Denied,
-    /// Nobody takes this signal or this shape.
-    Unsupported,
 }
 
 impl RejectKind {
@@ -53,9 +50,6 @@ impl RejectKind {
         match self {
             Self::Invalid => "invalid",
             Self::TooLarge => "too_large",
-            Self::Unauthenticated => "unauthenticated",
-            Self::Denied => "denied",
-            Self::Unsupported => "unsupported",
         }
     }
 }
@@ -66,7 +60,12 @@ impl Outcome {
 
     /// A retryable failure with no delay asked for.
     pub fn retry(why: impl Into<Arc<str>>) -> Self {
-        Self::Retry { after: None, why: why.into() }
+        Self::Retry { after: None, permanent: false, why: why.into() }
+    }
+
+    /// A failure that the protocol calls permanent, and that says nothing about the data.
+    pub fn misdirected(why: impl Into<Arc<str>>) -> Self {
+        Self::Retry { after: None, permanent: true, why: why.into() }
     }
 
     /// A final refusal.
@@ -80,7 +79,9 @@ impl Outcome {
     pub fn worst(self, other: Self) -> Self {
         use Outcome::{Done, Reject, Retry};
         match (self, other) {
-            (Retry { after: a, why }, Retry { after: b, .. }) => Retry { after: a.max(b), why },
+            (Retry { after: a, permanent: p, why }, Retry { after: b, permanent: q, .. }) => {
+                Retry { after: a.max(b), permanent: p && q, why }
+            }
             (retry @ Retry { .. }, _) | (_, retry @ Retry { .. }) => retry,
             (reject @ Reject { .. }, _) | (_, reject @ Reject { .. }) => reject,
             (Done { rejected: a, why: x }, Done { rejected: b, why: y }) => {
@@ -129,8 +130,8 @@ mod tests {
 
     #[test]
     fn two_retries_keep_the_longer_delay() {
-        let short = Outcome::Retry { after: Some(Duration::from_secs(1)), why: "a".into() };
-        let long = Outcome::Retry { after: Some(Duration::from_secs(9)), why: "b".into() };
+        let short = Outcome::Retry { after: Some(Duration::from_secs(1)), permanent: false, why: "a".into() };
+        let long = Outcome::Retry { after: Some(Duration::from_secs(9)), permanent: false, why: "b".into() };
         let Outcome::Retry { after, .. } = short.worst(long) else { panic!("two retries are a retry") };
         assert_eq!(after, Some(Duration::from_secs(9)));
     }

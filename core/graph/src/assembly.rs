@@ -9,10 +9,11 @@ use throughline_otlp::Signal;
 
 use crate::Direction;
 use crate::entry::{Accounts, Entry};
+use crate::ledger::Hop;
 use crate::pipeline::{Connector, Pipeline, Stage, Target};
 use crate::plan::{Pipeline as Planned, Stage as PlannedStage, Stored};
 use crate::run::{Make, Setup};
-use crate::sink::Sink;
+use crate::sink::{Sink, SinkServices};
 use crate::step::Step;
 use crate::stream::{Fed, Feeder, Stream};
 use crate::walk::Walk;
@@ -45,7 +46,7 @@ impl<'a> Assembly<'a> {
             for stored in &planned.streams {
                 let name = format!("{}:stream", planned.id);
                 let hop = self.setup.ledger.hop(Direction::Stage, &name, planned.signal);
-                let stream = Stream::open(&planned.id, stored, &self.setup.services, hop).await?;
+                let stream = self.stream(&planned.id, stored, hop).await?;
                 streams.push(Arc::new(stream));
             }
             self.streams.insert(planned.id.clone(), streams);
@@ -53,11 +54,24 @@ impl<'a> Assembly<'a> {
                 let PlannedStage::Stream(stored) = stage else { continue };
                 let name = before(planned, stored);
                 let hop = self.setup.ledger.hop(Direction::Stage, &format!("{name}:stream"), planned.signal);
-                let stream = Stream::open(&name, stored, &self.setup.services, hop).await?;
+                let stream = self.stream(&name, stored, hop).await?;
                 self.held.insert(name, Arc::new(stream));
             }
         }
         Ok(())
+    }
+
+    async fn stream(&self, name: &str, stored: &Stored, hop: Arc<Hop>) -> Result<Stream, Fatal> {
+        let Setup { services, health, warnings, .. } = self.setup;
+        Stream::open(name, stored, services, (hop, Arc::clone(health), Arc::clone(warnings))).await
+    }
+
+    /// Takes back the cursors that were made for a configuration that does not come into service: nobody would read for them,
+    /// and what they keep would fill the storage.
+    pub(crate) async fn unsubscribe(&self) {
+        for stream in self.streams.values().flatten().chain(self.held.values()) {
+            stream.unsubscribe().await;
+        }
     }
 
     pub(crate) fn pipelines(&mut self) -> Result<Vec<Arc<Pipeline>>, Fatal> {
@@ -83,8 +97,8 @@ impl<'a> Assembly<'a> {
             let hop = self.setup.ledger.hop(Direction::Stage, &name, planned.signal);
             let pipeline = Arc::clone(pipeline);
             let to = Fed::Stages { holder: stored.fed[0].clone(), pipeline, from: at + 1 };
-            let (stream, clock) = (Arc::clone(stream), Arc::clone(&self.setup.clock));
-            self.feeders.push(Arc::new(Feeder { name: ComponentId::new(&name), stream, to, hop, clock }));
+            let stream = Arc::clone(stream);
+            self.feeders.push(Arc::new(Feeder { name: ComponentId::new(&name), stream, to, hop }));
         }
     }
 
@@ -108,9 +122,8 @@ impl<'a> Assembly<'a> {
                 (Target::Sink(sink), Some((_, stream))) => {
                     let name = format!("{}:stream:{id}", planned.id);
                     let hop = self.setup.ledger.hop(Direction::Stage, &name, planned.signal);
-                    let (stream, clock) = (Arc::clone(stream), Arc::clone(&self.setup.clock));
-                    let (name, to) = (ComponentId::new(&name), Fed::Sink(sink));
-                    self.feeders.push(Arc::new(Feeder { name, stream, to, hop, clock }));
+                    let (stream, name) = (Arc::clone(stream), ComponentId::new(&name));
+                    self.feeders.push(Arc::new(Feeder { name, stream, to: Fed::Sink(sink), hop }));
                 }
                 (target, _) => targets.push(target),
             }
@@ -122,6 +135,7 @@ impl<'a> Assembly<'a> {
             targets,
             health: Arc::clone(&self.setup.health),
             panicked: AtomicBool::new(false),
+            resends: Arc::default(),
         }))
     }
 
@@ -181,8 +195,12 @@ impl<'a> Assembly<'a> {
             id.clone(),
             exporter,
             settings.as_ref(),
-            Arc::clone(&self.setup.random),
-            Arc::clone(&self.setup.health),
+            SinkServices {
+                clock: Arc::clone(&self.setup.clock),
+                random: Arc::clone(&self.setup.random),
+                health: Arc::clone(&self.setup.health),
+                warnings: Arc::clone(&self.setup.warnings),
+            },
             hops,
             self.stop.clone(),
         ));
@@ -214,6 +232,7 @@ impl<'a> Assembly<'a> {
                     accounts: Accounts::new(&self.setup.ledger),
                     clock: Arc::clone(&self.setup.clock),
                     health: Arc::clone(&self.setup.health),
+                    warnings: Arc::clone(&self.setup.warnings),
                 };
                 Ok((id.clone(), (make_receiver(&self.setup.make, id)?, Output::new(Arc::new(entry)))))
             })

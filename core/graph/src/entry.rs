@@ -7,6 +7,7 @@ use bytes::Bytes;
 use throughline_component::port::{Charge, Clock};
 use throughline_component::{
     Batch, Chunk, ComponentId, Context, Health, Outcome, RejectKind, Sender, Settle, Ticket, Transport,
+    Warnings,
 };
 use throughline_otlp::{Admitted, Limits, Signal, admit};
 
@@ -21,6 +22,7 @@ pub(crate) struct Entry {
     pub(crate) accounts: Accounts,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) health: Arc<Health>,
+    pub(crate) warnings: Arc<Warnings>,
 }
 
 /// A receiver's accounts by signal and transport, opened on first use: most receivers speak one transport only.
@@ -65,6 +67,12 @@ impl Sender for Entry {
             Ok(admitted) => admitted,
             Err(malformed) => {
                 hop.reject_requests();
+                self.warnings.warn(
+                    &self.id,
+                    "requests are refused: they do not parse",
+                    0,
+                    &malformed.to_string(),
+                );
                 settle.settle(Outcome::reject(RejectKind::Invalid, malformed.to_string()));
                 return ticket;
             }
@@ -72,6 +80,15 @@ impl Sender for Entry {
         let Admitted { bytes, items, rejected, why, .. } = admitted;
         add(&hop.taken, u64::from(items) + u64::from(rejected));
         hop.reject_items("invalid_utf8", u64::from(rejected));
+        if rejected > 0 {
+            let why = why.as_deref().unwrap_or_default();
+            self.warnings.warn(
+                &self.id,
+                "records are cut out of requests: their text is damaged",
+                rejected.into(),
+                why,
+            );
+        }
         if items == 0 {
             settle.settle(Outcome::Done { rejected, why: why.map(Into::into) });
             return ticket;

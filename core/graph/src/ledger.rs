@@ -41,10 +41,13 @@ pub struct Hop {
     pub overflowed: AtomicU64,
     /// Items in the hop now.
     pub held: AtomicI64,
-    /// Batches that wait in an exporter's queue now. Signals share the queue; each account has its own batches.
-    pub waiting: AtomicI64,
+    /// Batches that wait in an exporter's queue now or are on their way, without those that lie in a storage. Signals share
+    /// the queue; each account has its own batches.
+    pub batches: AtomicI64,
     /// How many batches may wait in that queue.
     pub capacity: AtomicU64,
+    /// How many are on their way at once.
+    pub consumers: AtomicU64,
     /// Whole requests whose items could not be counted, since they do not parse.
     pub malformed: AtomicU64,
     dropped: Mutex<BTreeMap<&'static str, u64>>,
@@ -65,8 +68,9 @@ pub struct Row {
     pub returned: u64,
     pub overflowed: u64,
     pub held: i64,
-    pub waiting: i64,
+    pub batches: i64,
     pub capacity: u64,
+    pub consumers: u64,
     pub malformed: u64,
     pub dropped: BTreeMap<&'static str, u64>,
     pub rejected: BTreeMap<&'static str, u64>,
@@ -136,8 +140,9 @@ impl Hop {
             returned: self.returned.load(Ordering::Relaxed),
             overflowed: self.overflowed.load(Ordering::Relaxed),
             held: self.held.load(Ordering::Relaxed),
-            waiting: self.waiting.load(Ordering::Relaxed),
+            batches: self.batches.load(Ordering::Relaxed),
             capacity: self.capacity.load(Ordering::Relaxed),
+            consumers: self.consumers.load(Ordering::Relaxed),
             malformed: self.malformed.load(Ordering::Relaxed),
             dropped: copy(&self.dropped),
             rejected: copy(&self.rejected),

@@ -10,6 +10,7 @@ mod entry;
 mod ledger;
 mod pipeline;
 mod plan;
+mod resend;
 mod run;
 mod sink;
 mod step;

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use throughline_component::{Batch, Chunk, Health};
 use throughline_otlp::Signal;
 
+use crate::resend::{Resends, Shares};
 use crate::sink::Sink;
 use crate::step::{Step, message};
 use crate::stream::Stream;
@@ -21,6 +22,7 @@ pub(crate) struct Pipeline {
     pub(crate) targets: Vec<Target>,
     pub(crate) health: Arc<Health>,
     pub(crate) panicked: AtomicBool,
+    pub(crate) resends: Arc<Resends>,
 }
 
 /// One stage.
@@ -84,7 +86,7 @@ impl Pipeline {
                 }
                 Stage::Step(step) => batches.into_iter().flat_map(|batch| step.accept(batch)).collect(),
                 Stage::Stream(stream) => {
-                    return batches.into_iter().for_each(|batch| drop(stream.append(batch)));
+                    return batches.into_iter().for_each(|batch| stream.append_all(batch));
                 }
             };
         }
@@ -98,19 +100,27 @@ impl Pipeline {
         if others.is_empty() {
             return last.offer(batch);
         }
-        let mut positions = Vec::new();
-        for (target, mut batch) in self.targets.iter().zip(batch.fork(self.targets.len())) {
-            if let Target::Stream(stream) = target {
-                let appended = stream.append(batch);
-                if positions.is_empty() {
-                    positions = appended;
+        let signal = batch.signal;
+        let mut shares: Vec<Shares> =
+            batch.chunks.into_iter().map(|chunk| self.resends.share(chunk, self.targets.len())).collect();
+        for (number, target) in self.targets.iter().enumerate() {
+            let mut chunks = SmallVec::new();
+            for share in &mut shares {
+                let Some(chunk) = share.chunks[number].take() else { continue };
+                match target {
+                    Target::Stream(stream) => {
+                        let appended = stream.append(signal, chunk);
+                        if share.position.is_none() {
+                            share.position = appended;
+                            share.lies_at(appended);
+                        }
+                    }
+                    _ => chunks.push(Chunk { position: share.position.or(chunk.position), ..chunk }),
                 }
-                continue;
             }
-            for (chunk, position) in batch.chunks.iter_mut().zip(&positions) {
-                chunk.position = *position;
+            if !chunks.is_empty() {
+                target.offer(Batch { signal, chunks });
             }
-            target.offer(batch);
         }
     }
 
@@ -144,7 +154,7 @@ impl Target {
     fn offer(&self, batch: Batch) {
         match self {
             Self::Sink(sink) => sink.offer(batch),
-            Self::Stream(stream) => drop(stream.append(batch)),
+            Self::Stream(stream) => stream.append_all(batch),
             Self::Connector(connector) => {
                 connector.step.accept(batch).into_iter().for_each(|batch| connector.forward(batch));
             }

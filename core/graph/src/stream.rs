@@ -2,25 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use throughline_component::port::Clock;
 use throughline_component::{
-    Batch, Chunk, ComponentId, Context, Fatal, Kept, Metadata, Outcome, Position, Services, Settle, Stop,
-    Transport,
+    Batch, Chunk, ComponentId, Context, Fatal, Health, Kept, Metadata, Outcome, Position, Services, Settle,
+    Stop, Transport, Warnings,
 };
+use throughline_otlp::Signal;
 use throughline_queue::{Delivered, Log, Reader, Record, Storage};
 use tokio::sync::{Semaphore, watch};
 
 use crate::ledger::{Hop, add};
 use crate::pipeline::Pipeline;
 use crate::plan::Stored;
-use crate::sink::Sink;
+use crate::sink::{Sink, Slot};
 
 /// How long a reader that stops waits for what it has given out.
 const GRACE: Duration = Duration::from_secs(1);
-/// Waits between attempts that the sink itself does not make: its queue is full, or it does not retry.
+/// Waits after what the sink does not try again by itself: its exporter panicked, say.
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
@@ -30,7 +30,39 @@ pub(crate) struct Stream {
     number: u64,
     /// What is kept of requests' metadata.
     metadata: Vec<String>,
+    intake: Arc<Intake>,
+}
+
+/// The books of what a stream takes in.
+struct Intake {
+    /// The storage, as health and log name it.
+    part: String,
     hop: Arc<Hop>,
+    health: Arc<Health>,
+    warnings: Arc<Warnings>,
+    refusing: AtomicBool,
+}
+
+impl Intake {
+    fn settled(&self, items: u32, outcome: &Outcome) {
+        let items = u64::from(items);
+        self.hop.held.fetch_sub(i64::try_from(items).unwrap_or(i64::MAX), Ordering::Relaxed);
+        match outcome {
+            Outcome::Done { .. } => {
+                add(&self.hop.out, items);
+                if self.refusing.load(Ordering::Relaxed) && self.refusing.swap(false, Ordering::Relaxed) {
+                    self.health.accepts(&self.part);
+                }
+            }
+            Outcome::Retry { why, .. } | Outcome::Reject { why, .. } => {
+                add(&self.hop.returned, items);
+                self.warnings.warn(&self.part, "refused, the senders try again", items, why);
+                if !self.refusing.swap(true, Ordering::Relaxed) {
+                    self.health.refuses(&self.part, why);
+                }
+            }
+        }
+    }
 }
 
 impl Stream {
@@ -40,7 +72,7 @@ impl Stream {
         pipeline: &str,
         stored: &Stored,
         services: &Services,
-        hop: Arc<Hop>,
+        (hop, health, warnings): (Arc<Hop>, Arc<Health>, Arc<Warnings>),
     ) -> Result<Self, Fatal> {
         let Stored { storage, fed, metadata } = stored.clone();
         let Some(service) = services.named::<Storage>(storage.as_str()) else {
@@ -56,34 +88,40 @@ impl Stream {
         let opened = opened.await.map_err(|error| Fatal(error.to_string()))?;
         let (log, number) =
             opened.map_err(|error: throughline_component::port::StoreError| Fatal(error.to_string()))?;
-        Ok(Self { log, number, metadata, hop })
+        let part = format!("storage {storage}");
+        let intake = Arc::new(Intake { part, hop, health, warnings, refusing: AtomicBool::new(false) });
+        Ok(Self { log, number, metadata, intake })
     }
 
-    /// Appends every chunk of a batch; they settle once they are synced. Says where they lie.
-    pub(crate) fn append(&self, batch: Batch) -> Vec<Option<Position>> {
-        let signal = batch.signal;
-        let append = |chunk: Chunk| {
-            let Chunk { bytes, items, context, settle, .. } = chunk;
-            let hop = Arc::clone(&self.hop);
-            add(&hop.taken, u64::from(items));
-            hop.held.fetch_add(i64::from(items), Ordering::Relaxed);
-            let settle = Settle::hook(move |outcome| {
-                hop.held.fetch_sub(i64::from(items), Ordering::Relaxed);
-                let account = if matches!(outcome, Outcome::Done { .. }) { &hop.out } else { &hop.returned };
-                add(account, u64::from(items));
-                settle.settle(outcome);
-            });
-            let record = Record {
-                signal,
-                items,
-                received_at: context.received_at,
-                source: context.source.clone(),
-                metadata: self.asked(&context.metadata),
-                payload: bytes,
-            };
-            self.log.append(self.number, record, settle)
+    /// Takes back the cursors that [`open`](Self::open) has made.
+    pub(crate) async fn unsubscribe(&self) {}
+
+    /// Appends every chunk of a batch.
+    pub(crate) fn append_all(&self, batch: Batch) {
+        for chunk in batch.chunks {
+            self.append(batch.signal, chunk);
+        }
+    }
+
+    /// Appends a chunk, which settles once it is synced. Says where it lies.
+    pub(crate) fn append(&self, signal: Signal, chunk: Chunk) -> Option<Position> {
+        let Chunk { bytes, items, context, settle, .. } = chunk;
+        let intake = Arc::clone(&self.intake);
+        add(&intake.hop.taken, u64::from(items));
+        intake.hop.held.fetch_add(i64::from(items), Ordering::Relaxed);
+        let settle = Settle::hook(move |outcome| {
+            intake.settled(items, &outcome);
+            settle.settle(outcome);
+        });
+        let record = Record {
+            signal,
+            items,
+            received_at: context.received_at,
+            source: context.source.clone(),
+            metadata: self.asked(&context.metadata),
+            payload: bytes,
         };
-        batch.chunks.into_iter().map(append).collect()
+        self.log.append(self.number, record, settle)
     }
 
     /// Of a request's metadata what a fed sink asked for.
@@ -100,7 +138,6 @@ pub(crate) struct Feeder {
     pub(crate) to: Fed,
     /// The account of this destination's reading.
     pub(crate) hop: Arc<Hop>,
-    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// Who is fed from a stream.
@@ -137,13 +174,10 @@ impl Fed {
         self.sink().map_or(HELD, |sink| sink.consumers() * 2)
     }
 
-    fn gives_up_after(&self) -> Option<Duration> {
-        self.sink()?.gives_up_after()
-    }
-
-    fn offer(&self, batch: Batch) {
+    /// Hands a batch over; a sink gives the slot back when it has done with the batch, or failed once.
+    fn offer(&self, batch: Batch, slot: Slot) {
         match self {
-            Self::Sink(sink) => sink.offer(batch),
+            Self::Sink(sink) => sink.offer_stored(batch, slot),
             Self::Stages { pipeline, from, .. } => pipeline.push_from(*from, batch),
         }
     }
@@ -184,13 +218,17 @@ impl Feeder {
             match next {
                 Ok(delivered) => {
                     let (own, stop) = (Arc::clone(&self), stop.clone());
+                    let may_fail = kept.is_none() && own.to.sink().is_some();
                     tokio::spawn(async move {
-                        own.deliver(delivered, stop).await;
-                        drop(permit);
+                        // A registry takes one record after the other, whatever becomes of them.
+                        let (slot, held) = if may_fail { (Some(permit), None) } else { (None, permit.ok()) };
+                        own.deliver(delivered, Slot(slot.and_then(Result::ok)), stop).await;
+                        drop(held);
                     });
                 }
                 Err(error) => {
-                    tracing::error!(component = %destination, %error, "the stream cannot be read; trying again");
+                    let what = "the stream cannot be read; trying again";
+                    self.stream.intake.warnings.warn(&self.name, what, 0, &error.to_string());
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -208,8 +246,8 @@ impl Feeder {
         }
     }
 
-    /// Offers a record to the sink until it takes it, refuses it for good, or the configuration says that it is too old.
-    async fn deliver(&self, delivered: Delivered, mut stop: Stop) {
+    /// Offers a record until it is delivered, or dropped for a reason that is counted where it was.
+    async fn deliver(&self, delivered: Delivered, slot: Slot, mut stop: Stop) {
         let Delivered { position, record, ack } = delivered;
         let items = u64::from(record.items);
         add(&self.hop.taken, items);
@@ -222,37 +260,29 @@ impl Feeder {
             received_at: record.received_at,
         });
         let held = Held::new(self, items);
-        let (began, mut pause) = (self.clock.monotonic_nanos(), PAUSE);
+        let (mut slot, mut pause) = (slot, PAUSE);
         loop {
             let (settle, ticket) = Settle::ticket();
             let (bytes, context) = (record.payload.clone(), Arc::clone(&context));
             let chunk = Chunk { bytes, items: record.items, position: Some(position), context, settle };
-            self.to.offer(Batch::one(record.signal, chunk));
-            let outcome = ticket.await;
-            let tried = Duration::from_nanos(self.clock.monotonic_nanos().saturating_sub(began));
-            match outcome {
-                // Rejections are in the sink's account.
-                Outcome::Done { .. } | Outcome::Reject { .. } => add(&self.hop.out, items),
-                Outcome::Retry { after, why } if self.to.gives_up_after().is_none_or(|max| tried < max) => {
-                    tracing::warn!(component = %self.to.id(), why = %why, "not delivered; it stays in the storage");
-                    tokio::select! {
-                        () = tokio::time::sleep(after.unwrap_or_default().max(pause)) => {}
-                        () = stop.stopped() => {
-                            add(&self.hop.returned, items);
-                            return;
-                        }
-                    }
-                    pause = (pause * 2).min(PAUSE_MAX);
-                    continue;
-                }
-                Outcome::Retry { why, .. } => {
-                    tracing::error!(component = %self.to.id(), why = %why, "dropped: `max_elapsed_time` has passed");
-                    self.hop.drop_items("max_elapsed_time", items);
+            self.to.offer(Batch::one(record.signal, chunk), std::mem::replace(&mut slot, Slot(None)));
+            let Outcome::Retry { after, why, .. } = ticket.await else { break };
+            if !stop.is_stopped() {
+                let what = "not delivered; it stays in the storage and is tried again";
+                self.stream.intake.warnings.warn(self.to.id(), what, items, &why);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(after.unwrap_or_default().clamp(pause, PAUSE_MAX)) => {}
+                () = stop.stopped() => {
+                    add(&self.hop.returned, items);
+                    return;
                 }
             }
-            drop(held);
-            return ack.done();
+            pause = (pause * 2).min(PAUSE_MAX);
         }
+        add(&self.hop.out, items);
+        drop(held);
+        ack.done();
     }
 }
 
@@ -266,7 +296,7 @@ async fn snapshot(snapshots: &mut Option<Snapshots>) {
     }
 }
 
-/// Items that were read and are not settled; the sink is not waited for on their account.
+/// Items that were read and are not settled.
 struct Held<'a> {
     feeder: &'a Feeder,
     items: u64,
@@ -275,18 +305,12 @@ struct Held<'a> {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         self.feeder.hop.held.fetch_sub(i64::try_from(self.items).unwrap_or(i64::MAX), Ordering::Relaxed);
-        if let Some(sink) = self.feeder.to.sink() {
-            sink.fed().fetch_sub(1, Ordering::Relaxed);
-        }
     }
 }
 
 impl<'a> Held<'a> {
     fn new(feeder: &'a Feeder, items: u64) -> Self {
         feeder.hop.held.fetch_add(i64::try_from(items).unwrap_or(i64::MAX), Ordering::Relaxed);
-        if let Some(sink) = feeder.to.sink() {
-            sink.fed().fetch_add(1, Ordering::Relaxed);
-        }
         Self { feeder, items }
     }
 }

@@ -3,31 +3,73 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use throughline_component::{ComponentId, Fatal, Health, Stop};
+use throughline_component::{ComponentId, Fatal, Health, Stop, Stopper};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Waits between attempts to restart a component that died.
 pub(crate) const RESTART: Duration = Duration::from_secs(1);
 const RESTART_MAX: Duration = Duration::from_secs(30);
+/// How long a component may take to end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long a component may take until it is in service.
+const START: Duration = Duration::from_mins(1);
 
 pub(crate) type Running = std::pin::Pin<Box<dyn Future<Output = Result<(), Fatal>> + Send>>;
 
-/// Starts components and keeps them alive.
+/// Starts components and keeps them alive until they are told to stop.
 pub(crate) struct Supervisor {
-    pub(crate) health: Arc<Health>,
-    pub(crate) tasks: Vec<JoinHandle<()>>,
+    health: Arc<Health>,
+    stopper: Stopper,
+    stop: Stop,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Supervisor {
+    pub(crate) fn new(health: &Arc<Health>) -> Self {
+        let (stopper, stop) = Stopper::new();
+        Self { health: Arc::clone(health), stopper, stop, tasks: Vec::new() }
+    }
+
+    /// What tells its components to stop.
+    pub(crate) fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
+    /// Takes over a task that ends when it is told to.
+    pub(crate) fn adopt(&mut self, task: JoinHandle<()>) {
+        self.tasks.push(task);
+    }
+
+    /// Tells its components to stop.
+    pub(crate) fn say_stop(&self) {
+        self.stopper.stop();
+    }
+
+    /// Whether any of its components still runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.tasks.retain(|task| !task.is_finished());
+        !self.tasks.is_empty()
+    }
+
+    /// Tells them to stop and waits until they have; one that does not listen is cut off.
+    pub(crate) async fn end(mut self) {
+        self.say_stop();
+        for mut task in self.tasks.drain(..) {
+            if tokio::time::timeout(LAST_WORDS, &mut task).await.is_err() {
+                tracing::warn!("a component did not stop in time");
+                task.abort();
+            }
+        }
+    }
+
     /// Starts a component and waits until it is in service. One that dies later is restarted, ever more patiently.
     pub(crate) async fn start(
         &mut self,
         id: &ComponentId,
-        stop: &Stop,
         mut run: impl FnMut(Stop) -> Result<Running, Fatal> + Send + 'static,
     ) -> Result<(), Fatal> {
-        let (own, ready) = stop.watched();
+        let (own, ready) = self.stop.watched();
         let mut task = tokio::spawn(run(own)?);
         tokio::select! {
             biased;
@@ -36,8 +78,12 @@ impl Supervisor {
                 let why = why(ended).unwrap_or_else(|| "it ended before it was in service".into());
                 return Err(Fatal(format!("{id} cannot start: {why}")));
             }
+            () = tokio::time::sleep(START) => {
+                task.abort();
+                return Err(Fatal(format!("{id} cannot start: it was not in service after {START:?}")));
+            }
         }
-        let (health, id, mut stop) = (Arc::clone(&self.health), id.clone(), stop.clone());
+        let (health, id, mut stop) = (Arc::clone(&self.health), id.clone(), self.stop.clone());
         self.tasks.push(tokio::spawn(async move {
             let mut wait = RESTART;
             loop {

@@ -2,29 +2,41 @@
 
 use std::sync::Arc;
 
-use throughline_component::{ComponentId, Meter};
+use throughline_component::{ComponentId, Meter, Warnings};
 
-/// Counts the requests that one component's address refused, by reason: bad input leaves a trace in self-telemetry even
+/// Counts the requests that one component's address refused, by reason, and warns of them: bad input leaves a trace even
 /// where nothing could be read of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Refusals {
     meter: Arc<Meter>,
+    warnings: Arc<Warnings>,
     owner: ComponentId,
 }
 
 impl Refusals {
-    pub(crate) fn new(meter: &Arc<Meter>, owner: &ComponentId) -> Self {
-        Self { meter: Arc::clone(meter), owner: owner.clone() }
+    pub(crate) fn new(meter: &Arc<Meter>, warnings: &Arc<Warnings>, owner: &ComponentId) -> Self {
+        Self { meter: Arc::clone(meter), warnings: Arc::clone(warnings), owner: owner.clone() }
     }
 
     /// The same for another component.
     pub(crate) fn of(&self, owner: &ComponentId) -> Self {
-        Self::new(&self.meter, owner)
+        Self::new(&self.meter, &self.warnings, owner)
     }
 
     /// Counts one. Reasons are few, and never what a sender wrote.
     pub(crate) fn count(&self, reason: &'static str) {
         let label = Some(("reason", reason));
         self.meter.counter("throughline_server_refused_requests", &self.owner, label).add(1);
+        self.warnings.warn(&format_args!("{} ({reason})", self.owner), "requests are refused", 0, reason);
+    }
+
+    /// Warns that connections cannot be accepted: too many are open, mostly.
+    pub(crate) fn accept_failed(&self, error: &std::io::Error) {
+        self.warnings.warn(&self.owner, "connections cannot be accepted", 0, &error.to_string());
+    }
+
+    /// Notes what a peer did that costs nobody anything.
+    pub(crate) fn note(&self, what: &'static str, why: &dyn std::fmt::Display) {
+        self.warnings.debug(&self.owner, what, &why.to_string());
     }
 }

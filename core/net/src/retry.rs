@@ -4,36 +4,24 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use throughline_component::RetrySettings;
 
-/// The longest that a destination is left alone because it asks for it: one wrong answer must not end a delivery.
-const MOST_ASKED: Duration = Duration::from_mins(5);
-
-/// The delays of one batch: growing, jittered, never below what the destination asked for.
+/// The delays of one batch or destination: growing, jittered, never below what the destination asked for.
 #[derive(Debug)]
 pub struct Backoff {
     next: Duration,
-    waited: Duration,
 }
 
 impl Backoff {
     /// The state before the first failure.
     pub fn new(settings: &RetrySettings) -> Self {
-        Self { next: settings.initial_interval.get(), waited: Duration::ZERO }
+        Self { next: settings.initial_interval.get() }
     }
 
-    /// The next delay, or `None` if it would end after what `max_elapsed_time` allows. `unit` is a random number in `[0, 1)`.
-    pub fn next(
-        &mut self,
-        settings: &RetrySettings,
-        max_elapsed: Option<Duration>,
-        asked: Option<Duration>,
-        unit: f64,
-    ) -> Option<Duration> {
+    /// The next delay. What the destination `asked` for counts up to `max_retry_after`. `unit` is a random number in `[0, 1)`.
+    pub fn next(&mut self, settings: &RetrySettings, asked: Option<Duration>, unit: f64) -> Duration {
         let spread = settings.randomization_factor.clamp(0.0, 1.0);
         let jittered = times(self.next, 1.0 - spread + 2.0 * spread * unit);
         self.next = times(self.next, settings.multiplier.max(1.0)).min(settings.max_interval.get());
-        let delay = jittered.max(asked.unwrap_or_default().min(MOST_ASKED));
-        self.waited = self.waited.saturating_add(delay);
-        max_elapsed.is_none_or(|max| self.waited <= max).then_some(delay)
+        jittered.max(asked.unwrap_or_default().min(settings.max_retry_after.get()))
     }
 }
 
@@ -72,15 +60,17 @@ mod tests {
     fn delays_grow_to_the_maximum_and_respect_what_was_asked_for() {
         let settings = RetrySettings::default();
         let mut backoff = Backoff::new(&settings);
-        let mut delays =
-            (0..8).map(|_| backoff.next(&settings, None, None, 0.5).expect("no end").as_secs_f64());
+        let mut delays = (0..8).map(|_| backoff.next(&settings, None, 0.5).as_secs_f64());
         let first: Vec<f64> = delays.by_ref().take(3).collect();
         assert_eq!(first, [5.0, 7.5, 11.25]);
         assert_eq!(delays.last(), Some(30.0));
-        let asked = backoff.next(&settings, None, Some(Duration::from_secs(90)), 0.5);
-        assert_eq!(asked, Some(Duration::from_secs(90)));
-        let endless = backoff.next(&settings, None, Some(Duration::MAX), 0.5);
-        assert_eq!(endless, Some(Duration::from_secs(300)), "nobody is left alone for ever");
+        assert_eq!(backoff.next(&settings, Some(Duration::from_secs(90)), 0.5), Duration::from_secs(90));
+        let endless = backoff.next(&settings, Some(Duration::MAX), 0.5);
+        assert_eq!(endless, Duration::from_secs(300), "nobody is left alone for ever");
+        let settings =
+            RetrySettings { max_retry_after: throughline_config::Duration::from_secs(40), ..settings };
+        let less = backoff.next(&settings, Some(Duration::from_secs(1_000_000_000_000)), 0.5);
+        assert_eq!(less, Duration::from_secs(40), "the setting says how long at most");
     }
 
     #[test]
@@ -88,17 +78,8 @@ mod tests {
         for (multiplier, randomization_factor) in [(1e300, 0.5), (f64::NAN, f64::NAN), (-1.0, 9.0)] {
             let settings = RetrySettings { multiplier, randomization_factor, ..RetrySettings::default() };
             let mut backoff = Backoff::new(&settings);
-            let delays: Vec<_> = (0..4).filter_map(|_| backoff.next(&settings, None, None, 0.9)).collect();
-            assert_eq!(delays.len(), 4);
+            let delays: Vec<_> = (0..4).map(|_| backoff.next(&settings, None, 0.9)).collect();
+            assert_eq!(delays.len(), 4, "there is no panic");
         }
-    }
-
-    #[test]
-    fn a_bounded_retry_ends() {
-        let settings = RetrySettings::default();
-        let mut backoff = Backoff::new(&settings);
-        let max = Some(Duration::from_secs(13));
-        let count = std::iter::from_fn(|| backoff.next(&settings, max, None, 0.5)).count();
-        assert_eq!(count, 2, "5 s and 7.5 s, and no 11.25 s more");
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use throughline_component::ComponentId;
+use throughline_component::port::SystemClock;
+use throughline_component::{ComponentId, Warnings};
 use throughline_net::{Body, Handler, Listeners, Reply, Request, Route, ServerSettings, Serving};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -17,6 +18,11 @@ impl Handler for Says {
     fn call(&self, _: Request) -> Pin<Box<dyn Future<Output = Reply> + Send + '_>> {
         Box::pin(async { http::Response::new(Body::new(Bytes::from_static(self.0.as_bytes()))) })
     }
+}
+
+fn listeners() -> Arc<Listeners> {
+    let warnings = Arc::new(Warnings::new(Arc::new(SystemClock::default())));
+    Arc::new(Listeners::new(Arc::default(), warnings, None))
 }
 
 async fn open(
@@ -39,7 +45,7 @@ fn settings() -> ServerSettings {
 
 #[tokio::test]
 async fn an_address_without_a_host_is_every_interface() {
-    let listeners = Arc::new(Listeners::new(Arc::default()));
+    let listeners = listeners();
     let serving = open(&listeners, &ServerSettings::on(":0"), "a", "/", "hello").await.expect("a port");
     let port = serving.address().port();
     let answer = get(SocketAddr::from(([127, 0, 0, 1], port)), "/").await.expect("an answer");
@@ -57,7 +63,7 @@ async fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
 
 #[tokio::test]
 async fn components_share_an_address_by_path_and_others_are_told_what_is_there() {
-    let (listeners, settings) = (Arc::default(), settings());
+    let (listeners, settings) = (listeners(), settings());
     let one = open(&listeners, &settings, "otlp", "/one", "first").await.expect("free");
     let two = open(&listeners, &settings, "github", "/two", "second").await.expect("shared");
     assert_eq!(one.address(), two.address());
@@ -69,7 +75,7 @@ async fn components_share_an_address_by_path_and_others_are_told_what_is_there()
 
 #[tokio::test]
 async fn a_path_has_one_owner_and_an_address_one_way_of_serving() {
-    let (listeners, settings) = (Arc::default(), settings());
+    let (listeners, settings) = (listeners(), settings());
     let _one = open(&listeners, &settings, "otlp", "/x", "").await.expect("free");
     let taken = open(&listeners, &settings, "github", "/x", "").await.expect_err("taken");
     assert!(taken.contains("otlp") && taken.contains("/x"), "{taken}");
@@ -80,7 +86,7 @@ async fn a_path_has_one_owner_and_an_address_one_way_of_serving() {
 
 #[tokio::test]
 async fn a_successor_takes_over_and_the_last_one_closes_the_address() {
-    let (listeners, settings) = (Arc::default(), settings());
+    let (listeners, settings) = (listeners(), settings());
     let old = open(&listeners, &settings, "otlp", "/x", "old").await.expect("free");
     let new = open(&listeners, &settings, "otlp", "/x", "new").await.expect("its own");
     let address = new.address();
@@ -101,7 +107,7 @@ async fn a_successor_takes_over_and_the_last_one_closes_the_address() {
 async fn a_peer_that_says_nothing_is_let_go() {
     let patience = throughline_config::Duration::from_millis(50);
     let settings = ServerSettings { read_header_timeout: patience, ..settings() };
-    let listeners = Arc::default();
+    let listeners = listeners();
     let serving = open(&listeners, &settings, "otlp", "/x", "here").await.expect("free");
     let mut silent = TcpStream::connect(serving.address()).await.expect("accepted");
     let mut half = TcpStream::connect(serving.address()).await.expect("accepted");

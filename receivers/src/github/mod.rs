@@ -25,7 +25,7 @@ use subtle::ConstantTimeEq;
 use throughline_component::port::{Budget, Clock, Mask};
 use throughline_component::{
     Build, ComponentId, ConfigError, Context, Counter, Factory, Fatal, Journaled, Outcome, Output, Receiver,
-    Stop, Ticket, Transport,
+    Stop, Ticket, Transport, Warnings,
 };
 use throughline_config::Secret;
 use throughline_net::{Authenticator, Body, Handler, Listeners, Reply, Request, Route, ServerSettings};
@@ -98,6 +98,7 @@ struct Endpoint {
     seen: Arc<Journaled<Seen>>,
     mask: Option<Arc<dyn Mask>>,
     deliveries: BTreeMap<&'static str, Counter>,
+    warnings: Arc<Warnings>,
 }
 
 const RESULTS: [&str; 6] = ["settled", "repeated", "ignored", "unsigned", "malformed", "unsettled"];
@@ -131,6 +132,7 @@ impl Receiver for GitHub {
             seen,
             mask: cx.services.get::<dyn Mask>(),
             deliveries: RESULTS.into_iter().map(result).collect(),
+            warnings: cx.warnings(),
         };
         let listeners = cx.need::<Listeners>("listeners")?;
         Ok(Self { endpoint: Arc::new(endpoint), server, auth, listeners, paths })
@@ -171,8 +173,23 @@ impl Handler for Deliveries {
             if let Some(counter) = self.endpoint.deliveries.get(result) {
                 counter.add(1);
             }
+            if let Some(refused) = refused(result) {
+                self.endpoint.warnings.warn(&self.endpoint.id, refused, 0, &reply.status().to_string());
+            }
             reply
         })
+    }
+}
+
+/// What is said of deliveries that are not recorded.
+fn refused(result: &str) -> Option<&'static str> {
+    match result {
+        "unsigned" => Some("deliveries are refused: their signature does not fit"),
+        "malformed" => Some("deliveries are refused: they cannot be read"),
+        "unsettled" => {
+            Some("deliveries are not recorded; GitHub shows them as failed and can redeliver them")
+        }
+        _ => None,
     }
 }
 

@@ -68,14 +68,11 @@ fn reply(outcome: Outcome) -> Result<Reply, Status> {
         Outcome::Done { rejected, why } => {
             Ok(grpc::reply(bytes::Bytes::from(partial::encode(rejected, why.as_deref()))))
         }
-        Outcome::Retry { after, why } => Err(Status::new(Code::Unavailable, &*why).retry_after(after)),
+        Outcome::Retry { after, why, .. } => Err(Status::new(Code::Unavailable, &*why).retry_after(after)),
         Outcome::Reject { kind, why } => Err(Status::new(
             match kind {
                 RejectKind::Invalid => Code::InvalidArgument,
                 RejectKind::TooLarge => Code::ResourceExhausted,
-                RejectKind::Unauthenticated => Code::Unauthenticated,
-                RejectKind::Denied => Code::PermissionDenied,
-                RejectKind::Unsupported => Code::Unimplemented,
             },
             &*why,
         )),

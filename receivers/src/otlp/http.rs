@@ -144,7 +144,7 @@ fn reply(signal: Signal, encoding: Encoding, outcome: Outcome) -> Reply {
             };
             respond(StatusCode::OK, encoding, body)
         }
-        Outcome::Retry { after, why } => {
+        Outcome::Retry { after, why, .. } => {
             let status = Status::new(Code::Unavailable, &*why).retry_after(after);
             let mut reply = refuse(StatusCode::SERVICE_UNAVAILABLE, encoding, &status);
             if let Some(after) = after {
@@ -158,9 +158,6 @@ fn reply(signal: Signal, encoding: Encoding, outcome: Outcome) -> Reply {
             let (http, code) = match kind {
                 RejectKind::Invalid => (StatusCode::BAD_REQUEST, Code::InvalidArgument),
                 RejectKind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
-                RejectKind::Unauthenticated => (StatusCode::UNAUTHORIZED, Code::Unauthenticated),
-                RejectKind::Denied => (StatusCode::FORBIDDEN, Code::PermissionDenied),
-                RejectKind::Unsupported => (StatusCode::NOT_FOUND, Code::Unimplemented),
             };
             refuse(http, encoding, &Status::new(code, &*why))
         }

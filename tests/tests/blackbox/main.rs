@@ -16,6 +16,7 @@ mod one_core;
 mod otlp;
 mod prometheus;
 mod reference;
+mod refusals;
 mod reload;
 mod sdk;
 mod secured;

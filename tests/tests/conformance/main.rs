@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 use throughline_component::port::{Budget, SystemClock, SystemRandom};
 use throughline_component::{
-    Build, Built, ComponentId, Factory, Health, Internal, Kind, Meter, Services, States,
+    Build, Built, ComponentId, Factory, Health, Internal, Kind, Meter, Services, States, Warnings,
 };
 use throughline_graph::Ledger;
 use throughline_net::Listeners;
@@ -38,7 +38,9 @@ fn settings(factory: &Factory, folder: &Path) -> Json {
 
 fn services() -> Services {
     let mut services = Services::default();
-    services.offer::<Listeners>(Arc::default());
+    let warnings = Arc::new(Warnings::new(Arc::new(SystemClock::default())));
+    services.offer(Arc::new(Listeners::new(Arc::default(), Arc::clone(&warnings), None)));
+    services.offer(warnings);
     services.offer::<Ledger>(Arc::default());
     services.offer::<Health>(Arc::default());
     services.offer::<Internal>(Arc::default());

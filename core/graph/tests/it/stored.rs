@@ -17,6 +17,7 @@ use crate::world::{NoSettings, Running, World, script, until};
 #[derive(Default)]
 struct Backend {
     down: AtomicBool,
+    plain_is_down: AtomicBool,
     /// Whether the exporters are given `max_elapsed_time`.
     gives_up: AtomicBool,
     got: Mutex<BTreeMap<ComponentId, Vec<Option<Position>>>>,
@@ -32,6 +33,9 @@ impl Exporter for Sink {
         Ok(Self(script(cx), cx.id.clone()))
     }
     async fn export(&self, batch: &Batch) -> Outcome {
+        if self.1.as_str() == "sink/plain" && self.0.plain_is_down.load(Ordering::Relaxed) {
+            return Outcome::retry("it is down");
+        }
         if self.1.as_str() == "sink/kept" && self.0.down.load(Ordering::Relaxed) {
             return Outcome::retry("it is down");
         }
@@ -126,5 +130,25 @@ async fn stored_data_is_dropped_after_max_elapsed_time_and_counted() {
     send(&running).await;
     until("the next is delivered", || !got(&backend, "sink/kept").is_empty()).await;
     assert_eq!(got(&backend, "sink/kept").len(), 1, "what was given up does not come again");
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_sender_that_tries_again_for_the_sake_of_another_destination_fills_no_storage() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let backend = Arc::new(Backend::default());
+    backend.plain_is_down.store(true, Ordering::Relaxed);
+    let running = start(folder.path(), &backend).await;
+    for _ in 0..20 {
+        assert!(matches!(send(&running).await, Outcome::Retry { .. }));
+    }
+    until("the stored ones are delivered", || got(&backend, "sink/kept").len() == 1).await;
+    backend.plain_is_down.store(false, Ordering::Relaxed);
+    assert_eq!(send(&running).await, Outcome::DONE);
+    assert_eq!(
+        got(&backend, "sink/plain"),
+        got(&backend, "sink/kept"),
+        "it is told where the first one lies"
+    );
     running.end().await;
 }

@@ -192,6 +192,28 @@ async fn the_worst_of_two_destinations_answers() {
 }
 
 #[tokio::test]
+async fn who_has_taken_a_request_is_not_given_it_again_when_its_sender_tries_again() {
+    let running = start(10).await;
+    *running.script.answer.lock().expect("no panic") = Some(Outcome::retry("it is down"));
+    for _ in 0..5 {
+        assert!(matches!(running.world.send(1).await, Outcome::Retry { .. }));
+        assert!(matches!(running.world.send(2).await, Outcome::Retry { .. }));
+    }
+    let sent = |id: &str| {
+        let rows = running.world.ledger.rows();
+        rows.iter().filter(|row| row.name == id).map(|row| row.out).sum::<u64>()
+    };
+    assert_eq!(sent("sink/a"), 2, "each request once");
+    *running.script.answer.lock().expect("no panic") = None;
+    assert_eq!(running.world.send(1).await, Outcome::DONE);
+    assert_eq!(running.world.send(2).await, Outcome::DONE);
+    assert_eq!((sent("sink/a"), sent("sink/b")), (2, 2));
+    assert_eq!(running.world.send(1).await, Outcome::DONE);
+    assert_eq!((sent("sink/a"), sent("sink/b")), (3, 3), "after success the same bytes are a new request");
+    running.end().await;
+}
+
+#[tokio::test]
 async fn a_full_queue_refuses_and_what_is_queued_is_delivered() {
     let running = start(1).await;
     let gate = Arc::new(Semaphore::new(0));

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use throughline_component::port::{Charge, Clock, Disk, Journals, Random, SystemClock, SystemRandom};
 use throughline_component::{
     Build, ComponentId, ConfigError, Context, Factory, Fatal, Health, Kind, Output, Receiver, Services, Stop,
-    Ticket,
+    Ticket, Warnings,
 };
 use throughline_graph::{Fact, Facts, Graph, Ledger, Plan, Setup, Wire, Wiring};
+use throughline_net::Listeners;
 use throughline_otlp::Signal;
 use throughline_queue::{Ports, Settings, Storage};
 
@@ -151,6 +152,7 @@ impl World {
             part.2.build(part.3.clone(), &Build { id: id.clone(), ..cx.clone() })
         };
         let (ledger, health) = (Arc::<Ledger>::default(), Arc::<Health>::default());
+        let warnings = Arc::new(Warnings::new(Arc::clone(&clock)));
         let graph = Graph::start(Setup {
             plan: Plan::new(&Wiring { pipelines: vec![wire] }, &facts, None),
             make: Arc::new(make),
@@ -160,6 +162,8 @@ impl World {
             random,
             ledger: Arc::clone(&ledger),
             health: Arc::clone(&health),
+            listeners: Arc::new(Listeners::new(Arc::default(), Arc::clone(&warnings), None)),
+            warnings,
         });
         Running { graph: graph.await.expect("nothing is wrong"), gate, ledger, health, storages }
     }

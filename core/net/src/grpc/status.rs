@@ -148,6 +148,13 @@ impl Status {
         status.encode_to_vec()
     }
 
+    /// Reads an encoded `google.rpc.Status`; `None` if it is none.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let status = RpcStatus::decode(bytes).ok()?;
+        let code = u32::try_from(status.code).map_or(Code::Unknown, Code::from_number);
+        Some(Self { code, message: status.message, retry_after: retry_delay(bytes) })
+    }
+
     /// The JSON form of the encoded status, as OTLP/HTTP with JSON wants it.
     pub fn to_json(&self) -> String {
         serde_json::json!({ "code": self.code as i32, "message": self.message }).to_string()
@@ -197,7 +204,8 @@ fn retry_delay(status: &[u8]) -> Option<Duration> {
     let status = RpcStatus::decode(status).ok()?;
     let info = status.details.iter().find(|any| any.type_url == RETRY_INFO)?;
     let delay = RetryInfo::decode(&*info.value).ok()?.retry_delay.unwrap_or_default();
-    Some(Duration::new(u64::try_from(delay.seconds).ok()?, u32::try_from(delay.nanos).ok()?))
+    let seconds = Duration::from_secs(u64::try_from(delay.seconds).ok()?);
+    seconds.checked_add(Duration::from_nanos(u64::try_from(delay.nanos).ok()?))
 }
 
 fn percent_encode(text: &str) -> String {

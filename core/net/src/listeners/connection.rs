@@ -1,0 +1,207 @@
+//! Accepting connections and answering their requests.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use throughline_component::Stop;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use super::{Listener, Reply};
+use crate::grpc::{Code, Status, is_grpc};
+use crate::protocol::{Protocol, detect};
+use crate::{Body, Request, ServerSettings};
+
+/// HTTP/2 flow control: a request may come whole before its sender hears from us. What a busy agent has not read yet waits in
+/// memory that no budget knows of, up to this much a connection; so a connection may send no more than one of its streams.
+const STREAM_WINDOW: u32 = 2 << 20;
+const CONNECTION_WINDOW: u32 = 2 << 20;
+/// One frame for most requests, so that their bytes arrive in one piece.
+const FRAME: u32 = 1 << 20;
+/// Connections one listener serves at a time; more wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 4096;
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Why a connection was ended that said too little for too long, in self-telemetry.
+const SLOW: &str = "slow_connection";
+
+/// Accepts connections until told to stop; then the socket is closed. The connections go on.
+pub(super) async fn accept(socket: TcpListener, listener: Arc<Listener>, mut stop: Stop) {
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let slot = tokio::select! {
+            slot = Arc::clone(&slots).acquire_owned() => slot,
+            () = stop.stopped() => return,
+        };
+        let Ok(slot) = slot else { return };
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            () = stop.stopped() => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let listener = Arc::clone(&listener);
+                tokio::spawn(async move {
+                    connection(stream, peer, listener).await;
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                // Out of descriptors, mostly: wait for some to come free rather than spin.
+                listener.refusals.accept_failed(&error);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// Serves one connection.
+async fn connection(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>) {
+    // Small replies must not wait for the client's delayed acknowledgement.
+    drop(stream.set_nodelay(true));
+    let table = listener.table();
+    let (settings, superseded) = (&table.settings, table.superseded());
+    match &table.tls {
+        None => serve(stream, peer, listener, settings, superseded).await,
+        Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => serve(stream, peer, listener, settings, superseded).await,
+            Ok(Err(error)) => {
+                listener.refusals.count("tls_handshake");
+                listener.refusals.note("a TLS handshake failed", &error);
+            }
+            Err(_) => listener.refusals.count(SLOW),
+        },
+    }
+}
+
+/// Finds out which HTTP the peer speaks, and serves it. A peer that does not say so must not hold its slot for longer than
+/// headers may take.
+async fn serve<S>(
+    stream: S,
+    peer: SocketAddr,
+    listener: Arc<Listener>,
+    settings: &ServerSettings,
+    mut superseded: Stop,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut stop = listener.stop.clone();
+    let header_timeout = Some(settings.read_header_timeout.get()).filter(|timeout| !timeout.is_zero());
+    let patience = header_timeout.unwrap_or(Duration::MAX);
+    let detected = tokio::select! {
+        detected = tokio::time::timeout(patience, detect(stream)) => detected,
+        () = stop.stopped() => return,
+    };
+    let Ok(Ok((protocol, stream))) = detected else {
+        return listener.refusals.count(SLOW);
+    };
+    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = match protocol {
+        Protocol::Http1 => builder.http1_only(),
+        Protocol::Http2 => builder.http2_only(),
+    };
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .http2()
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME)
+        .max_header_list_size(64 << 10)
+        .max_concurrent_streams(settings.max_concurrent_streams)
+        // A peer that is gone without a word is found out within a minute.
+        .keep_alive_interval(Some(Duration::from_secs(40)))
+        .keep_alive_timeout(Duration::from_secs(20));
+    let refusals = listener.refusals.clone();
+    let service = service_fn(move |request| answer(Arc::clone(&listener), peer, request));
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = async { tokio::select! { () = stop.stopped() => {} () = superseded.stopped() => {} } } => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        if error.downcast_ref().is_some_and(hyper::Error::is_timeout) {
+            refusals.count(SLOW);
+        }
+        refusals.note("a connection ended with an error", &error);
+    }
+}
+
+async fn answer(
+    listener: Arc<Listener>,
+    peer: SocketAddr,
+    request: http::Request<Incoming>,
+) -> Result<Reply, std::convert::Infallible> {
+    let table = listener.table();
+    let Some((owner, handler)) = table.find(request.uri().path()) else {
+        return Ok(nobody(&listener, &table.paths(), request.uri().path(), request.headers()));
+    };
+    let auth = match &table.auth {
+        None => None,
+        Some(authenticator) => match authenticator.check(request.headers()) {
+            Ok(auth) => Some(auth),
+            Err(why) => {
+                listener.refusals.count("unauthenticated");
+                let status = Status::new(Code::Unauthenticated, why.0);
+                let mut reply = refusal(request.headers(), StatusCode::UNAUTHORIZED, &status);
+                let challenge = HeaderValue::from_static(authenticator.challenge());
+                reply.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+                return Ok(reply);
+            }
+        },
+    };
+    let refusals = listener.refusals.of(owner);
+    let request = Request::new(request, peer, auth, table.limits, table.settings.include_metadata, refusals);
+    Ok(handler.call(request).await)
+}
+
+/// The answer for a path that nobody serves. If somebody did, the sender must keep its data: the agent is stopping, or a reload
+/// has taken the route away, and 404 is final in OTLP.
+fn nobody(
+    listener: &Listener,
+    paths: &std::collections::BTreeSet<&str>,
+    path: &str,
+    headers: &HeaderMap,
+) -> Reply {
+    if listener.has_served(path) {
+        listener.refusals.count("out_of_service");
+        let status = Status::new(Code::Unavailable, "this path is out of service now; try again");
+        let status = status.retry_after(Some(Duration::from_secs(1)));
+        let mut reply = refusal(headers, StatusCode::SERVICE_UNAVAILABLE, &status);
+        reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        return reply;
+    }
+    let paths: Vec<&str> = paths.iter().copied().collect();
+    let why = format!("nothing is here; try {}", paths.join(", "));
+    listener.refusals.count("no_such_path");
+    refusal(headers, StatusCode::NOT_FOUND, &Status::new(Code::Unimplemented, why))
+}
+
+/// A refusal in the words of whoever asked: gRPC's trailers, OTLP/HTTP's `Status` body in the request's encoding, or text.
+fn refusal(headers: &HeaderMap, http: StatusCode, status: &Status) -> Reply {
+    if is_grpc(headers) {
+        return status.clone().into_reply();
+    }
+    let asked = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let (kind, body) = match asked.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii() {
+        b"application/json" => ("application/json", status.to_json().into_bytes()),
+        b"application/x-protobuf" => ("application/x-protobuf", status.encode()),
+        _ => ("text/plain; charset=utf-8", format!("{}\n", status.message).into_bytes()),
+    };
+    let mut reply = http::Response::new(Body::new(bytes::Bytes::from(body)));
+    *reply.status_mut() = http;
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    reply
+}
