@@ -11,5 +11,6 @@ pub mod backends;
 pub mod github;
 pub mod http;
 pub mod records;
+pub mod soak;
 
 pub use agent::{Agent, Ended, await_that, cli, program};

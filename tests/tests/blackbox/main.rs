@@ -18,6 +18,8 @@ mod prometheus;
 mod reference;
 mod refusals;
 mod reload;
+mod reload_phases;
+mod restarts;
 mod sdk;
 mod secured;
 mod telemetry;

@@ -94,7 +94,7 @@ impl Table {
         for Route { path, handler } in routes {
             taken.insert(path, Owned { owner: owner.clone(), token, handler });
         }
-        let epoch = if new.settings == self.settings { Arc::clone(&self.epoch) } else { new.epoch };
+        let epoch = if self.serves_connections_like(&new) { Arc::clone(&self.epoch) } else { new.epoch };
         *self = Self { routes: taken, epoch, ..new };
         Ok(())
     }
@@ -118,9 +118,19 @@ impl Table {
         }
     }
 
+    /// Whether a connection that began under these settings can go on under the others. All that concerns single requests is
+    /// looked up with each of them.
+    fn serves_connections_like(&self, other: &Self) -> bool {
+        let of = |table: &Self| {
+            let settings = &table.settings;
+            (settings.tls.as_ref().cloned(), settings.max_concurrent_streams, settings.read_header_timeout)
+        };
+        of(self) == of(other)
+    }
+
     /// Takes the place of `old`. Connections of other settings are asked to end once they are through.
     pub(super) fn supersede(mut self, old: &Self) -> Self {
-        if self.settings == old.settings {
+        if self.serves_connections_like(old) {
             self.epoch = Arc::clone(&old.epoch);
         } else {
             old.epoch.0.stop();

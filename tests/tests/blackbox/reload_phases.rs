@@ -1,0 +1,126 @@
+//! A reload in two phases: everything stands beside the old graph before anything changes, and if a part does not, nothing has
+//! (architecture, invariant 13).
+
+use std::path::Path;
+
+use throughline_tests::{Agent, await_that, http};
+
+use crate::otlp;
+
+const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
+
+fn free() -> String {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+    socket.expect("the loopback interface has a free port").to_string()
+}
+
+fn config(receiver: &str, endpoint: &str, extra: &str) -> String {
+    format!(
+        "
+receivers:
+  {receiver}: {{protocols: {{http: {{endpoint: '{endpoint}'{extra}}}}}}}
+exporters: {{file: {{path: out.jsonl}}}}
+service: {{pipelines: {{logs: {{receivers: ['{receiver}'], exporters: [file]}}}}}}
+"
+    )
+}
+
+fn reload(agent: &Agent, config: &str, message: &str) {
+    std::fs::write(agent.folder().join("agent.yaml"), config).expect("the folder can be written");
+    let before = agent.log().matches(message).count();
+    agent.signal("HUP");
+    await_that(message, || agent.log().matches(message).count() > before);
+}
+
+const RELOADED: &str = "\"message\":\"reloaded\"";
+const STAYS: &str = "the new configuration cannot be started, the old one stays";
+
+fn logs(connection: &mut http::KeptAlive) -> u16 {
+    connection.post("/v1/logs", &[PROTOBUF], &otlp::log("a"))
+}
+
+#[test]
+fn a_receiver_may_be_renamed_and_the_settings_of_its_address_may_change() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let address = free();
+    let agent = Agent::start(folder.path(), &config("otlp", &address, ""));
+    let mut connection = http::KeptAlive::open(&address);
+    assert_eq!(logs(&mut connection), 200);
+    reload(&agent, &config("otlp/renamed", &address, ""), RELOADED);
+    assert_eq!(logs(&mut connection), 200, "the connection is the same");
+    reload(&agent, &config("otlp/renamed", &address, ", max_request_body_size: 1MiB"), RELOADED);
+    let mut connection = http::KeptAlive::open(&address);
+    assert_eq!(logs(&mut connection), 200);
+    let large = otlp::log(&"x".repeat(2 << 20));
+    assert_eq!(http::post(&address, "/v1/logs", &[PROTOBUF], &large).status, 413, "the new limit counts");
+    agent.assert_sound();
+    assert_eq!(agent.stop().code, Some(0));
+}
+
+#[test]
+fn a_reload_that_cannot_be_started_leaves_every_socket_route_and_connection_as_it_was() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let (address, other) = (free(), free());
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let busy = taken.local_addr().expect("it is bound").to_string();
+    let agent = Agent::start(folder.path(), &config("otlp", &address, ""));
+    let mut connection = http::KeptAlive::open(&address);
+    assert_eq!(logs(&mut connection), 200);
+    // A renamed receiver on the old address, one on a free port, a storage, and at last a port that somebody has.
+    let wrong = format!(
+        "
+receivers:
+  otlp/a: {{protocols: {{http: {{endpoint: '{address}', max_request_body_size: 1MiB}}}}}}
+  otlp/b: {{protocols: {{http: {{endpoint: '{other}'}}}}}}
+  otlp/c: {{protocols: {{http: {{endpoint: '{busy}'}}}}}}
+extensions: {{file_storage: {{directory: storage, create_directory: true}}}}
+exporters: {{otlp_http: {{endpoint: 'http://127.0.0.1:1', sending_queue: {{storage: file_storage}}}}}}
+service:
+  extensions: [file_storage]
+  pipelines: {{logs: {{receivers: [otlp/a, otlp/b, otlp/c], exporters: [otlp_http]}}}}
+"
+    );
+    for round in 1..=3 {
+        reload(&agent, &wrong, STAYS);
+        assert_eq!(logs(&mut connection), 200, "the open connection goes on");
+        assert_eq!(logs(&mut http::KeptAlive::open(&address)), 200, "and so does the socket");
+        assert!(http::connect(&other).is_err(), "what was opened is closed again");
+        let failed = agent.counter("throughline_reload_total", "result=\"cannot_start\"");
+        assert_eq!(failed, f64::from(round));
+    }
+    assert!(agent.log().contains(&busy), "the log names the port: {}", agent.log());
+    drop(taken);
+    reload(&agent, &wrong, RELOADED);
+    assert_eq!(logs(&mut connection), 200, "served by the renamed receiver now");
+    assert_eq!(agent.counter("throughline_reload_total", "result=\"success\""), 1.0);
+    assert_eq!(agent.stop().code, Some(0));
+}
+
+#[test]
+fn a_port_that_our_own_listener_has_under_another_name_is_handed_over_last_and_comes_back_if_that_fails() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let address = free();
+    let port = address.rsplit_once(':').expect("an address").1;
+    let agent = Agent::start(folder.path(), &config("otlp", &address, ""));
+    reload(&agent, &config("otlp", &format!("0.0.0.0:{port}"), ""), RELOADED);
+    assert_eq!(logs(&mut http::KeptAlive::open(&format!("127.0.0.2:{port}"))), 200, "on every interface now");
+    reload(&agent, &config("otlp", &address, ""), RELOADED);
+    assert_eq!(logs(&mut http::KeptAlive::open(&address)), 200);
+    // Somebody has the port on another interface, so that all of them cannot be had.
+    let taken = std::net::TcpListener::bind(format!("127.0.0.3:{port}")).expect("it is free");
+    reload(&agent, &config("otlp", &format!("0.0.0.0:{port}"), ""), STAYS);
+    assert_eq!(logs(&mut http::KeptAlive::open(&address)), 200, "the old one has its port back");
+    drop(taken);
+    agent.assert_sound();
+    assert_eq!(agent.stop().code, Some(0));
+}
+
+#[test]
+fn self_telemetry_moves_to_the_address_that_a_reload_gives_it() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let agent = Agent::start(folder.path(), &config("otlp", "127.0.0.1:0", ""));
+    let path: &Path = agent.folder();
+    let before = std::fs::read_to_string(path.join("agent.yaml")).expect("it is there");
+    reload(&agent, &before, RELOADED);
+    assert_eq!(http::get(&agent.telemetry(), "/metrics").status, 200, "it survives a reload");
+}
