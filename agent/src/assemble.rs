@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use throughline_component::port::{Budget, Clock, Mask, Random, SystemClock, SystemRandom};
 use throughline_component::{
-    Build, Built, ComponentId, ConfigError, DynExtension, Health, Internal, Kind, Meter, Services, States,
-    Warnings,
+    Build, Built, ComponentId, ConfigError, DynExtension, Health, Internal, Kind, MachineCheck, Meter,
+    Services, States, Warnings,
 };
 use throughline_config::{Component, Document, Error, Errors, Id, Process, Service, Settings};
 use throughline_graph::{Fact, Facts, Ledger, Make, Masking, Plan, Setup, Wire, Wiring};
@@ -36,6 +36,8 @@ pub(crate) struct Assembled {
     pub(crate) setup: Setup,
     pub(crate) service: Service,
     pub(crate) notes: Vec<String>,
+    /// What is wrong with this machine, for who validates.
+    pub(crate) here: Errors,
 }
 
 impl World {
@@ -59,9 +61,8 @@ impl World {
         }
     }
 
-    fn services(&self, listeners: &Arc<Listeners>) -> Services {
+    fn services(&self) -> Services {
         let mut services = Services::default();
-        services.offer(Arc::clone(listeners));
         services.offer(Arc::clone(&self.ledger));
         services.offer(Arc::clone(&self.health));
         services.offer(Arc::clone(&self.internal));
@@ -93,7 +94,7 @@ pub(crate) fn settings(inputs: &Inputs) -> Result<(Settings, Vec<String>), Strin
             let mut errors: Vec<Error> = checked.errors.iter().cloned().collect();
             if let Some(sound) = checked.sound {
                 let world = World::new(&sound.service, None);
-                errors.extend(Parts::build(&sound, &world, &Arc::new(world.listeners.next())).errors);
+                errors.extend(Parts::build(&sound, &world, &Purpose::Validate).errors);
             }
             Err(Errors::new(errors).to_string())
         }
@@ -114,15 +115,25 @@ struct Parts {
     components: BTreeMap<(Kind, ComponentId), Component>,
     facts: Facts,
     errors: Vec<Error>,
+    /// What is wrong with this machine, if it was looked at.
+    here: Vec<Error>,
 }
 
 impl Parts {
-    fn build(settings: &Settings, world: &World, listeners: &Arc<Listeners>) -> Self {
-        let mut services = world.services(listeners);
+    fn build(settings: &Settings, world: &World, purpose: &Purpose) -> Self {
+        let mut services = world.services();
+        let check = Arc::new(MachineCheck::default());
+        match purpose {
+            Purpose::Run(listeners) => services.offer(Arc::clone(listeners)),
+            Purpose::Validate => {
+                services.offer(Arc::new(world.listeners.next()));
+                services.offer(Arc::clone(&check));
+            }
+        }
         if settings.service.mask_secrets {
             services.offer::<dyn Mask>(Arc::new(Masker));
         }
-        let (mut extensions, mut errors) = (Vec::new(), Vec::new());
+        let (mut extensions, mut errors, mut here) = (Vec::new(), Vec::new(), Vec::new());
         for extension in &settings.extensions {
             let component = &settings.components[&(Kind::Extension, extension.value.clone())];
             let id = component_id(&extension.value);
@@ -134,6 +145,7 @@ impl Parts {
                 Ok(_) => {}
                 Err(error) => errors.push(component.locate(&error)),
             }
+            here.extend(check.take().iter().map(|problem| component.locate(problem)));
         }
         let components: BTreeMap<(Kind, ComponentId), Component> = settings
             .components
@@ -147,19 +159,24 @@ impl Parts {
                 Ok(built) => drop(fact(key.0, &built).map(|fact| facts.insert(key.clone(), fact))),
                 Err(error) => errors.push(component.locate(&error)),
             }
+            here.extend(check.take().iter().map(|problem| component.locate(problem)));
         }
-        Self { services, extensions, components, facts, errors }
+        Self { services, extensions, components, facts, errors, here }
     }
 }
 
-/// Builds and plans. What the components open, they open through `listeners`.
-pub(crate) fn assemble(
-    settings: Settings,
-    world: &World,
-    listeners: &Arc<Listeners>,
-) -> Result<Assembled, String> {
-    let Parts { services, extensions, components, mut facts, errors } =
-        Parts::build(&settings, world, listeners);
+/// What components are built for.
+pub(crate) enum Purpose {
+    /// To be run. What they open, they open through these.
+    Run(Arc<Listeners>),
+    /// To hear what they have to say of their settings, and of this machine.
+    Validate,
+}
+
+/// Builds and plans.
+pub(crate) fn assemble(settings: Settings, world: &World, purpose: &Purpose) -> Result<Assembled, String> {
+    let Parts { services, extensions, components, mut facts, errors, here } =
+        Parts::build(&settings, world, purpose);
     if !errors.is_empty() {
         return Err(Errors::new(errors).to_string());
     }
@@ -191,11 +208,14 @@ pub(crate) fn assemble(
     };
     let (ledger, health) = (Arc::clone(&world.ledger), Arc::clone(&world.health));
     let warnings = Arc::clone(&world.warnings);
-    let listeners = Arc::clone(listeners);
+    let listeners = match purpose {
+        Purpose::Run(listeners) => Arc::clone(listeners),
+        Purpose::Validate => Arc::new(world.listeners.next()),
+    };
     let services = offers;
     let setup =
         Setup { plan, make, services, extensions, clock, random, ledger, health, warnings, listeners };
-    Ok(Assembled { setup, service: settings.service, notes })
+    Ok(Assembled { setup, service: settings.service, notes, here: Errors::new(here) })
 }
 
 fn build(component: &Component, cx: &Build) -> Result<Built, ConfigError> {
@@ -316,9 +336,8 @@ mod tests {
             let inputs = Inputs { config: vec![file.display().to_string()], set: Vec::new() };
             let (settings, _) = settings(&inputs).unwrap_or_else(|errors| panic!("{errors}"));
             let world = World::new(&settings.service, None);
-            let listeners = Arc::new(world.listeners.next());
             let assembled =
-                assemble(settings, &world, &listeners).unwrap_or_else(|errors| panic!("{errors}"));
+                assemble(settings, &world, &Purpose::Validate).unwrap_or_else(|errors| panic!("{errors}"));
             assert!(!assembled.setup.plan.pipelines.is_empty());
         }
     }

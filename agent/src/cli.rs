@@ -27,13 +27,19 @@ pub(crate) enum Command {
     /// it at once.
     #[command(after_help = EXIT_CODES)]
     Run(Inputs),
-    /// Checks a configuration as `run` would, up to opening sockets.
+    /// Checks a configuration as `run` would, up to opening anything.
+    ///
+    /// What is wrong with this machine only (a missing directory or certificate, a port that somebody has) is noted, and the file
+    /// is right all the same; with `--here` it is an error.
     Validate {
         #[command(flatten)]
         inputs: Inputs,
         /// Prints what would run: fused walks, streams, and where masking was put in.
         #[arg(long)]
         graph: bool,
+        /// Whether the configuration fits this machine too.
+        #[arg(long)]
+        here: bool,
     },
     /// Lists the components in this binary, as YAML.
     Components,

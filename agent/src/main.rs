@@ -24,7 +24,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     match cli::Cli::parse().command {
         cli::Command::Run(inputs) => run::run(&inputs),
-        cli::Command::Validate { inputs, graph } => show::validate(&inputs, graph),
+        cli::Command::Validate { inputs, graph, here } => show::validate(&inputs, graph, here),
         cli::Command::Components => show::components(),
         cli::Command::PrintConfig { inputs, mode, format, validate } => {
             show::print_config(&inputs, mode, format, validate)

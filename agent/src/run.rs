@@ -10,7 +10,7 @@ use throughline_graph::Graph;
 use throughline_net::Serving;
 use tokio::task::JoinSet;
 
-use crate::assemble::{World, assemble, settings};
+use crate::assemble::{Purpose, World, assemble, settings};
 use crate::cli::Inputs;
 use crate::runtime::{self, Data};
 use crate::show::{complain, say_aside};
@@ -144,7 +144,8 @@ async fn supervise(first: Settings, inputs: Inputs, data: &Data) -> ExitCode {
 async fn launch(settings: Settings, world: Arc<World>, data: &Data) -> Result<Running, Failed> {
     let listeners = Arc::new(world.listeners.next());
     let launched = data.run(async move {
-        let assembled = assemble(settings, &world, &listeners).map_err(Failed::Wrong)?;
+        let purpose = Purpose::Run(Arc::clone(&listeners));
+        let assembled = assemble(settings, &world, &purpose).map_err(Failed::Wrong)?;
         assembled.notes.iter().for_each(|note| tracing::warn!("{note}"));
         let service = assembled.service;
         let metrics = &service.telemetry.metrics;

@@ -3,14 +3,13 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::CommandFactory;
 use throughline_component::Kind;
 use throughline_component::port::Mask;
 use throughline_config::Known;
 
-use crate::assemble::{Assembled, World, assemble, document, settings};
+use crate::assemble::{Assembled, Purpose, World, assemble, document, settings};
 use crate::catalog::{catalog, factories};
 use crate::cli::{Cli, Format, Inputs, Mode};
 use crate::mask::Masker;
@@ -18,10 +17,15 @@ use crate::mask::Masker;
 /// The exit code of a wrong configuration.
 pub(crate) const WRONG: u8 = 2;
 
-pub(crate) fn validate(inputs: &Inputs, graph: bool) -> ExitCode {
+/// Says whether a configuration is right; with `here`, whether it fits this machine too.
+pub(crate) fn validate(inputs: &Inputs, graph: bool, here: bool) -> ExitCode {
     match checked(inputs) {
         Err(errors) => complain(&errors),
+        Ok((assembled, _)) if here && !assembled.here.is_empty() => complain(&assembled.here.to_string()),
         Ok((assembled, warnings)) => {
+            for problem in assembled.here.iter() {
+                say_aside(&format!("note: on this machine: {problem}"));
+            }
             warnings
                 .iter()
                 .chain(&assembled.notes)
@@ -35,12 +39,11 @@ pub(crate) fn validate(inputs: &Inputs, graph: bool) -> ExitCode {
     }
 }
 
-/// All that `run` does up to opening sockets.
+/// All that `run` does up to opening anything.
 fn checked(inputs: &Inputs) -> Result<(Assembled, Vec<String>), String> {
     let (settings, warnings) = settings(inputs)?;
     let world = World::new(&settings.service, None);
-    let listeners = Arc::new(world.listeners.next());
-    Ok((assemble(settings, &world, &listeners)?, warnings))
+    Ok((assemble(settings, &world, &Purpose::Validate)?, warnings))
 }
 
 pub(crate) fn components() -> ExitCode {

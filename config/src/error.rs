@@ -170,13 +170,21 @@ pub struct ConfigError {
     pub path: Vec<String>,
     /// What is wrong, and what would be right.
     pub message: String,
+    /// Whether it is this machine that does not fit the settings (a file that is not there, a port that somebody has), rather
+    /// than the settings that are wrong wherever they are used.
+    pub here: bool,
 }
 
 impl ConfigError {
     /// `path` is the keys down to the option, separated by `::`.
     pub fn new(path: &str, message: impl Into<String>) -> Self {
         let path = path.split("::").filter(|key| !key.is_empty()).map(str::to_owned).collect();
-        Self { path, message: message.into() }
+        Self { path, message: message.into(), here: false }
+    }
+
+    /// The same for what is wrong on this machine only.
+    pub fn here(path: &str, message: impl Into<String>) -> Self {
+        Self { here: true, ..Self::new(path, message) }
     }
 
     /// The same error, told from one block further out.

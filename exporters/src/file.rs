@@ -59,13 +59,14 @@ impl Exporter for File {
     type Config = Config;
     const DELIVERY: Delivery = Delivery::Direct;
 
-    fn build(config: Config, _: &Build) -> Result<Self, ConfigError> {
+    fn build(config: Config, cx: &Build) -> Result<Self, ConfigError> {
         if !config.append {
             return Err(ConfigError::new("append", "this exporter never truncates; remove `append: false`"));
         }
         if config.path.as_os_str().is_empty() {
             return Err(ConfigError::new("path", "the file needs a path"));
         }
+        cx.look(|| config.can_be_written());
         Ok(Self { config: Arc::new(config), handle: Arc::default() })
     }
 
@@ -83,6 +84,27 @@ impl Exporter for File {
             }
             Err(_) => Outcome::retry("the writer was cut off"),
         }
+    }
+}
+
+impl Config {
+    /// Whether this machine lets us append to the file; nothing is created.
+    fn can_be_written(&self) -> Result<(), ConfigError> {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            if self.create_directory {
+                return Ok(());
+            }
+            let message = format!("{} is not there; `create_directory: true` makes it", folder.display());
+            return Err(ConfigError::here("path", message));
+        }
+        let opened = match OpenOptions::new().append(true).open(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            opened => opened,
+        };
+        opened.map(drop).map_err(|error| {
+            ConfigError::here("path", format!("cannot append to {}: {error}", self.path.display()))
+        })
     }
 }
 

@@ -76,6 +76,10 @@ fn uris(endpoint: &str, insecure: bool) -> Result<[Uri; 3], ConfigError> {
         None => (Scheme::HTTPS, endpoint),
     };
     let authority = authority.trim_end_matches('/');
+    let port = authority.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+    if !endpoint.contains("://") && !matches!(port, Some(Ok(_))) {
+        return Err(bad("has no port"));
+    }
     if authority.is_empty() || authority.contains('/') {
         return Err(bad("is not an address"));
     }
@@ -199,7 +203,7 @@ mod tests {
         assert_eq!(uri("otel:4317", false), Ok(format!("https://otel:4317{path}")));
         assert_eq!(uri("otel:4317", true), Ok(format!("http://otel:4317{path}")));
         assert_eq!(uri("http://otel:4317/", false), Ok(format!("http://otel:4317{path}")));
-        for bad in ["", "ftp://x", "otel:4317/v1/traces", "a b"] {
+        for bad in ["", "ftp://x", "otel:4317/v1/traces", "a b", "otel", "otel:", "otel:http"] {
             assert!(uri(bad, true).is_err(), "{bad:?}");
         }
     }

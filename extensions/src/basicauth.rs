@@ -74,14 +74,16 @@ impl Extension for Basic {
         }
         if let Some(users) = config.htpasswd {
             let interval = users.file.is_some().then_some(files::INTERVAL);
-            let known = Known(Reread::new(interval, move || users.read())?);
+            let unread = || Ok(vec![("unread".to_owned(), Secret::new("unread"))]);
+            let known = Known(Reread::build(cx, interval, move || users.read(), unread)?);
             offers.offer_as::<dyn Authenticator>(cx.id.clone(), Arc::new(known));
         }
         if let Some(client) = config.client_auth {
             let interval =
                 (client.username_file.is_some() || client.password_file.is_some()).then_some(files::INTERVAL);
+            let header = move || client.header().map_err(|error| error.under("client_auth"));
             let sent =
-                Sent(Reread::new(interval, move || client.header().map_err(|e| e.under("client_auth")))?);
+                Sent(Reread::build(cx, interval, header, || Ok(HeaderValue::from_static("Basic unread")))?);
             offers.offer_as::<dyn Credentials>(cx.id.clone(), Arc::new(sent));
         }
         Ok(Self)

@@ -62,7 +62,7 @@ impl Extension for Bearer {
     type Config = Config;
 
     fn build(config: Config, cx: &Build, offers: &mut Services) -> Result<Self, ConfigError> {
-        let bearers = Arc::new(Bearers::new(config)?);
+        let bearers = Arc::new(Bearers::new(config, cx)?);
         offers.offer_as::<dyn Authenticator>(cx.id.clone(), Arc::clone(&bearers) as _);
         offers.offer_as::<dyn Credentials>(cx.id.clone(), bearers);
         Ok(Self)
@@ -70,7 +70,7 @@ impl Extension for Bearer {
 }
 
 impl Bearers {
-    fn new(config: Config) -> Result<Self, ConfigError> {
+    fn new(config: Config, cx: &Build) -> Result<Self, ConfigError> {
         let Config { header, scheme, token, tokens, filename } = config;
         let header = HeaderName::try_from(&header);
         let header = header.map_err(|_| ConfigError::new("header", "not the name of a header"))?;
@@ -81,10 +81,15 @@ impl Bearers {
             Some(_) if !listed.is_empty() => {
                 Err(ConfigError::new("filename", "give `filename`, or `token` and `tokens`, not both"))
             }
-            Some(path) => Reread::new(Some(files::INTERVAL), move || {
-                let text = files::read(&path, "filename")?;
-                Tokens::new(&prefix, text.lines().map(|line| Secret::new(line.trim())).collect(), "filename")
-            }),
+            Some(path) => {
+                let read = move || {
+                    let text = files::read(&path, "filename")?;
+                    let tokens = text.lines().map(|line| Secret::new(line.trim())).collect();
+                    Tokens::new(&prefix, tokens, "filename")
+                };
+                let otherwise = || Tokens::new("", vec![Secret::new("unread")], "filename");
+                Reread::build(cx, Some(files::INTERVAL), read, otherwise)
+            }
         };
         Ok(Self { header, scheme, tokens: tokens? })
     }
@@ -94,7 +99,7 @@ impl Tokens {
     fn new(scheme: &str, mut known: Vec<Secret>, key: &str) -> Result<Self, ConfigError> {
         known.retain(|token| !token.is_empty());
         let first = known.first().ok_or_else(|| match key {
-            "filename" => ConfigError::new(key, "there is no token in it"),
+            "filename" => ConfigError::here(key, "there is no token in it"),
             _ => ConfigError::new(
                 key,
                 "give `token`, `tokens` or `filename`; an empty one would let everyone in",
@@ -149,7 +154,17 @@ mod tests {
     use super::*;
 
     fn tokens() -> Bearers {
-        Bearers::new(config(r#"{"tokens": ["one", "two"]}"#)).expect("two tokens")
+        Bearers::new(config(r#"{"tokens": ["one", "two"]}"#), &cx()).expect("two tokens")
+    }
+
+    /// What a component is built with that is to be run.
+    fn cx() -> Build {
+        Build {
+            id: throughline_component::ComponentId::new("bearertokenauth"),
+            clock: Arc::new(throughline_component::port::SystemClock::default()),
+            random: Arc::new(throughline_component::port::SystemRandom::default()),
+            services: Services::default(),
+        }
     }
 
     fn config(text: &str) -> Config {
@@ -183,7 +198,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("tokens");
         std::fs::write(&path, "one\n\n two \n").expect("written");
-        let bearers = Bearers::new(config(&format!(r#"{{"filename": {path:?}}}"#))).expect("two tokens");
+        let bearers =
+            Bearers::new(config(&format!(r#"{{"filename": {path:?}}}"#)), &cx()).expect("two tokens");
         let takes = |token: &str| {
             let value = format!("Bearer {token}").parse().expect("ASCII");
             bearers.check(&HeaderMap::from_iter([(http::header::AUTHORIZATION, value)])).is_ok()
@@ -209,7 +225,7 @@ mod tests {
             (r#"{"filename": "/nowhere/tokens", "token": "a"}"#, "filename"),
             (r#"{"token": "a", "header": "a b"}"#, "header"),
         ] {
-            let error = Bearers::new(config(wrong)).err().expect(wrong);
+            let error = Bearers::new(config(wrong), &cx()).err().expect(wrong);
             assert_eq!(error.path, [key], "{wrong}: {error}");
         }
     }

@@ -72,6 +72,7 @@ impl Extension for FileStorage {
 
     fn build(config: Config, cx: &Build, offers: &mut Services) -> Result<Self, ConfigError> {
         let settings = config.settings()?;
+        cx.look(|| can_be_opened(&settings));
         let make = || {
             let disk = Arc::new(SystemDisk);
             let ports = Ports { disk, clock: Arc::clone(&cx.clock), random: Arc::clone(&cx.random) };
@@ -107,6 +108,27 @@ impl Extension for FileStorage {
         stop.ready();
         stop.stopped().await;
         Ok(())
+    }
+}
+
+/// Whether this machine has the directory, or lets us make it. Nothing is created, and it is not asked who else has it open.
+fn can_be_opened(settings: &Settings) -> Result<(), ConfigError> {
+    let directory = &settings.directory;
+    let name = directory.display();
+    match std::fs::metadata(directory) {
+        Ok(found) if !found.is_dir() => {
+            Err(ConfigError::here("directory", format!("{name} is no directory")))
+        }
+        Ok(found) if found.permissions().readonly() => {
+            Err(ConfigError::here("directory", format!("{name} cannot be written to")))
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && settings.create_directory => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let message = format!("{name} is not there; `create_directory: true` makes it");
+            Err(ConfigError::here("directory", message))
+        }
+        Err(error) => Err(ConfigError::here("directory", format!("{name}: {error}"))),
     }
 }
 

@@ -11,5 +11,5 @@ pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
 /// The text of the file that stands under `key`.
 pub(crate) fn read(path: &Path, key: &str) -> Result<String, ConfigError> {
     std::fs::read_to_string(path)
-        .map_err(|error| ConfigError::new(key, format!("cannot read {}: {error}", path.display())))
+        .map_err(|error| ConfigError::here(key, format!("cannot read {}: {error}", path.display())))
 }

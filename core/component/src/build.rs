@@ -8,7 +8,7 @@ use std::sync::Arc;
 use throughline_config::did_you_mean;
 
 use crate::port::{Clock, Journals, Random};
-use crate::{ComponentId, ConfigError, Counter, Histogram, Meter, States, Warnings};
+use crate::{ComponentId, ConfigError, Counter, Histogram, MachineCheck, Meter, States, Warnings};
 
 /// What a component may use. Services are found by type, so that this crate names none of them.
 #[derive(Clone)]
@@ -32,6 +32,29 @@ impl Build {
     /// A histogram of this component, see [`Meter::histogram`].
     pub fn histogram(&self, name: &str, bounds: &[u64]) -> Histogram {
         self.services.get::<Meter>().map(|meter| meter.histogram(name, &self.id, bounds)).unwrap_or_default()
+    }
+
+    /// Lets pass what is wrong on this machine only, if the component is built to be validated; it must do without then.
+    ///
+    /// # Errors
+    /// The error itself, if the component is built to be run, or the settings are wrong everywhere.
+    pub fn excuse(&self, error: ConfigError) -> Result<(), ConfigError> {
+        match self.services.get::<MachineCheck>() {
+            Some(check) if error.here => {
+                check.note(error);
+                Ok(())
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// Looks at this machine if the component is built to be validated. A component that is run finds out by itself.
+    pub fn look(&self, look: impl FnOnce() -> Result<(), ConfigError>) {
+        if let Some(check) = self.services.get::<MachineCheck>()
+            && let Err(problem) = look()
+        {
+            check.note(problem);
+        }
     }
 
     /// What gives warnings, once a minute each.

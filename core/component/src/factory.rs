@@ -147,6 +147,7 @@ fn parse<C: DeserializeOwned>(value: Value) -> Result<C, ConfigError> {
     serde_path_to_error::deserialize(value).map_err(|error| ConfigError {
         path: error.path().iter().map(ToString::to_string).filter(|segment| segment != "?").collect(),
         message: error.into_inner().to_string(),
+        here: false,
     })
 }
 

@@ -108,9 +108,14 @@ impl Client {
         http.enforce_http(false);
         http.set_connect_timeout(Some(Duration::from_secs(10)));
         http.set_keepalive(Some(Duration::from_secs(30)));
-        let builder = HttpsConnectorBuilder::new()
-            .with_tls_config(tls.config().map_err(|error| error.under("tls"))?)
-            .https_or_http();
+        let config = match tls.config() {
+            Ok(config) => config,
+            Err(error) => {
+                cx.excuse(error.under("tls"))?;
+                ClientTls::default().config()?
+            }
+        };
+        let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http();
         let builder = match server_name {
             Some(name) => builder.with_server_name_resolver(hyper_rustls::FixedServerNameResolver::new(name)),
             None => builder,

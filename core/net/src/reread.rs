@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use throughline_component::ConfigError;
+use throughline_component::{Build, ConfigError};
 use tokio::time::Instant;
 
 /// A value read from small files, and read again when it is used and old enough.
@@ -34,6 +34,23 @@ impl<T> Reread<T> {
     ) -> Result<Self, ConfigError> {
         let state = State { value: Arc::new(read()?), read_at: Instant::now(), complaint: None };
         Ok(Self { read: Box::new(read), interval, state: Mutex::new(state) })
+    }
+
+    /// The same for a component that is being built. What only this machine lacks is replaced by `otherwise` where the component is
+    /// merely validated.
+    ///
+    /// # Errors
+    /// What the first reading says.
+    pub fn build(
+        cx: &Build,
+        interval: Option<Duration>,
+        read: impl Fn() -> Result<T, ConfigError> + Send + Sync + 'static,
+        otherwise: impl Fn() -> Result<T, ConfigError> + Send + Sync + 'static,
+    ) -> Result<Self, ConfigError> {
+        Self::new(interval, read).or_else(|error| {
+            cx.excuse(error)?;
+            Self::new(None, otherwise)
+        })
     }
 
     /// The value, read again if it is time to.

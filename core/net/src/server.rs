@@ -124,10 +124,25 @@ impl ServerSettings {
                 format!("expected `host:port`, such as `localhost:4318`, found `{}`", self.endpoint);
             return Err(ConfigError::new("endpoint", message));
         }
-        if let Some(tls) = self.tls.as_ref() {
-            tls.config().map_err(|error| error.under("tls"))?;
+        if let Some(tls) = self.tls.as_ref()
+            && let Err(error) = tls.config()
+        {
+            cx.excuse(error.under("tls"))?;
         }
+        cx.look(|| self.is_free());
         self.auth.as_ref().map(|auth| auth.find(cx, "checks credentials")).transpose()
+    }
+
+    /// Whether the address can be listened on now.
+    fn is_free(&self) -> Result<(), ConfigError> {
+        let address = match self.endpoint.strip_prefix(':') {
+            Some(port) => format!("0.0.0.0:{port}"),
+            None => self.endpoint.clone(),
+        };
+        std::net::TcpListener::bind(address).map(drop).map_err(|error| {
+            let message = format!("cannot listen on {}: {error}; set `endpoint` to another", self.endpoint);
+            ConfigError::here("endpoint", message)
+        })
     }
 
     /// Defaults on another address.

@@ -182,7 +182,7 @@ fn pem(what: &str, file: Option<&PathBuf>, inline: Option<&str>) -> Result<Optio
         (None, inline) => Ok(inline.map(|text| text.as_bytes().to_vec())),
         (Some(path), None) => std::fs::read(path)
             .map(Some)
-            .map_err(|error| ConfigError::new(&key, format!("cannot read {}: {error}", path.display()))),
+            .map_err(|error| ConfigError::here(&key, format!("cannot read {}: {error}", path.display()))),
     }
 }
 
@@ -190,15 +190,15 @@ fn certificates(text: &[u8], key: &str) -> Result<Vec<CertificateDer<'static>>> 
     let parsed: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
     match parsed {
         Ok(list) if !list.is_empty() => Ok(list),
-        Ok(_) => Err(ConfigError::new(key, "there is no certificate in it (PEM expected)")),
-        Err(error) => Err(ConfigError::new(key, format!("not a PEM certificate: {error}"))),
+        Ok(_) => Err(ConfigError::here(key, "there is no certificate in it (PEM expected)")),
+        Err(error) => Err(ConfigError::here(key, format!("not a PEM certificate: {error}"))),
     }
 }
 
 fn roots(text: &[u8], key: &str) -> Result<RootCertStore> {
     let mut store = RootCertStore::empty();
     for certificate in certificates(text, key)? {
-        store.add(certificate).map_err(|error| ConfigError::new(key, error.to_string()))?;
+        store.add(certificate).map_err(|error| ConfigError::here(key, error.to_string()))?;
     }
     Ok(store)
 }

@@ -38,13 +38,13 @@ impl Source {
         let chain = chain.ok_or_else(|| ConfigError::new("cert_file", "a key needs its certificate"))?;
         let key = key.ok_or_else(|| ConfigError::new("key_file", "a certificate needs its key"))?;
         let key = PrivateKeyDer::from_pem_slice(&key)
-            .map_err(|_| ConfigError::new("key_file", "there is no private key in it (PEM expected)"))?;
+            .map_err(|_| ConfigError::here("key_file", "there is no private key in it (PEM expected)"))?;
         let chain = certificates(&chain, "cert_file")?;
         let pair = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
             Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                ConfigError::new("key_file", "it is not the key of the certificate")
+                ConfigError::here("key_file", "it is not the key of the certificate")
             }
-            error => ConfigError::new("cert_file", error.to_string()),
+            error => ConfigError::here("cert_file", error.to_string()),
         })?;
         Ok(Arc::new(pair))
     }
