@@ -12,6 +12,7 @@ use throughline_config::{Component, Document, Error, Errors, Id, Process, Servic
 use throughline_graph::{Fact, Facts, Ledger, Make, Masking, Plan, Setup, Wire, Wiring};
 use throughline_net::Listeners;
 use throughline_otlp::Signal;
+use tokio::runtime::Handle;
 
 use crate::catalog::{MASKING, catalog, factory};
 use crate::cli::Inputs;
@@ -41,20 +42,29 @@ pub(crate) struct Assembled {
 }
 
 impl World {
-    /// A world with nothing in it. `aside`: what serves health and self-telemetry.
-    pub(crate) fn new(service: &Service, aside: Option<tokio::runtime::Handle>) -> Self {
+    /// A world with nothing in it, for who does not run it.
+    pub(crate) fn new(service: &Service) -> Self {
+        Self::with(service, usize::MAX, None)
+    }
+
+    /// A world with nothing in it. `connections`: how many may be open at once; `aside`: what serves health and self-telemetry.
+    pub(crate) fn with(service: &Service, connections: usize, aside: Option<Handle>) -> Self {
         let meter = Arc::<Meter>::default();
-        let budget = usize::try_from(service.memory_budget.bytes()).unwrap_or(usize::MAX);
+        let budget = Budget::new(usize::try_from(service.memory_budget.bytes()).unwrap_or(usize::MAX));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let warnings = Arc::new(Warnings::new(Arc::clone(&clock)));
         Self {
             clock,
             random: Arc::new(SystemRandom::default()),
-            listeners: Listeners::new(Arc::clone(&meter), Arc::clone(&warnings), aside),
+            listeners: Listeners::new(Arc::clone(&meter), Arc::clone(&warnings)).within(
+                Arc::clone(&budget),
+                connections,
+                aside,
+            ),
             ledger: Arc::default(),
             health: Arc::default(),
             internal: Arc::default(),
-            budget: Budget::new(budget),
+            budget,
             meter,
             warnings,
             states: Arc::default(),
@@ -93,7 +103,7 @@ pub(crate) fn settings(inputs: &Inputs) -> Result<(Settings, Vec<String>), Strin
         None => {
             let mut errors: Vec<Error> = checked.errors.iter().cloned().collect();
             if let Some(sound) = checked.sound {
-                let world = World::new(&sound.service, None);
+                let world = World::new(&sound.service);
                 errors.extend(Parts::build(&sound, &world, &Purpose::Validate).errors);
             }
             Err(Errors::new(errors).to_string())
@@ -335,7 +345,7 @@ mod tests {
         for file in files {
             let inputs = Inputs { config: vec![file.display().to_string()], set: Vec::new() };
             let (settings, _) = settings(&inputs).unwrap_or_else(|errors| panic!("{errors}"));
-            let world = World::new(&settings.service, None);
+            let world = World::new(&settings.service);
             let assembled =
                 assemble(settings, &world, &Purpose::Validate).unwrap_or_else(|errors| panic!("{errors}"));
             assert!(!assembled.setup.plan.pipelines.is_empty());

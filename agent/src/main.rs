@@ -6,6 +6,7 @@ mod assemble;
 mod catalog;
 mod cli;
 mod demo;
+mod descriptors;
 mod logs;
 mod mask;
 mod metrics;

@@ -8,6 +8,7 @@ use throughline_component::ComponentId;
 use throughline_config::{Service, Settings};
 use throughline_graph::Graph;
 use throughline_net::Serving;
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::assemble::{Purpose, World, assemble, settings};
@@ -15,7 +16,7 @@ use crate::cli::Inputs;
 use crate::runtime::{self, Data};
 use crate::show::{complain, say_aside};
 use crate::signals::{Event, Signals};
-use crate::{admin, logs};
+use crate::{admin, descriptors, logs};
 
 /// The exit code of a drain that was cut short.
 const UNDELIVERED: u8 = 3;
@@ -59,7 +60,9 @@ enum Failed {
 
 async fn supervise(first: Settings, inputs: Inputs, data: &Data) -> ExitCode {
     let Ok(mut signals) = Signals::new() else { return ExitCode::FAILURE };
-    let world = Arc::new(World::new(&first.service, Some(tokio::runtime::Handle::current())));
+    let (connections, told) = descriptors::connections();
+    told.iter().for_each(|told| tracing::warn!("{told}"));
+    let world = Arc::new(World::with(&first.service, connections, Some(Handle::current())));
     let mut again = false;
     let starting = launch(first, Arc::clone(&world), data);
     let mut running = tokio::select! {

@@ -42,7 +42,7 @@ pub(crate) fn validate(inputs: &Inputs, graph: bool, here: bool) -> ExitCode {
 /// All that `run` does up to opening anything.
 fn checked(inputs: &Inputs) -> Result<(Assembled, Vec<String>), String> {
     let (settings, warnings) = settings(inputs)?;
-    let world = World::new(&settings.service, None);
+    let world = World::new(&settings.service);
     Ok((assemble(settings, &world, &Purpose::Validate)?, warnings))
 }
 

@@ -49,6 +49,16 @@ impl Agent {
         agent
     }
 
+    /// The same with a limit to the files it may have open.
+    pub fn start_with_open_files(folder: &Path, config: &str, files: u32) -> Self {
+        let mut shell = Command::new("sh");
+        let limited = format!("ulimit -n {files} && exec \"$@\"");
+        shell.args(["-c", &limited, "sh"]).arg(program());
+        let mut agent = Self::spawn_by(shell, folder, config);
+        agent.await_ready();
+        agent
+    }
+
     /// The same with environment variables, and without waiting.
     pub fn spawn(folder: &Path, config: &str, environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(program());

@@ -14,7 +14,7 @@ const BY_SIGNAL: [(&str, &str); 8] = [
     ("otelcol_receiver_refused_*", "Items whose sender was told to try again."),
 ];
 
-const FAMILIES: [(&str, &str); 33] = [
+const FAMILIES: [(&str, &str); 34] = [
     ("otelcol_exporter_queue_capacity", "How many batches may wait in the exporter's queue."),
     ("otelcol_exporter_queue_size", "Batches that wait in the exporter's queue now."),
     ("otelcol_process_cpu_seconds", "CPU time of the process, user and system."),
@@ -47,6 +47,7 @@ const FAMILIES: [(&str, &str); 33] = [
     ("throughline_oldest_unacknowledged_seconds", "Age of the oldest request without an answer."),
     ("throughline_prometheus_refused_points", "Data points that the registry does not take."),
     ("throughline_receiver_malformed_requests", "Requests refused whole since they do not parse."),
+    ("throughline_reload_total", "Reloads of the configuration, by result."),
     ("throughline_rejected_items", "Items refused for good, by reason."),
     ("throughline_requests_in_flight", "Requests without an answer."),
     ("throughline_secrets_masked", "Secrets masked, by rule."),

@@ -12,7 +12,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct ByteSize(pub u64);
 
 impl ByteSize {
-    /// So many times 1,048,576 bytes.
+    /// Of so many kibibytes.
+    pub const fn kib(count: u64) -> Self {
+        Self(count << 10)
+    }
+
+    /// Of so many mebibytes.
     pub const fn mib(count: u64) -> Self {
         Self(count << 20)
     }

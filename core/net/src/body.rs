@@ -8,12 +8,15 @@ use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
 use crate::Rope;
+use crate::listeners::OnItsWay;
 
 /// A body that is there in full: one data frame, and trailers if the protocol has them.
 #[derive(Debug, Default)]
 pub struct Body {
     data: Option<Rope>,
     trailers: Option<HeaderMap>,
+    /// Notices when the reply is sent.
+    on_its_way: Option<OnItsWay>,
 }
 
 /// Why a request's body could not be had.
@@ -48,6 +51,14 @@ pub enum BodyError {
     /// The sender took too long.
     #[error("the body did not arrive within {0:?}")]
     TooSlow(std::time::Duration),
+    /// The sender sends next to nothing, and holds memory meanwhile.
+    #[error("less than {least} bytes a second of the body arrived for {window:?}")]
+    Stalled {
+        /// What would have been enough.
+        least: u64,
+        /// For how long it did not come.
+        window: std::time::Duration,
+    },
 }
 
 impl BodyError {
@@ -60,6 +71,7 @@ impl BodyError {
             Self::UnknownEncoding(_) => "unknown_encoding",
             Self::Broken(_) => "broken",
             Self::TooSlow(_) => "too_slow",
+            Self::Stalled { .. } => "stalled",
         }
     }
 
@@ -67,10 +79,12 @@ impl BodyError {
     pub fn status(&self) -> http::StatusCode {
         match self {
             Self::TooLarge { .. } => http::StatusCode::PAYLOAD_TOO_LARGE,
-            Self::OverBudget { .. } => http::StatusCode::SERVICE_UNAVAILABLE,
+            // Nothing is wrong with the data: the sender keeps it. 408 would be final in OTLP.
+            Self::OverBudget { .. } | Self::TooSlow(_) | Self::Stalled { .. } => {
+                http::StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::UnknownEncoding(_) => http::StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Corrupt { .. } | Self::Broken(_) => http::StatusCode::BAD_REQUEST,
-            Self::TooSlow(_) => http::StatusCode::REQUEST_TIMEOUT,
         }
     }
 }
@@ -78,13 +92,20 @@ impl BodyError {
 impl Body {
     /// A body of these bytes.
     pub fn new(data: impl Into<Rope>) -> Self {
-        Self { data: Some(data.into()), trailers: None }
+        Self { data: Some(data.into()), ..Self::default() }
     }
 
     /// The same body with trailers behind it.
     #[must_use]
     pub fn with_trailers(mut self, trailers: HeaderMap) -> Self {
         self.trailers = Some(trailers);
+        self
+    }
+
+    /// The same body, which lets go of `on_its_way` when it is sent, or never will be.
+    #[must_use]
+    pub(crate) fn watched(mut self, on_its_way: OnItsWay) -> Self {
+        self.on_its_way = Some(on_its_way);
         self
     }
 }

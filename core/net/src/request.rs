@@ -1,14 +1,18 @@
 //! A request as a handler sees it, and the reading of its body.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http::request::Parts;
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
-use throughline_component::port::Charge;
+use throughline_component::port::{Account, Budget, Charge};
 use throughline_component::{Auth, Metadata};
+use tokio::time::{Instant, Sleep};
 
 use crate::refusals::Refusals;
 use crate::{BodyError, Compression, Limits};
@@ -23,6 +27,7 @@ pub struct Request {
     limits: Limits,
     include_metadata: bool,
     refusals: Refusals,
+    account: Arc<Account>,
 }
 
 impl Request {
@@ -32,10 +37,15 @@ impl Request {
         auth: Option<Auth>,
         limits: Limits,
         include_metadata: bool,
-        refusals: Refusals,
+        (refusals, account): (Refusals, Arc<Account>),
     ) -> Self {
         let (parts, body) = request.into_parts();
-        Self { parts, body, peer, auth, limits, include_metadata, refusals }
+        Self { parts, body, peer, auth, limits, include_metadata, refusals, account }
+    }
+
+    /// An empty charge to the budget, on the account of this request's connection.
+    pub fn charge(&self, budget: &Arc<Budget>) -> Charge {
+        budget.charge_to(&self.account)
     }
 
     /// The method.
@@ -129,9 +139,11 @@ impl Request {
         }
         let mut first = Bytes::new();
         let mut rest: Vec<u8> = Vec::new();
-        while let Some(frame) = self.body.frame().await {
+        let mut pace = Pace::new(self.limits.min_transfer_rate);
+        while let Some(frame) = pace.frame(&mut self.body).await? {
             let frame = frame.map_err(|error| BodyError::Broken(error.to_string()))?;
             let Ok(data) = frame.into_data() else { continue };
+            pace.arrived += data.len() as u64;
             if first.len() + rest.len() + data.len() > limit {
                 return Err(BodyError::TooLarge { limit });
             }
@@ -148,6 +160,44 @@ impl Request {
             rest.extend_from_slice(&data);
         }
         Ok(if rest.is_empty() { first } else { rest.into() })
+    }
+}
+
+/// Over how long a body's rate is measured.
+const WINDOW: Duration = Duration::from_secs(5);
+
+/// Sees to it that a body arrives at some rate.
+struct Pace {
+    least: u64,
+    arrived: u64,
+    window: Pin<Box<Sleep>>,
+    /// What had arrived when the window began.
+    before: u64,
+}
+
+impl Pace {
+    fn new(least: u64) -> Self {
+        Self { least, arrived: 0, window: Box::pin(tokio::time::sleep(WINDOW)), before: 0 }
+    }
+
+    /// The body's next frame.
+    async fn frame(
+        &mut self,
+        body: &mut Incoming,
+    ) -> Result<Option<Result<http_body::Frame<Bytes>, hyper::Error>>, BodyError> {
+        loop {
+            tokio::select! {
+                biased;
+                frame = body.frame() => return Ok(frame),
+                () = self.window.as_mut(), if self.least > 0 => {
+                    if self.arrived - self.before < self.least.saturating_mul(WINDOW.as_secs()) {
+                        return Err(BodyError::Stalled { least: self.least, window: WINDOW });
+                    }
+                    self.before = self.arrived;
+                    self.window.as_mut().reset(Instant::now() + WINDOW);
+                }
+            }
+        }
     }
 }
 

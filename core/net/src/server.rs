@@ -28,12 +28,18 @@ pub struct ServerSettings {
     pub max_request_body_size: config::ByteSize,
     /// The same in MiB, for gRPC servers.
     pub max_recv_msg_size_mib: Option<u32>,
-    /// How many requests one HTTP/2 connection may have open at once.
+    /// How many requests one HTTP/2 connection may have open at once; fewer where more than 64 connections are open, so that
+    /// all together have some 16,000.
     pub max_concurrent_streams: u32,
     /// How long a client may take to send a request's headers.
     pub read_header_timeout: config::Duration,
     /// How long a client may take to send a request's body.
     pub read_timeout: config::Duration,
+    /// The least that must arrive of a body a second, measured over five seconds; what is slower is refused and may be sent
+    /// again, since it holds memory that others need. `0`: as slow as it likes, up to `read_timeout`.
+    pub min_transfer_rate: config::ByteSize,
+    /// How many connections may be open at once; more wait until one ends. Fewer where the process may have no more files open.
+    pub max_connections: u32,
     /// Whether request headers travel with the data, for sinks that ask for them.
     pub include_metadata: bool,
 }
@@ -53,6 +59,8 @@ pub struct Limits {
     pub max_body: usize,
     /// How long a body may take to arrive.
     pub read_timeout: Duration,
+    /// The least that must arrive of it a second.
+    pub min_transfer_rate: u64,
 }
 
 impl AuthSettings {
@@ -81,6 +89,8 @@ impl Default for ServerSettings {
             max_concurrent_streams: 256,
             read_header_timeout: config::Duration::from_secs(60),
             read_timeout: config::Duration::from_secs(60),
+            min_transfer_rate: config::ByteSize::kib(1),
+            max_connections: 4096,
             include_metadata: false,
         }
     }
@@ -157,6 +167,7 @@ impl ServerSettings {
         Limits {
             max_body: usize::try_from(body).unwrap_or(usize::MAX),
             read_timeout: self.read_timeout.get(),
+            min_transfer_rate: self.min_transfer_rate.bytes(),
         }
     }
 }

@@ -22,7 +22,7 @@ impl Handler for Says {
 
 fn listeners() -> Arc<Listeners> {
     let warnings = Arc::new(Warnings::new(Arc::new(SystemClock::default())));
-    Arc::new(Listeners::new(Arc::default(), warnings, None))
+    Arc::new(Listeners::new(Arc::default(), warnings))
 }
 
 async fn open(

@@ -210,7 +210,7 @@ impl Endpoint {
                 );
             }
         }
-        let mut charge = self.budget.charge();
+        let mut charge = request.charge(&self.budget);
         let body = match request.read(&mut charge).await {
             Ok(body) => body,
             Err(error) => return ("malformed", say(error.status(), &error.to_string())),

@@ -105,8 +105,8 @@ impl Receiver for Otlp {
 }
 
 impl Shared {
-    fn charge(&self) -> Charge {
-        self.budget.charge()
+    fn charge(&self, request: &Request) -> Charge {
+        request.charge(&self.budget)
     }
 
     /// Sends one request down the pipelines and waits for its settlement.

@@ -130,7 +130,7 @@ fn four_hundred_idle_and_slow_connections_are_ended_and_a_neighbour_is_served_al
     assert_eq!((refused("slow_connection"), refused("too_slow")), ((3 * each) as f64, each as f64));
     for (_, _, said) in bad.iter().filter(|(manner, ..)| *manner == Manner::HalfBody) {
         let said = String::from_utf8_lossy(said);
-        assert!(said.starts_with("HTTP/1.1 408") && said.contains("did not arrive within 3s"), "{said}");
+        assert!(said.starts_with("HTTP/1.1 503") && said.contains("did not arrive within 3s"), "{said}");
     }
     await_that("the neighbour was served on", || {
         neighbour.1.load(Ordering::Relaxed) > while_all_were_there + 20

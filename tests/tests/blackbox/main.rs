@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bombs;
+mod bounds;
 mod canary;
 mod codecs;
 mod config;

@@ -39,7 +39,7 @@ fn settings(factory: &Factory, folder: &Path) -> Json {
 fn services() -> Services {
     let mut services = Services::default();
     let warnings = Arc::new(Warnings::new(Arc::new(SystemClock::default())));
-    services.offer(Arc::new(Listeners::new(Arc::default(), Arc::clone(&warnings), None)));
+    services.offer(Arc::new(Listeners::new(Arc::default(), Arc::clone(&warnings))));
     services.offer(warnings);
     services.offer::<Ledger>(Arc::default());
     services.offer::<Health>(Arc::default());

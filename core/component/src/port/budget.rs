@@ -1,19 +1,44 @@
-//! Memory as a resource: a bounded number of bytes that requests may hold until they settle.
+//! Memory as a resource: a bounded number of bytes that requests may hold until they settle, and fair shares of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How many bytes all requests together may hold. Charged as bytes arrive, given back when the chunk has settled.
+///
+/// Whoever is alone may use all of it, and a single request may even go beyond: one that is larger than the budget can be taken
+/// when nothing else is. Where it is getting scarce, one connection may hold half of it and one peer three quarters, and what
+/// somebody holds beyond that is not held against the others: a body that stands still cannot keep everybody else out.
 #[derive(Debug)]
 pub struct Budget {
     limit: usize,
     used: AtomicUsize,
+    /// The same, with no connection counted beyond its share.
+    within_shares: AtomicUsize,
+}
+
+/// What one connection holds, and the peer behind it.
+#[derive(Debug, Default)]
+pub struct Account {
+    used: AtomicUsize,
+    peer: Arc<AtomicUsize>,
+}
+
+impl Account {
+    /// An account of a connection, and of the peer that it shares with others.
+    pub fn new(peer: Arc<AtomicUsize>) -> Arc<Self> {
+        Arc::new(Self { used: AtomicUsize::new(0), peer })
+    }
+
+    /// Bytes that the connection holds now.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
 }
 
 impl Budget {
     /// A budget of `limit` bytes.
     pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, used: AtomicUsize::new(0) })
+        Arc::new(Self { limit, used: AtomicUsize::new(0), within_shares: AtomicUsize::new(0) })
     }
 
     /// Bytes in use now.
@@ -28,14 +53,77 @@ impl Budget {
 
     /// An empty charge that can grow.
     pub fn charge(self: &Arc<Self>) -> Charge {
-        Charge { held: 0, budget: Some(Arc::clone(self)) }
+        Charge { held: 0, budget: Some(Arc::clone(self)), account: None }
     }
 
-    /// Takes `bytes` for a charge that holds `held`. One that is alone may go beyond the limit: a request that is larger than
-    /// the budget can be taken when nothing else is, and never when something is.
-    fn take(&self, bytes: usize, held: usize) -> bool {
-        let grown = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.limit || used == held);
-        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_ok()
+    /// The same for what a connection sends.
+    pub fn charge_to(self: &Arc<Self>, account: &Arc<Account>) -> Charge {
+        Charge { held: 0, budget: Some(Arc::clone(self)), account: Some(Arc::clone(account)) }
+    }
+
+    /// The most that one connection's bytes count against others.
+    fn share(&self) -> usize {
+        self.limit / 2
+    }
+
+    /// Takes `bytes` for a charge that holds `held`.
+    fn take(&self, bytes: usize, held: usize, account: Option<&Account>) -> bool {
+        let Some(account) = account else {
+            let grown =
+                |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.limit || used == held);
+            let granted =
+                self.within_shares.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_ok();
+            if granted {
+                self.used.fetch_add(bytes, Ordering::Relaxed);
+            }
+            return granted;
+        };
+        let (mine, peer) = (account.used(), account.peer.load(Ordering::Relaxed));
+        let counts = |own: usize| own.min(self.share());
+        let Some(more) = mine.checked_add(bytes).map(|grown| counts(grown) - counts(mine)) else {
+            return false;
+        };
+        let alone = self.used() == held;
+        let grown = |used: usize| {
+            let sum = used.checked_add(more)?;
+            let ample = sum <= self.limit / 2;
+            let only_connection = self.used() == mine && mine.saturating_add(bytes) <= self.limit;
+            let others = self.used().saturating_sub(peer) > 0;
+            let fair = mine + bytes <= self.share() && (!others || peer + bytes <= self.limit / 4 * 3);
+            // Within its share a connection is refused only where the budget is spent.
+            let beyond = mine + bytes > self.share();
+            (alone || only_connection || (sum <= self.limit && (fair || (ample && !beyond)))).then_some(sum)
+        };
+        let granted = self.within_shares.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_ok();
+        if granted {
+            self.used.fetch_add(bytes, Ordering::Relaxed);
+            account.peer.fetch_add(bytes, Ordering::Relaxed);
+            // Another request of this connection may have grown meanwhile: what counts is what really becomes of the sum.
+            let before = account.used.fetch_add(bytes, Ordering::Relaxed);
+            self.correct(counts(before + bytes) - counts(before), more);
+        }
+        granted
+    }
+
+    fn give_back(&self, bytes: usize, account: Option<&Account>) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+        let counted = match account {
+            None => bytes,
+            Some(account) => {
+                account.peer.fetch_sub(bytes, Ordering::Relaxed);
+                let before = account.used.fetch_sub(bytes, Ordering::Relaxed);
+                before.min(self.share()) - (before - bytes).min(self.share())
+            }
+        };
+        self.within_shares.fetch_sub(counted, Ordering::Relaxed);
+    }
+
+    fn correct(&self, is: usize, was_taken: usize) {
+        if is >= was_taken {
+            self.within_shares.fetch_add(is - was_taken, Ordering::Relaxed);
+        } else {
+            self.within_shares.fetch_sub(was_taken - is, Ordering::Relaxed);
+        }
     }
 }
 
@@ -44,6 +132,7 @@ impl Budget {
 pub struct Charge {
     held: usize,
     budget: Option<Arc<Budget>>,
+    account: Option<Arc<Account>>,
 }
 
 impl Charge {
@@ -60,7 +149,8 @@ impl Charge {
     /// Holds `bytes` more, unless that would break the budget; says whether it could.
     #[must_use = "bytes that the budget does not grant must be refused"]
     pub fn grow(&mut self, bytes: usize) -> bool {
-        let granted = self.budget.as_ref().is_none_or(|budget| budget.take(bytes, self.held));
+        let account = self.account.as_deref();
+        let granted = self.budget.as_ref().is_none_or(|budget| budget.take(bytes, self.held, account));
         if granted {
             self.held += bytes;
         }
@@ -71,7 +161,7 @@ impl Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         if let Some(budget) = &self.budget {
-            budget.used.fetch_sub(self.held, Ordering::Relaxed);
+            budget.give_back(self.held, self.account.as_deref());
         }
     }
 }
@@ -95,12 +185,78 @@ mod tests {
 
     #[test]
     fn a_charge_that_is_alone_may_go_beyond_the_limit() {
+        for account in [None, Some(Account::new(Arc::default()))] {
+            let budget = Budget::new(100);
+            let charge =
+                || account.as_ref().map_or_else(|| budget.charge(), |account| budget.charge_to(account));
+            let (mut large, mut small) = (charge(), budget.charge());
+            assert!(large.grow(80) && large.grow(80), "nothing else is held");
+            drop(large);
+            assert!(small.grow(1));
+            assert!(!charge().grow(101), "something else is held");
+        }
+    }
+
+    #[test]
+    fn one_that_holds_more_than_everything_leaves_half_of_it_to_the_others() {
         let budget = Budget::new(100);
-        let (mut large, mut small) = (budget.charge(), budget.charge());
-        assert!(large.grow(80) && large.grow(80), "nothing else is held");
-        assert!(!small.grow(1));
-        drop(large);
-        assert!(small.grow(1));
-        assert!(!budget.charge().grow(100), "something else is held");
+        let (hog, others) = (Account::new(Arc::default()), [(); 2].map(|()| Account::new(Arc::default())));
+        let mut stalled = budget.charge_to(&hog);
+        assert!(stalled.grow(300), "it is alone");
+        let mut charges = others.each_ref().map(|account| budget.charge_to(account));
+        assert!(charges[0].grow(30) && charges[1].grow(20));
+        assert!(!charges[1].grow(1), "the other half is spent");
+        assert!(!stalled.grow(1), "it is not alone any more");
+        drop(charges);
+        drop(stalled);
+        assert_eq!((budget.used(), budget.within_shares.load(Ordering::Relaxed)), (0, 0));
+    }
+
+    #[test]
+    fn a_body_that_came_piece_by_piece_counts_no_more_than_its_share() {
+        let budget = Budget::new(20 << 20);
+        let (hog, other) = (Account::new(Arc::default()), Account::new(Arc::default()));
+        let mut stalled = budget.charge_to(&hog);
+        assert!((0..480).all(|_| stalled.grow(64 << 10)), "it is alone");
+        let mut charge = budget.charge_to(&other);
+        assert!((0..80).all(|_| charge.grow(64 << 10)), "five MiB of the other half");
+    }
+
+    #[test]
+    fn a_peer_with_many_connections_leaves_a_quarter_to_others_and_may_have_all_while_it_is_the_only_one() {
+        let budget = Budget::new(100);
+        let (many, other) = (Arc::<AtomicUsize>::default(), Account::new(Arc::default()));
+        let connections = [(); 10].map(|()| Account::new(Arc::clone(&many)));
+        let mut held = connections.each_ref().map(|account| budget.charge_to(account));
+        assert!(held.iter_mut().all(|charge| charge.grow(10)), "nobody else is here");
+        drop(held);
+        let mut one = budget.charge_to(&other);
+        assert!(one.grow(1));
+        let mut held = connections.each_ref().map(|account| budget.charge_to(account));
+        let granted = held.iter_mut().filter_map(|charge| charge.grow(10).then_some(())).count();
+        assert_eq!(granted, 7, "three quarters");
+        assert!(one.grow(20), "the rest is the other's");
+    }
+
+    #[test]
+    fn accounts_balance_however_charges_interleave() {
+        let budget = Budget::new(1 << 20);
+        let peer = Arc::<AtomicUsize>::default();
+        let account = Account::new(Arc::clone(&peer));
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let (budget, account) = (&budget, &account);
+                scope.spawn(move || {
+                    for round in 0..2000usize {
+                        let mut charges: Vec<Charge> = (0..4).map(|_| budget.charge_to(account)).collect();
+                        for charge in &mut charges {
+                            let _ = charge.grow((round * 7919 + thread * 104_729) % 300_000);
+                        }
+                    }
+                });
+            }
+        });
+        let sums = (budget.used(), budget.within_shares.load(Ordering::Relaxed), account.used());
+        assert_eq!((sums, peer.load(Ordering::Relaxed)), ((0, 0, 0), 0));
     }
 }

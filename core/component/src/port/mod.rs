@@ -7,7 +7,7 @@ mod mask;
 mod random;
 mod store;
 
-pub use budget::{Budget, Charge};
+pub use budget::{Account, Budget, Charge};
 pub use clock::{Clock, SystemClock};
 pub use disk::{Disk, DiskFile, SyncSite, SystemDisk};
 pub use mask::Mask;

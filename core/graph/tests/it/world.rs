@@ -162,7 +162,7 @@ impl World {
             random,
             ledger: Arc::clone(&ledger),
             health: Arc::clone(&health),
-            listeners: Arc::new(Listeners::new(Arc::default(), Arc::clone(&warnings), None)),
+            listeners: Arc::new(Listeners::new(Arc::default(), Arc::clone(&warnings))),
             warnings,
         });
         Running { graph: graph.await.expect("nothing is wrong"), gate, ledger, health, storages }

@@ -124,7 +124,7 @@ impl Status {
         let code = match error {
             // Without RetryInfo, RESOURCE_EXHAUSTED says: do not send this again (OTLP 1.11).
             BodyError::TooLarge { .. } => Code::ResourceExhausted,
-            BodyError::OverBudget { .. } => Code::Unavailable,
+            BodyError::OverBudget { .. } | BodyError::Stalled { .. } => Code::Unavailable,
             BodyError::Corrupt { .. } => Code::InvalidArgument,
             BodyError::UnknownEncoding(_) => Code::Unimplemented,
             BodyError::Broken(_) => Code::Cancelled,

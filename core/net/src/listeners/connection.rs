@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use super::peer::Connection;
 use super::{Listener, Reply};
 use crate::grpc::{Code, Status, is_grpc};
 use crate::protocol::{Protocol, detect};
@@ -25,8 +26,6 @@ const STREAM_WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 2 << 20;
 /// One frame for most requests, so that their bytes arrive in one piece.
 const FRAME: u32 = 1 << 20;
-/// Connections one listener serves at a time; more wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 4096;
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Why a connection was ended that said too little for too long, in self-telemetry.
@@ -34,13 +33,16 @@ const SLOW: &str = "slow_connection";
 
 /// Accepts connections until told to stop; then the socket is closed. The connections go on.
 pub(super) async fn accept(socket: TcpListener, listener: Arc<Listener>, mut stop: Stop) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let slots = Arc::new(Semaphore::new(listener.table().settings.max_connections.max(1) as usize));
+    let both = || async {
+        let own = Arc::clone(&slots).acquire_owned().await;
+        (own, Arc::clone(&listener.descriptors).acquire_owned().await)
+    };
     loop {
         let slot = tokio::select! {
-            slot = Arc::clone(&slots).acquire_owned() => slot,
+            slot = both() => slot,
             () = stop.stopped() => return,
         };
-        let Ok(slot) = slot else { return };
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
             () = stop.stopped() => return,
@@ -66,12 +68,14 @@ pub(super) async fn accept(socket: TcpListener, listener: Arc<Listener>, mut sto
 async fn connection(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>) {
     // Small replies must not wait for the client's delayed acknowledgement.
     drop(stream.set_nodelay(true));
+    let costs = listener.peers.connection(peer.ip(), listener.budget.as_ref());
     let table = listener.table();
     let (settings, superseded) = (&table.settings, table.superseded());
+    let who = Who { peer, costs, superseded };
     match &table.tls {
-        None => serve(stream, peer, listener, settings, superseded).await,
+        None => serve(stream, listener, settings, who).await,
         Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => serve(stream, peer, listener, settings, superseded).await,
+            Ok(Ok(stream)) => serve(stream, listener, settings, who).await,
             Ok(Err(error)) => {
                 listener.refusals.count("tls_handshake");
                 listener.refusals.note("a TLS handshake failed", &error);
@@ -81,17 +85,21 @@ async fn connection(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>
     }
 }
 
+/// Who is at the other end of a connection.
+struct Who {
+    peer: SocketAddr,
+    costs: Arc<Connection>,
+    /// The settings under which the connection began are in force no more.
+    superseded: Stop,
+}
+
 /// Finds out which HTTP the peer speaks, and serves it. A peer that does not say so must not hold its slot for longer than
 /// headers may take.
-async fn serve<S>(
-    stream: S,
-    peer: SocketAddr,
-    listener: Arc<Listener>,
-    settings: &ServerSettings,
-    mut superseded: Stop,
-) where
+async fn serve<S>(stream: S, listener: Arc<Listener>, settings: &ServerSettings, who: Who)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let Who { peer, costs, mut superseded } = who;
     let mut stop = listener.stop.clone();
     let header_timeout = Some(settings.read_header_timeout.get()).filter(|timeout| !timeout.is_zero());
     let patience = header_timeout.unwrap_or(Duration::MAX);
@@ -117,19 +125,31 @@ async fn serve<S>(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(FRAME)
         .max_header_list_size(64 << 10)
-        .max_concurrent_streams(settings.max_concurrent_streams)
+        .max_concurrent_streams(costs.streams(settings.max_concurrent_streams))
         // A peer that is gone without a word is found out within a minute.
         .keep_alive_interval(Some(Duration::from_secs(40)))
         .keep_alive_timeout(Duration::from_secs(20));
     let refusals = listener.refusals.clone();
-    let service = service_fn(move |request| answer(Arc::clone(&listener), peer, request));
+    let of_requests = Arc::clone(&costs);
+    let service =
+        service_fn(move |request| answer(Arc::clone(&listener), peer, Arc::clone(&of_requests), request));
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = async { tokio::select! { () = stop.stopped() => {} () = superseded.stopped() => {} } } => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let over = async {
+        tokio::select! {
+            () = stop.stopped() => {}
+            () = superseded.stopped() => {}
         }
+    };
+    let served = async {
+        tokio::select! {
+            result = connection.as_mut() => return result,
+            () = over => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await
+    };
+    let result = tokio::select! {
+        result = served => result,
+        () = costs.is_ignored() => return refusals.count("replies_not_read"),
     };
     if let Err(error) = result {
         if error.downcast_ref().is_some_and(hyper::Error::is_timeout) {
@@ -142,11 +162,24 @@ async fn serve<S>(
 async fn answer(
     listener: Arc<Listener>,
     peer: SocketAddr,
+    costs: Arc<Connection>,
     request: http::Request<Incoming>,
 ) -> Result<Reply, std::convert::Infallible> {
+    let reply = reply(&listener, peer, &costs, request).await;
+    let bytes = http_body::Body::size_hint(reply.body()).exact().unwrap_or_default();
+    let on_its_way = costs.replied(usize::try_from(bytes).unwrap_or(usize::MAX));
+    Ok(reply.map(|body| body.watched(on_its_way)))
+}
+
+async fn reply(
+    listener: &Listener,
+    peer: SocketAddr,
+    costs: &Connection,
+    request: http::Request<Incoming>,
+) -> Reply {
     let table = listener.table();
     let Some((owner, handler)) = table.find(request.uri().path()) else {
-        return Ok(nobody(&listener, &table.paths(), request.uri().path(), request.headers()));
+        return nobody(listener, &table.paths(), request.uri().path(), request.headers());
     };
     let auth = match &table.auth {
         None => None,
@@ -158,13 +191,13 @@ async fn answer(
                 let mut reply = refusal(request.headers(), StatusCode::UNAUTHORIZED, &status);
                 let challenge = HeaderValue::from_static(authenticator.challenge());
                 reply.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-                return Ok(reply);
+                return reply;
             }
         },
     };
-    let refusals = listener.refusals.of(owner);
-    let request = Request::new(request, peer, auth, table.limits, table.settings.include_metadata, refusals);
-    Ok(handler.call(request).await)
+    let books = (listener.refusals.of(owner), Arc::clone(costs.account()));
+    let request = Request::new(request, peer, auth, table.limits, table.settings.include_metadata, books);
+    handler.call(request).await
 }
 
 /// The answer for a path that nobody serves. If somebody did, the sender must keep its data: the agent is stopping, or a reload

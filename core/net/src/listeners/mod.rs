@@ -4,6 +4,7 @@
 //! anybody until [`Listeners::commit`]: then all its routes serve at once, and those it does not have are gone.
 
 mod connection;
+mod peer;
 mod table;
 
 use std::collections::{BTreeSet, HashMap};
@@ -13,15 +14,20 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use throughline_component::port::Budget;
 use throughline_component::{ComponentId, Fatal, Meter, Stop, Stopper, Warnings};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::refusals::Refusals;
 use crate::{Authenticator, Body, Request, ServerSettings};
 use connection::accept;
+use peer::Peers;
 use table::Table;
+
+pub(crate) use peer::Reply as OnItsWay;
 
 /// A reply with its body in full.
 pub type Reply = http::Response<Body>;
@@ -41,6 +47,9 @@ pub struct Route {
     pub handler: Arc<dyn Handler>,
 }
 
+/// How many connections health and self-telemetry may have open; their descriptors are nobody else's.
+pub const ASIDE: usize = 64;
+
 /// All listeners of the process, by address, as one configuration sees them. A service of the graph: components find it in
 /// `Build`.
 pub struct Listeners {
@@ -55,6 +64,11 @@ struct Process {
     warnings: Arc<Warnings>,
     /// Where health and self-telemetry are served, so that they answer whatever the data does.
     aside: Option<Handle>,
+    /// What unread replies are charged to.
+    budget: Option<Arc<Budget>>,
+    peers: Arc<Peers>,
+    /// One for each connection that the process may have open for data, and for what is served aside.
+    descriptors: [Arc<Semaphore>; 2],
 }
 
 /// The components of one configuration.
@@ -69,6 +83,9 @@ struct Listener {
     /// On the account of who opened it: of some requests nobody knows whom they were meant for.
     refusals: Refusals,
     runtime: Handle,
+    descriptors: Arc<Semaphore>,
+    peers: Arc<Peers>,
+    budget: Option<Arc<Budget>>,
     serving: RwLock<Serves>,
     socket: Mutex<Socket>,
     /// Connections end with the listener.
@@ -105,13 +122,35 @@ pub struct Serving {
 
 impl Listeners {
     /// None yet; what is opened through this one serves at once. What listeners refuse is counted in `meter`, and told by
-    /// `warnings`. What is opened [aside](Self::open_aside) is served by the runtime `aside`.
-    pub fn new(meter: Arc<Meter>, warnings: Arc<Warnings>, aside: Option<Handle>) -> Self {
+    /// `warnings`.
+    pub fn new(meter: Arc<Meter>, warnings: Arc<Warnings>) -> Self {
         let generation = Generation { number: 0, committed: AtomicBool::new(true) };
-        Self {
-            process: Arc::new(Process { open: Mutex::default(), meter, warnings, aside }),
-            generation: Arc::new(generation),
-        }
+        let process = Process {
+            open: Mutex::default(),
+            meter,
+            warnings,
+            aside: None,
+            budget: None,
+            peers: Arc::default(),
+            descriptors: [Semaphore::MAX_PERMITS, ASIDE].map(|count| Arc::new(Semaphore::new(count))),
+        };
+        Self { process: Arc::new(process), generation: Arc::new(generation) }
+    }
+
+    /// The same with what they share with the rest of the process: the budget that unread replies are charged to, how many
+    /// connections may be open at once for data, and the runtime that serves what is opened [aside](Self::open_aside).
+    #[must_use]
+    pub fn within(self, budget: Arc<Budget>, connections: usize, aside: Option<Handle>) -> Self {
+        let Process { open, meter, warnings, peers, descriptors: [_, of_aside], .. } =
+            match Arc::try_unwrap(self.process) {
+                Ok(process) => process,
+                // Somebody has opened something already: too late.
+                Err(process) => return Self { process, generation: self.generation },
+            };
+        let of_data = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
+        let (budget, descriptors) = (Some(budget), [of_data, of_aside]);
+        let process = Process { open, meter, warnings, aside, budget, peers, descriptors };
+        Self { process: Arc::new(process), generation: self.generation }
     }
 
     /// The listeners for another configuration: what is opened through them serves once they are committed.
@@ -136,7 +175,7 @@ impl Listeners {
         owner: &ComponentId,
         routes: Vec<Route>,
     ) -> Result<Serving, Fatal> {
-        self.open_on(Handle::current(), settings, auth, owner, routes).await
+        self.open_on((Handle::current(), false), settings, auth, owner, routes).await
     }
 
     /// The same for what must answer whatever the data does: health, and the agent's own metrics.
@@ -151,12 +190,12 @@ impl Listeners {
         routes: Vec<Route>,
     ) -> Result<Serving, Fatal> {
         let runtime = self.process.aside.clone().unwrap_or_else(Handle::current);
-        self.open_on(runtime, settings, auth, owner, routes).await
+        self.open_on((runtime, true), settings, auth, owner, routes).await
     }
 
     async fn open_on(
         &self,
-        runtime: Handle,
+        (runtime, aside): (Handle, bool),
         settings: &ServerSettings,
         auth: Option<Arc<dyn Authenticator>>,
         owner: &ComponentId,
@@ -171,7 +210,8 @@ impl Listeners {
             Some(listener) => (listener, false),
             None => {
                 let socket = self.process.bind(&runtime, &settings.endpoint).await?;
-                let listener = Arc::new(Listener::new(&self.process, runtime, settings, owner, socket)?);
+                let place = (runtime, Arc::clone(&self.process.descriptors[usize::from(aside)]));
+                let listener = Arc::new(Listener::new(&self.process, place, settings, owner, socket)?);
                 self.process.open().insert(key.clone(), Arc::clone(&listener));
                 (listener, true)
             }
@@ -282,7 +322,7 @@ fn key(settings: &ServerSettings, owner: &ComponentId, routes: &[Route]) -> Stri
 impl Listener {
     fn new(
         process: &Process,
-        runtime: Handle,
+        (runtime, descriptors): (Handle, Arc<Semaphore>),
         settings: &ServerSettings,
         owner: &ComponentId,
         socket: Socket,
@@ -293,6 +333,9 @@ impl Listener {
             endpoint: settings.endpoint.clone(),
             refusals: Refusals::new(&process.meter, &process.warnings, owner),
             runtime,
+            descriptors,
+            peers: Arc::clone(&process.peers),
+            budget: process.budget.clone(),
             serving: RwLock::new(Serves { now, staged: None, gone: BTreeSet::new() }),
             socket: Mutex::new(socket),
             stopper,

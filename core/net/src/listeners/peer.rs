@@ -1,0 +1,138 @@
+//! What one connection costs us: the memory its requests hold, and the replies that its peer does not read.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use throughline_component::port::{Account, Budget, Charge};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// What an answered request costs until its reply is sent: the stream's state, headers and buffers.
+const REPLY: usize = 4 << 10;
+/// A connection may always have so many replies waiting.
+const FEW: usize = 8;
+/// How long a connection may let replies wait without reading any of them.
+const UNREAD: Duration = Duration::from_mins(1);
+
+/// How many HTTP/2 streams all connections may have open, more or less: each costs a kilobyte or two as soon as its headers
+/// have arrived, before anybody has looked at them.
+const STREAMS: usize = 16 << 10;
+/// Every connection may have so many of them.
+const FEW_STREAMS: u32 = 8;
+
+/// The peers that are connected now, by address.
+#[derive(Default)]
+pub(super) struct Peers {
+    known: Mutex<HashMap<IpAddr, Weak<AtomicUsize>>>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Peers {
+    /// A connection's accounts; all connections of one address share the peer's.
+    pub(super) fn connection(&self, address: IpAddr, budget: Option<&Arc<Budget>>) -> Arc<Connection> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() > 64 && known.len() == known.capacity() {
+            known.retain(|_, peer| peer.strong_count() > 0);
+        }
+        let peer = known.get(&address).and_then(Weak::upgrade).unwrap_or_default();
+        known.insert(address, Arc::downgrade(&peer));
+        Arc::new(Connection {
+            account: Account::new(peer),
+            budget: budget.cloned(),
+            unread: Mutex::default(),
+            overdrawn: Notify::new(),
+            connections: Arc::clone(&self.connections),
+            number: self.connections.fetch_add(1, Ordering::Relaxed) + 1,
+        })
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One connection.
+pub(super) struct Connection {
+    account: Arc<Account>,
+    budget: Option<Arc<Budget>>,
+    unread: Mutex<Unread>,
+    /// Its unread replies hold more than they may.
+    overdrawn: Notify,
+    connections: Arc<AtomicUsize>,
+    /// How many were open when it came, itself included.
+    number: usize,
+}
+
+/// Replies that were given and are not sent.
+#[derive(Default)]
+struct Unread {
+    count: usize,
+    /// When one was sent last, or the first of them was given.
+    since: Option<Instant>,
+}
+
+impl Connection {
+    pub(super) fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// How many streams it may have open at once, of at most `max`: the fewer, the more connections there are.
+    pub(super) fn streams(&self, max: u32) -> u32 {
+        u32::try_from(STREAMS / self.number).unwrap_or(u32::MAX).max(FEW_STREAMS).min(max)
+    }
+
+    /// A reply of so many bytes was given. What is returned goes with it and notices when it is sent.
+    pub(super) fn replied(self: &Arc<Self>, bytes: usize) -> Reply {
+        let mut charge =
+            self.budget.as_ref().map_or_else(Charge::none, |budget| budget.charge_to(&self.account));
+        let granted = charge.grow(REPLY + bytes);
+        let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        unread.count += 1;
+        unread.since.get_or_insert_with(Instant::now);
+        if !granted && unread.count > FEW {
+            self.overdrawn.notify_one();
+        }
+        drop(unread);
+        Reply { connection: Arc::clone(self), _charge: charge }
+    }
+
+    /// Resolves when the peer has left its replies unread for too long, or too many of them.
+    pub(super) async fn is_ignored(&self) {
+        loop {
+            tokio::select! {
+                () = self.overdrawn.notified() => return,
+                () = tokio::time::sleep(UNREAD / 4) => {
+                    let unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+                    if unread.since.is_some_and(|since| since.elapsed() > UNREAD) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A reply on its way.
+pub(crate) struct Reply {
+    connection: Arc<Connection>,
+    _charge: Charge,
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        let mut unread = self.connection.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        unread.count -= 1;
+        unread.since = (unread.count > 0).then(Instant::now);
+    }
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Reply")
+    }
+}
