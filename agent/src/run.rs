@@ -63,6 +63,7 @@ async fn supervise(first: Settings, inputs: Inputs, data: &Data) -> ExitCode {
     let (connections, told) = descriptors::connections();
     told.iter().for_each(|told| tracing::warn!("{told}"));
     let world = Arc::new(World::with(&first.service, connections, Some(Handle::current())));
+    tell_of_panics(&world);
     let mut again = false;
     let starting = launch(first, Arc::clone(&world), data);
     let mut running = tokio::select! {
@@ -164,6 +165,17 @@ async fn reload(inputs: &Inputs, world: &Arc<World>, data: &Data) -> Result<Runn
     let (settings, warnings) = settings(inputs).map_err(Failed::Wrong)?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     launch(settings, Arc::clone(world), data).await
+}
+
+/// A panic that data sets off is recovered from; it is told like everything else that a peer can set off, once a minute for each
+/// place.
+fn tell_of_panics(world: &World) {
+    let warnings = Arc::clone(&world.warnings);
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map_or_else(String::new, |at| format!("{}:{}", at.file(), at.line()));
+        let why = panic.payload_as_str().unwrap_or("without a message");
+        warnings.error(&place, "it panicked; this is a defect, please report it", why);
+    }));
 }
 
 fn count_reload(world: &World, result: &str) {

@@ -7,7 +7,9 @@ mod bench;
 mod docs;
 mod fuzz;
 mod lint;
+mod mutants;
 mod shell;
+mod soak;
 mod test;
 
 use std::process::ExitCode;
@@ -27,6 +29,9 @@ cargo xtask COMMAND
   bench [SECONDS]       Builds agent and benches as they are shipped (profile `dist`) and prints costs as ratios
                         to a bare forwarder; SECONDS a round, 4 unless given. Wants a quiet machine.
   fuzz TARGET SECONDS   Runs one fuzz target (see fuzz/fuzz_targets); needs a nightly toolchain and cargo-fuzz.
+  soak [FILTER…]        The tests of kills, restarts, reloads, disks and abuse, for minutes instead of seconds.
+  mutants [PACKAGE…]    Changes the code of queue, graph and component line by line and runs their tests: what no test
+                        notices is listed. Takes hours; needs cargo-mutants.
   docs                  Writes docs/reference/ from the settings' doc comments; a test fails while it is behind.
   help                  This text.
 
@@ -42,6 +47,8 @@ fn main() -> ExitCode {
         ["bench"] => bench::bench("4"),
         ["bench", seconds] => bench::bench(seconds),
         ["fuzz", target, seconds] => fuzz::fuzz(target, seconds),
+        ["soak", filters @ ..] => soak::soak(filters),
+        ["mutants", packages @ ..] => mutants::mutants(packages),
         ["docs"] => docs::docs(),
         ["help" | "--help" | "-h"] => {
             say(HELP);

@@ -46,6 +46,11 @@ impl Warnings {
         self.note(Level::WARN, part, what, items, why);
     }
 
+    /// The same for what should never happen.
+    pub fn error(&self, part: &dyn fmt::Display, what: &'static str, why: &str) {
+        self.note(Level::ERROR, part, what, 0, why);
+    }
+
     /// The same for what is nobody's loss, at debug level.
     pub fn debug(&self, part: &dyn fmt::Display, what: &'static str, why: &str) {
         self.note(Level::DEBUG, part, what, 0, why);
@@ -97,6 +102,7 @@ fn say(level: Level, part: &str, what: &str, times: u64, items: u64, why: &str) 
     match (level, items) {
         (Level::WARN, 0) => tracing::warn!(component = %part, times, why = %why, "{what}"),
         (Level::WARN, _) => tracing::warn!(component = %part, times, items, why = %why, "{what}"),
+        (Level::ERROR, _) => tracing::error!(component = %part, times, why = %why, "{what}"),
         _ => tracing::debug!(component = %part, times, why = %why, "{what}"),
     }
 }

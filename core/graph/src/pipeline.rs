@@ -66,7 +66,6 @@ impl Pipeline {
             Ok(()) => {}
             Err(panic) => {
                 let why = message(&*panic);
-                tracing::error!(pipeline = %self.id, %why, "a pipeline panicked");
                 self.health.died(&self.part(), &format!("it panicked: {why}"));
                 self.panicked.store(true, Ordering::Relaxed);
             }

@@ -86,7 +86,6 @@ impl Step {
         let result = catch_unwind(AssertUnwindSafe(|| work(processor.as_mut(), &mut outlet)));
         if let Err(panic) = result {
             let why = message(&*panic);
-            tracing::error!(component = %self.name, %why, "a processor panicked; it is built anew");
             self.health.died(&self.name, &why);
             *slot = None;
             // All that it kept is dropped with it, and so goes back to its senders.

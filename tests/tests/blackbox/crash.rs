@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::json;
-use throughline_tests::{Agent, await_that, http, records};
+use throughline_tests::{Agent, await_that, http, records, soak};
 
 use crate::otlp;
 
@@ -48,7 +48,7 @@ fn every_request_that_was_answered_200_arrives_after_kill_9_and_a_restart() {
     let address = free.expect("the loopback interface has a free port").to_string();
     let config = stored(&address);
     let mut acknowledged = BTreeSet::new();
-    for round in 0..3 {
+    for round in 0..soak::rounds(3, 300) {
         let agent = Agent::start(folder.path(), &config);
         let to = agent.http();
         let senders: Vec<_> = (0..4)

@@ -511,7 +511,6 @@ impl Drop for UnderWay<'_> {
         add(&sink.hop(job.batch.signal).returned, job.batch.items());
         sink.leave(&job);
         if std::thread::panicking() {
-            tracing::error!(component = %sink.part, "an exporter panicked; its batch is returned to the sender");
             sink.panicked.store(true, Ordering::Relaxed);
             sink.services.health.died(&sink.part, "it panicked while exporting");
         }
