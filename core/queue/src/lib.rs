@@ -9,10 +9,12 @@
 
 mod commit;
 mod cursor;
+mod entry;
 mod frame;
 mod journal;
 mod log;
 mod name;
+mod ranges;
 mod reader;
 mod record;
 mod recover;

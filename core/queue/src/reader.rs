@@ -138,8 +138,8 @@ impl Reader {
         let mut state = self.shared.state();
         let Some(stream) = state.streams.get_mut(&self.stream) else { return Polled::Wait };
         let Some(cursor) = stream.cursors.get_mut(&*self.destination) else { return Polled::Wait };
-        let full = cursor.out_bytes >= self.shared.settings.window_bytes
-            || cursor.out.len() + cursor.beyond.len() >= WINDOW_RECORDS;
+        let full =
+            cursor.out_bytes >= self.shared.settings.window_bytes || cursor.out.len() >= WINDOW_RECORDS;
         let found = loop {
             if let Some(returned) = cursor.returned.pop_front() {
                 break returned;
@@ -153,7 +153,7 @@ impl Reader {
                 }
                 continue;
             }
-            disk.next = disk.next.max(cursor.next);
+            disk.next = disk.next.max(cursor.next).max(cursor.wanted_from());
             if disk.next < stream.tail_from {
                 let behind = stream.segments.range(..stream.tail_from).next_back();
                 if behind.is_some_and(|(_, segment)| segment.last >= disk.next) {
@@ -165,7 +165,7 @@ impl Reader {
             let Some((sequence, record)) = stream.tail.get(at) else {
                 // Nothing up to the newest record is left to be delivered.
                 if cursor.next < disk.next {
-                    cursor.next = disk.next;
+                    cursor.look_past(disk.next);
                     cursor.advance();
                 }
                 return Polled::Wait;
@@ -175,7 +175,7 @@ impl Reader {
             if cursor.wants(*sequence) {
                 break (*sequence, Arc::clone(record));
             }
-            cursor.next = cursor.next.max(disk.next);
+            cursor.look_past(disk.next);
             cursor.advance();
         };
         let (sequence, record) = found;

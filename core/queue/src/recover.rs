@@ -8,7 +8,8 @@ use bytes::Bytes;
 use throughline_component::port::{Disk, DiskFile};
 
 use crate::commit::{count, footer};
-use crate::cursor::{Cursor, Entry};
+use crate::cursor::Cursor;
+use crate::entry::Entry;
 use crate::frame::{HEAD, Head, Kind, u64_at};
 use crate::journal::{JournalFile, Sites};
 use crate::log::Ports;
@@ -86,9 +87,8 @@ fn places(entries: &[Bytes]) -> (u64, Places) {
         match entry {
             Entry::Epoch(written) => epoch = written.max(epoch),
             Entry::Gone { stream, destination } => drop(places.remove(&(stream, destination))),
-            Entry::Cursor { stream, destination, low, orphan_since, beyond } => {
-                let cursor = Cursor { beyond: beyond.into_iter().collect(), orphan_since, ..Cursor::at(low) };
-                places.insert((stream, destination), cursor);
+            Entry::Cursor { stream, destination, place } => {
+                places.insert((stream, destination), Cursor::from_place(place));
             }
         }
     }

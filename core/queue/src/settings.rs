@@ -37,7 +37,7 @@ pub enum Durability {
     Memory,
 }
 
-/// The most unsettled records of a reader, and the most that may be settled beyond the first unsettled one.
+/// The most unsettled records of a reader.
 pub(crate) const WINDOW_RECORDS: usize = 1024;
 
 impl Settings {

@@ -9,7 +9,8 @@ use throughline_component::Settle;
 use tokio::sync::Notify;
 
 use crate::Record;
-use crate::cursor::{Cursor, Entry};
+use crate::cursor::Cursor;
+use crate::entry::Entry;
 
 /// The bits of a sequence number below its epoch. Each opening of the log begins an epoch, so that numbers of records
 /// that a crash took are not given to others.
@@ -135,9 +136,9 @@ impl Stream {
         Self { name: name.to_owned(), next, tail_from: next, ..Self::default() }
     }
 
-    /// What every destination is done with lies below this.
-    pub(crate) fn passed(&self) -> u64 {
-        self.cursors.values().map(|cursor| cursor.low).min().unwrap_or(u64::MAX)
+    /// Whether every destination is done with a segment.
+    pub(crate) fn has_passed(&self, first: u64, segment: &Segment) -> bool {
+        self.cursors.values().all(|cursor| cursor.has_passed(first, segment.last))
     }
 
     /// Makes committed records known to readers.

@@ -10,10 +10,10 @@ use throughline_component::{Outcome, Settle};
 
 use crate::Record;
 use crate::commit::Writers;
-use crate::cursor::Entry;
+use crate::entry::Entry;
 use crate::journal::JournalFile;
 use crate::log::Shared;
-use crate::state::{State, Task};
+use crate::state::{Segment, State, Task};
 
 /// What only the holder of the disk touches.
 pub(crate) struct Io {
@@ -202,11 +202,9 @@ impl Shared {
 /// Ends segments that everybody has passed although they are written to, since their room is wanted.
 fn retire(state: &mut State, io: &mut Io) {
     for (number, stream) in &mut state.streams {
-        let passed = stream.passed();
-        if let Some(segment) =
-            stream.segments.values_mut().next_back().filter(|s| s.active && s.last < passed)
-        {
-            segment.active = false;
+        let newest = stream.segments.last_key_value().map(|(first, segment)| (*first, segment));
+        if newest.is_some_and(|(first, segment)| segment.active && stream.has_passed(first, segment)) {
+            stream.segments.values_mut().for_each(|segment| segment.active = false);
             io.writers.seal(*number);
         }
     }
@@ -215,8 +213,9 @@ fn retire(state: &mut State, io: &mut Io) {
 fn passed(state: &State) -> Vec<(u64, u64, PathBuf)> {
     let mut all = Vec::new();
     for (number, stream) in &state.streams {
-        let low = stream.passed();
-        let passed = stream.segments.iter().filter(|(_, segment)| !segment.active && segment.last < low);
+        let passed =
+            |(first, segment): &(&u64, &Segment)| !segment.active && stream.has_passed(**first, segment);
+        let passed = stream.segments.iter().filter(passed);
         all.extend(passed.map(|(first, segment)| (*number, *first, segment.path.clone())));
     }
     all

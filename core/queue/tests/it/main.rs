@@ -3,6 +3,7 @@
 mod crashes;
 mod leases;
 mod oracle;
+mod poison;
 mod real;
 mod torn;
 mod world;

@@ -1,0 +1,101 @@
+//! What is written down of cursors.
+
+use crate::cursor::{Cursor, Place};
+use crate::frame::u64_at;
+use crate::ranges::Ranges;
+use crate::record::{Texts, put};
+
+/// An entry of the cursors' file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// Sequence numbers of this epoch may have been given away.
+    Epoch(u64),
+    /// Where a cursor stands.
+    Cursor { stream: String, destination: String, place: Place },
+    /// A cursor has expired.
+    Gone { stream: String, destination: String },
+}
+
+impl Entry {
+    pub(crate) fn of(stream: &str, destination: &str, cursor: &Cursor) -> Self {
+        Self::Cursor { stream: stream.to_owned(), destination: destination.to_owned(), place: cursor.place() }
+    }
+
+    pub(crate) fn write(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        match self {
+            Self::Epoch(epoch) => {
+                out.push(0);
+                out.extend_from_slice(&epoch.to_le_bytes());
+            }
+            Self::Cursor { stream, destination, place } => {
+                out.push(1);
+                put(&mut out, stream);
+                put(&mut out, destination);
+                write_place(place, &mut out);
+            }
+            Self::Gone { stream, destination } => {
+                out.push(2);
+                put(&mut out, stream);
+                put(&mut out, destination);
+            }
+        }
+        out
+    }
+
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        let (kind, rest) = bytes.split_first()?;
+        if *kind == 0 {
+            return Some(Self::Epoch(u64_at(rest, 0)?));
+        }
+        let mut rest = Texts(rest);
+        let (stream, destination) = (rest.text()?.to_owned(), rest.text()?.to_owned());
+        match kind {
+            1 => Some(Self::Cursor { stream, destination, place: read_place(rest.0)? }),
+            2 => Some(Self::Gone { stream, destination }),
+            _ => None,
+        }
+    }
+}
+
+fn write_place(place: &Place, out: &mut Vec<u8>) {
+    let mut number = |number: u64| out.extend_from_slice(&number.to_le_bytes());
+    [place.low, place.high, place.orphan_since.unwrap_or_default()].into_iter().for_each(&mut number);
+    let skips = place.skips.iter();
+    number(skips.len() as u64);
+    skips.flat_map(|(from, to)| [from, to]).for_each(&mut number);
+    place.unsettled.iter().copied().for_each(number);
+}
+
+fn read_place(bytes: &[u8]) -> Option<Place> {
+    let mut skips = Ranges::default();
+    let count = usize::try_from(u64_at(bytes, 24)?).ok()?;
+    let rest = bytes.get(32..)?;
+    let (pairs, rest) = rest.split_at_checked(count.checked_mul(16)?)?;
+    for pair in pairs.chunks_exact(16) {
+        skips.add(u64_at(pair, 0)?, u64_at(pair, 8)?);
+    }
+    let unsettled = rest.chunks_exact(8).filter_map(|bytes| u64_at(bytes, 0)).collect();
+    let orphan_since = Some(u64_at(bytes, 16)?).filter(|since| *since > 0);
+    Some(Place { low: u64_at(bytes, 0)?, high: u64_at(bytes, 8)?, orphan_since, skips, unsettled })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_read_as_it_was_written() {
+        let mut cursor = Cursor::at(3);
+        (3..10).for_each(|sequence| cursor.give_out(sequence, 1));
+        [4, 5, 9].into_iter().for_each(|sequence| cursor.settle(sequence));
+        cursor.skips.add(20, 30);
+        cursor.orphan_since = Some(77);
+        let gone = Entry::Gone { stream: "s".into(), destination: "d".into() };
+        for entry in [Entry::of("traces", "otlp", &cursor), Entry::Epoch(4), gone] {
+            assert_eq!(Entry::read(&entry.write()), Some(entry.clone()));
+            let bytes = entry.write();
+            (0..bytes.len()).for_each(|end| drop(Entry::read(&bytes[..end])));
+        }
+    }
+}
