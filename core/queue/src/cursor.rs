@@ -39,6 +39,11 @@ impl Cursor {
         Self { low, high: low, next: low, dirty: true, ..Self::default() }
     }
 
+    /// One that nobody reads for.
+    pub(crate) fn orphan(low: u64, since: u64) -> Self {
+        Self { orphan_since: Some(since), ..Self::at(low) }
+    }
+
     /// A cursor that was written down.
     pub(crate) fn from_place(place: Place) -> Self {
         let Place { low, high, orphan_since, skips, unsettled } = place;

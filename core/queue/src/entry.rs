@@ -14,6 +14,8 @@ pub(crate) enum Entry {
     Cursor { stream: String, destination: String, place: Place },
     /// A cursor has expired.
     Gone { stream: String, destination: String },
+    /// All records of a stream up to this one were committed.
+    Committed { stream: String, last: u64 },
 }
 
 impl Entry {
@@ -39,6 +41,11 @@ impl Entry {
                 put(&mut out, stream);
                 put(&mut out, destination);
             }
+            Self::Committed { stream, last } => {
+                out.push(3);
+                put(&mut out, stream);
+                out.extend_from_slice(&last.to_le_bytes());
+            }
         }
         out
     }
@@ -49,7 +56,11 @@ impl Entry {
             return Some(Self::Epoch(u64_at(rest, 0)?));
         }
         let mut rest = Texts(rest);
-        let (stream, destination) = (rest.text()?.to_owned(), rest.text()?.to_owned());
+        let stream = rest.text()?.to_owned();
+        if *kind == 3 {
+            return Some(Self::Committed { stream, last: u64_at(rest.0, 0)? });
+        }
+        let destination = rest.text()?.to_owned();
         match kind {
             1 => Some(Self::Cursor { stream, destination, place: read_place(rest.0)? }),
             2 => Some(Self::Gone { stream, destination }),
@@ -92,7 +103,8 @@ mod tests {
         cursor.skips.add(20, 30);
         cursor.orphan_since = Some(77);
         let gone = Entry::Gone { stream: "s".into(), destination: "d".into() };
-        for entry in [Entry::of("traces", "otlp", &cursor), Entry::Epoch(4), gone] {
+        let committed = Entry::Committed { stream: "s".into(), last: 8 };
+        for entry in [Entry::of("traces", "otlp", &cursor), Entry::Epoch(4), gone, committed] {
             assert_eq!(Entry::read(&entry.write()), Some(entry.clone()));
             let bytes = entry.write();
             (0..bytes.len()).for_each(|end| drop(Entry::read(&bytes[..end])));

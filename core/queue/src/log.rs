@@ -1,6 +1,5 @@
 //! The log as callers see it.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -8,7 +7,6 @@ use std::time::Duration;
 use throughline_component::port::{Clock, Disk, Random, StoreError};
 use throughline_component::{Outcome, Position, Settle};
 
-use crate::commit::Writers;
 use crate::cursor::Cursor;
 use crate::name::number;
 use crate::reader::Reader;
@@ -79,8 +77,7 @@ impl Log {
             }
             _ => failed(error),
         })?;
-        let (state, cursors) = recover(&ports, &settings).map_err(failed)?;
-        let io = Io { writers: Writers::default(), journals: BTreeMap::new(), cursors };
+        let (state, io) = recover(&ports, &settings).map_err(failed)?;
         let (state, io) = (Mutex::new(state), Mutex::new(io));
         let shared = Shared { ports, settings, state, io, wake: Condvar::new(), _lock: lock };
         Ok(Self { shared: Arc::new(shared), thread: None })
@@ -91,12 +88,15 @@ impl Log {
     /// # Errors
     /// Its number is taken by a stream with another name (once in 2⁶⁴).
     pub fn stream(&self, name: &str) -> Result<u64, StoreError> {
+        let now = self.shared.ports.clock.unix_nanos().max(1);
         let mut state = self.shared.state();
-        let epoch = state.epoch;
-        let stream = state.streams.entry(number(name)).or_insert_with(|| Stream::new(name, epoch));
+        let stream = state.stream(name);
         if stream.name.is_empty() {
             // The frame with the name was damaged.
             name.clone_into(&mut stream.name);
+            if stream.lost {
+                stream.lose_cursors(now);
+            }
         }
         if stream.name != name {
             return Err(StoreError(format!(
@@ -149,25 +149,34 @@ impl Log {
         None
     }
 
-    /// Makes sure that a destination has a cursor in a stream; a new one starts at the end. This blocks: it is on the
-    /// disk before the next record can be acknowledged.
+    /// Makes sure that a destination has a cursor in a stream; a new one starts at the end, or with the oldest record if
+    /// cursors of the stream were lost. This blocks: it is on the disk before the next record can be acknowledged.
     ///
     /// # Errors
     /// The disk fails.
     pub fn subscribe(&self, stream: u64, destination: &str) -> Result<(), StoreError> {
         let mut io = self.shared.io();
-        let entries = {
+        let (entries, is_new) = {
             let mut state = self.shared.state();
             let Some(stream) = state.streams.get_mut(&stream) else {
                 return Err(StoreError("there is no such stream".into()));
             };
-            let next = stream.next;
-            let cursor = stream.cursors.entry(destination.to_owned()).or_insert_with(|| Cursor::at(next));
+            let (beginning, is_new) = (stream.beginning(), !stream.cursors.contains_key(destination));
+            if is_new && beginning < stream.next {
+                tracing::error!(stream = %stream.name, %destination, "its cursor may have been lost: it begins with the oldest record");
+            }
+            let cursor =
+                stream.cursors.entry(destination.to_owned()).or_insert_with(|| Cursor::at(beginning));
             cursor.orphan_since = None;
             cursor.dirty = true;
-            state.cursor_entries(false)
+            (state.cursor_entries(is_new), is_new)
         };
-        let written = self.shared.write_cursors(&mut io, &entries, true);
+        // A new one goes to where a torn end cannot take it.
+        let written = if is_new {
+            io.replace_cursors(&entries).inspect_err(|_| self.shared.state().all_dirty())
+        } else {
+            self.shared.write_cursors(&mut io, &entries, true)
+        };
         written.map_err(|error| StoreError(format!("the cursor of {destination} cannot be written: {error}")))
     }
 
@@ -216,11 +225,10 @@ impl Log {
 }
 
 fn lock(ports: &Ports, settings: &Settings) -> std::io::Result<Box<dyn Send + Sync>> {
-    let path = settings.directory.join("LOCK");
     let patience = u64::try_from(settings.lock_timeout.as_nanos()).unwrap_or(u64::MAX);
     let give_up = ports.clock.monotonic_nanos().saturating_add(patience);
     loop {
-        match ports.disk.lock(&path) {
+        match ports.disk.lock(&settings.directory) {
             Err(error)
                 if error.kind() == std::io::ErrorKind::WouldBlock
                     && ports.clock.monotonic_nanos() < give_up =>
@@ -284,5 +292,6 @@ impl Shared {
         if let Err(error) = self.write_cursors(&mut io, &entries, true) {
             tracing::warn!(%error, "the cursors could not be synced; some data will be delivered again");
         }
+        io.writers.seal_all();
     }
 }

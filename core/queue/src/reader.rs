@@ -237,6 +237,23 @@ impl Drop for Reader {
     }
 }
 
+impl Shared {
+    /// A segment is gone that should be there.
+    fn miss(&self, stream: u64, first: u64, error: &io::Error) {
+        let mut state = self.state();
+        let Some(held) = state.streams.get_mut(&stream) else { return };
+        let news = held
+            .segments
+            .get_mut(&first)
+            .is_some_and(|segment| !std::mem::replace(&mut segment.missed, true));
+        held.changed.notify_waiters();
+        if news {
+            tracing::error!(%error, stream = %held.name, "a segment is missing: what was in it is lost");
+            state.stats.missing += 1;
+        }
+    }
+}
+
 impl FromDisk {
     /// The segment in which the next record is to be looked for, its key, and where the one behind it begins.
     fn from(&self, shared: &Shared, stream: u64) -> Option<(u64, Segment, u64)> {
@@ -253,7 +270,16 @@ impl FromDisk {
         let Some((first, segment, limit)) = from else { return Ok(()) };
         let mut scanner = match self.open.take() {
             Some((open, scanner)) if open == first => scanner,
-            _ => Scanner::new(shared.ports.disk.open(&segment.path)?, segment.salt),
+            _ => match shared.ports.disk.open(&segment.path) {
+                Ok(file) => Scanner::new(file, segment.salt),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    // It waits for nobody any more, or somebody else has removed it. Waiting brings it back in no case.
+                    self.next = self.next.max(segment.last.min(limit - 1) + 1);
+                    shared.miss(stream, first, &error);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            },
         };
         let (mut read, mut damaged) = (0, 0);
         while read < AHEAD {

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use crate::Record;
 use crate::cursor::Cursor;
 use crate::entry::Entry;
+use crate::name::number;
 
 /// The bits of a sequence number below its epoch. Each opening of the log begins an epoch, so that numbers of records
 /// that a crash took are not given to others.
@@ -57,6 +58,11 @@ pub(crate) struct Stream {
     pub(crate) tail_from: u64,
     pub(crate) tail_bytes: usize,
     pub(crate) cursors: BTreeMap<String, Cursor>,
+    /// The newest record that was committed, and what was last written down of that.
+    pub(crate) committed: u64,
+    pub(crate) marked: u64,
+    /// Cursors were lost, and there is no telling whose.
+    pub(crate) lost: bool,
     /// Told when a record is committed, a delivery settled, a lease given back.
     pub(crate) changed: Arc<Notify>,
 }
@@ -70,6 +76,10 @@ pub(crate) struct Segment {
     pub(crate) last: u64,
     pub(crate) counts: Counts,
     pub(crate) active: bool,
+    /// Up to where it is known to have been on the disk, so that its loss would be damage.
+    pub(crate) sure: Option<u64>,
+    /// Its file was found to be gone.
+    pub(crate) missed: bool,
 }
 
 /// Records and items by signal.
@@ -98,7 +108,15 @@ pub struct Stats {
     pub damaged: u64,
     /// Cursors that expired since nobody read for them.
     pub expired: u64,
+    /// Segments of which something was missing that had been there: removed, cut or overwritten by somebody else.
+    pub missing: u64,
+    /// Streams whose cursors were lost, so that destinations begin with the oldest record.
+    pub lost_cursors: u64,
 }
+
+/// Stands for destinations whose cursors were lost: what they may not have got is kept, and whoever subscribes next begins
+/// there.
+pub(crate) const UNKNOWN: &str = "(unknown)";
 
 /// A cursor that nobody reads for: its destination has left the configuration, and its data stays until it expires.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,12 +139,36 @@ impl State {
         self.moved = false;
         for stream in self.streams.values_mut() {
             let name = &stream.name;
+            if name.is_empty() {
+                // There is no cursor, since cursors know the name.
+                continue;
+            }
+            // Written along, never on its own account.
+            let is_dirty = all || stream.cursors.values().any(|cursor| cursor.dirty);
+            if stream.committed > 0 && is_dirty && (all || stream.committed != stream.marked) {
+                stream.marked = stream.committed;
+                entries.push(Entry::Committed { stream: name.clone(), last: stream.committed });
+            }
             for (destination, cursor) in stream.cursors.iter_mut().filter(|(_, cursor)| all || cursor.dirty) {
                 cursor.dirty = false;
                 entries.push(Entry::of(name, destination, cursor));
             }
         }
         entries
+    }
+
+    /// What was written down did not reach the disk.
+    pub(crate) fn all_dirty(&mut self) {
+        for stream in self.streams.values_mut() {
+            stream.marked = 0;
+            stream.cursors.values_mut().for_each(|cursor| cursor.dirty = true);
+        }
+    }
+
+    /// The stream of this name, which exists from then on.
+    pub(crate) fn stream(&mut self, name: &str) -> &mut Stream {
+        let epoch = self.epoch;
+        self.streams.entry(number(name)).or_insert_with(|| Stream::new(name, epoch))
     }
 }
 
@@ -136,9 +178,24 @@ impl Stream {
         Self { name: name.to_owned(), next, tail_from: next, ..Self::default() }
     }
 
+    /// Cursors were lost: what is there is kept for whoever subscribes next.
+    pub(crate) fn lose_cursors(&mut self, now: u64) {
+        let Some(oldest) = self.segments.keys().next().copied().filter(|_| !self.name.is_empty()) else {
+            return;
+        };
+        self.lost = false;
+        self.cursors.entry(UNKNOWN.to_owned()).or_insert_with(|| Cursor::orphan(oldest, now));
+    }
+
+    /// Where a destination that has no cursor begins: at the end, unless it may have had one that was lost.
+    pub(crate) fn beginning(&self) -> u64 {
+        self.cursors.get(UNKNOWN).map_or(self.next, |unknown| unknown.low)
+    }
+
     /// Whether every destination is done with a segment.
     pub(crate) fn has_passed(&self, first: u64, segment: &Segment) -> bool {
-        self.cursors.values().all(|cursor| cursor.has_passed(first, segment.last))
+        // Without a name there is no telling who has passed it.
+        !self.name.is_empty() && self.cursors.values().all(|cursor| cursor.has_passed(first, segment.last))
     }
 
     /// Makes committed records known to readers.

@@ -1,5 +1,6 @@
 //! A log that is opened when it is first needed, and the journals in it.
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,13 +8,15 @@ use bytes::Bytes;
 use throughline_component::port::{Journal, Journals, Opened, StoreError};
 use throughline_component::{ComponentId, Settle};
 
-use crate::journal::{JournalFile, Sites};
+use crate::journal::{Held, JournalFile, Sort};
 use crate::log::{Log, Ports, Shared};
 use crate::name::number;
 use crate::state::Task;
+use crate::turn::Io;
 use crate::{Settings, sites};
 
-const SITES: Sites = Sites {
+const SORT: Sort = Sort {
+    copies: 1,
     data: sites::JOURNAL_DATA,
     snapshot_data: sites::JOURNAL_SNAPSHOT_DATA,
     snapshot_directory: sites::JOURNAL_SNAPSHOT_DIRECTORY,
@@ -71,7 +74,9 @@ impl Log {
             return Err(StoreError(format!("the journal of {id} is open already")));
         }
         let stem = format!("journal-{:016x}", number(name));
-        let opened = JournalFile::open(&shared.ports, &shared.settings, SITES, &stem, name);
+        let known = io.manifest.known.generations.get(&number(&stem)).copied();
+        let known = known.or(io.knows_journals.then_some(0));
+        let opened = open(&shared.ports, &shared.settings, &mut io, (&stem, name), known);
         let (file, entries) = opened.map_err(|error| {
             shared.state().journals.remove(name);
             StoreError(format!("the journal of {id} cannot be opened: {error}"))
@@ -81,6 +86,32 @@ impl Log {
         let journal = Handle { shared: Arc::clone(shared), name: name.to_owned(), size };
         Ok(Opened { journal: Box::new(journal), entries })
     }
+}
+
+fn open(
+    ports: &Ports,
+    settings: &Settings,
+    io: &mut Io,
+    (stem, name): (&str, &str),
+    known: Option<u64>,
+) -> io::Result<(JournalFile, Vec<Bytes>)> {
+    let (mut file, Held { entries, trouble }) =
+        JournalFile::open(ports, settings, SORT, (stem, name), known)?;
+    if let Some(why) = trouble {
+        // It is left as it is, and not replaced by nothing.
+        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    }
+    match file.compact(&entries) {
+        // From here on its loss would be noticed.
+        Ok(()) if io.manifest.known.renewed(number(stem), file.generation()) => io.manifest.write()?,
+        Ok(()) => {}
+        // A disk that is full is no reason not to read what was there before.
+        Err(error) if file.generation() > 0 => {
+            tracing::error!(%error, journal = name, "the journal cannot be written anew; nothing is added to it yet");
+        }
+        Err(error) => return Err(error),
+    }
+    Ok((file, entries))
 }
 
 struct Handle {

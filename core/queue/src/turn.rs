@@ -1,6 +1,6 @@
 //! One turn of the writing thread: take the group that has formed, write it, sync it, tell everybody, tidy up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,10 +9,13 @@ use bytes::Bytes;
 use throughline_component::{Outcome, Settle};
 
 use crate::Record;
-use crate::commit::Writers;
+use crate::commit::{Target, Writers};
 use crate::entry::Entry;
 use crate::journal::JournalFile;
 use crate::log::Shared;
+use crate::manifest::Manifest;
+use crate::name::number;
+use crate::recover::CURSORS;
 use crate::state::{Segment, State, Task};
 
 /// What only the holder of the disk touches.
@@ -20,6 +23,35 @@ pub(crate) struct Io {
     pub(crate) writers: Writers,
     pub(crate) journals: BTreeMap<u64, JournalFile>,
     pub(crate) cursors: JournalFile,
+    pub(crate) manifest: Manifest,
+    /// Whether the manifest was there, so that a journal it does not know is new.
+    pub(crate) knows_journals: bool,
+}
+
+impl Io {
+    pub(crate) fn new(cursors: JournalFile, manifest: Manifest) -> Self {
+        Self {
+            writers: Writers::default(),
+            journals: BTreeMap::new(),
+            cursors,
+            manifest,
+            knows_journals: true,
+        }
+    }
+
+    /// Writes the cursors' file anew.
+    pub(crate) fn replace_cursors(&mut self, all: &[Entry]) -> io::Result<()> {
+        self.cursors.compact(&encoded(all))?;
+        self.note_cursors()
+    }
+
+    /// Sees to it that the manifest knows the newest generation of the cursors.
+    fn note_cursors(&mut self) -> io::Result<()> {
+        if self.manifest.known.renewed(number(CURSORS), self.cursors.generation()) {
+            self.manifest.write()?;
+        }
+        Ok(())
+    }
 }
 
 /// From what size on the file of cursors is written anew.
@@ -93,10 +125,23 @@ impl Shared {
 
     fn append_group(&self, io: &mut Io, number: u64, appends: Appends) {
         let Appends { records, settles } = appends;
-        let name = self.state().streams.get(&number).map(|stream| stream.name.clone()).unwrap_or_default();
+        let (name, before) = {
+            let state = self.state();
+            let stream = state.streams.get(&number);
+            let newest = stream.and_then(|stream| stream.segments.last_key_value());
+            let before = newest.and_then(|(first, segment)| Some((*first, segment.sure?)));
+            (stream.map(|stream| stream.name.clone()).unwrap_or_default(), before)
+        };
         let bytes: usize = records.iter().map(|(_, record)| record.size()).sum();
         let count = records.len() as u64;
-        let committed = io.writers.commit(&self.ports, &self.settings, (number, &name), &records);
+        let to = Target { stream: number, name: &name, before };
+        let committed = io.writers.commit(&self.ports, &self.settings, &to, &records);
+        if let Ok(committed) = &committed
+            && io.manifest.known.begun(number, committed.first)
+            && let Err(error) = io.manifest.write()
+        {
+            tracing::error!(%error, "the manifest cannot be written; if the new segment were lost, nobody would notice");
+        }
         let outcome = {
             let mut state = self.state();
             state.pending_bytes -= bytes;
@@ -107,7 +152,9 @@ impl Shared {
                         segment.active = false;
                     }
                     let end = committed.segment.end;
+                    let last = committed.segment.last;
                     let before = stream.segments.insert(committed.first, committed.segment);
+                    stream.committed = last;
                     let grown = end - before.map_or(0, |segment| segment.end);
                     stream.publish(records.into_iter(), self.settings.tail_bytes);
                     stream.changed.notify_waiters();
@@ -137,12 +184,22 @@ impl Shared {
             state.pressed = false;
             (state.cursor_entries(false), passed(&state))
         };
-        // A lagging cursor only means that something is delivered again; a segment that is gone means that it is not.
+        // A lagging cursor only means that something is delivered again, so a disk that takes nothing stops no removal.
         if let Err(error) = self.write_cursors(io, &entries, !passed.is_empty()) {
-            tracing::error!(%error, "the cursors cannot be written; nothing is removed");
+            tracing::error!(%error, "the cursors cannot be written; after a restart some data will be delivered again");
+        }
+        if passed.is_empty() {
             return;
         }
-        for (stream, first, path) in passed {
+        // What is missing and was not recorded is damage.
+        for Passed { stream, first, last, live, .. } in &passed {
+            io.manifest.known.streams.entry(*stream).or_default().remove(live, *first, *last);
+        }
+        if let Err(error) = io.manifest.write() {
+            tracing::error!(%error, "the manifest cannot be written; nothing is removed");
+            return;
+        }
+        for Passed { stream, first, path, .. } in passed {
             match self.ports.disk.remove(&path) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -162,19 +219,14 @@ impl Shared {
         if entries.is_empty() && !sync {
             return Ok(());
         }
-        let written = if io.cursors.size() > CURSORS_BYTES {
+        let written = if io.cursors.size() > CURSORS_BYTES || io.cursors.is_to_be_replaced() {
             let all = self.state().cursor_entries(true);
-            io.cursors.compact(&twice(&all))
+            io.replace_cursors(&all)
         } else {
-            io.cursors.append(&twice(entries), sync)
+            io.cursors.append(&encoded(entries), sync).and_then(|()| io.note_cursors())
         };
         if written.is_err() {
-            let mut state = self.state();
-            state
-                .streams
-                .values_mut()
-                .flat_map(|stream| stream.cursors.values_mut())
-                .for_each(|c| c.dirty = true);
+            self.state().all_dirty();
         }
         written
     }
@@ -210,21 +262,39 @@ fn retire(state: &mut State, io: &mut Io) {
     }
 }
 
-fn passed(state: &State) -> Vec<(u64, u64, PathBuf)> {
+/// A segment that can be removed.
+struct Passed {
+    stream: u64,
+    first: u64,
+    last: u64,
+    path: PathBuf,
+    /// What the stream's other segments begin with.
+    live: Arc<BTreeSet<u64>>,
+}
+
+fn passed(state: &State) -> Vec<Passed> {
     let mut all = Vec::new();
     for (number, stream) in &state.streams {
-        let passed =
+        let is_passed =
             |(first, segment): &(&u64, &Segment)| !segment.active && stream.has_passed(**first, segment);
-        let passed = stream.segments.iter().filter(passed);
-        all.extend(passed.map(|(first, segment)| (*number, *first, segment.path.clone())));
+        if !stream.segments.iter().any(|segment| is_passed(&segment)) {
+            continue;
+        }
+        let (passed, live): (Vec<_>, Vec<_>) = stream.segments.iter().partition(is_passed);
+        let live = Arc::new(live.into_iter().map(|(first, _)| *first).collect());
+        all.extend(passed.into_iter().map(|(first, segment)| Passed {
+            stream: *number,
+            first: *first,
+            last: segment.last,
+            path: segment.path.clone(),
+            live: Arc::clone(&live),
+        }));
     }
     all
 }
 
-/// Every entry twice: one flipped bit must not cost a destination its place.
-pub(crate) fn twice(entries: &[Entry]) -> Vec<Bytes> {
-    let entries: Vec<Bytes> = entries.iter().map(|entry| entry.write().into()).collect();
-    [entries.clone(), entries].concat()
+fn encoded(entries: &[Entry]) -> Vec<Bytes> {
+    entries.iter().map(|entry| entry.write().into()).collect()
 }
 
 fn outcome(done: io::Result<()>) -> Outcome {

@@ -2,6 +2,7 @@
 
 mod crashes;
 mod leases;
+mod lost;
 mod oracle;
 mod poison;
 mod real;
