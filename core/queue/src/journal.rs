@@ -44,8 +44,9 @@ pub(crate) struct JournalFile {
     file: Box<dyn DiskFile>,
     /// How many entries it has.
     count: u64,
-    /// How much of the file is known to be good.
+    /// How much of the file is known to be good, and how much of that is the snapshot.
     good: u64,
+    snapshot: u64,
     /// The same for those who must not wait for the disk.
     size: Arc<AtomicU64>,
     /// Nothing may be appended behind what is good: a write or sync failed, or it is from before.
@@ -126,6 +127,7 @@ impl JournalFile {
             file: Box::new(Nothing),
             count: 0,
             good: read.good,
+            snapshot: 0,
             size: Arc::new(AtomicU64::new(read.good)),
             failed: true,
             old: generations.iter().map(path).collect(),
@@ -136,6 +138,15 @@ impl JournalFile {
     /// How many bytes are in the file that are good.
     pub(crate) fn size(&self) -> u64 {
         self.good
+    }
+
+    pub(crate) fn stem(&self) -> &str {
+        &self.stem
+    }
+
+    /// Whether it would become much smaller if it were written anew.
+    pub(crate) fn is_wasteful(&self) -> bool {
+        self.good > self.snapshot.saturating_mul(2)
     }
 
     /// Whether what comes next goes to a new generation.
@@ -229,7 +240,7 @@ impl JournalFile {
             return Err(error);
         }
         (self.file, self.generation, self.salt, self.failed) = (file, number, salt, false);
-        (self.good, self.count) = (buffer.len() as u64, count);
+        (self.good, self.snapshot, self.count) = (buffer.len() as u64, buffer.len() as u64, count);
         self.size.store(self.good, Ordering::Relaxed);
         Ok(())
     }

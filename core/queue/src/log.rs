@@ -1,5 +1,6 @@
 //! The log as callers see it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -8,11 +9,11 @@ use throughline_component::port::{Clock, Disk, Random, StoreError};
 use throughline_component::{Outcome, Position, Settle};
 
 use crate::cursor::Cursor;
+use crate::io::{Io, is_full};
 use crate::name::number;
 use crate::reader::Reader;
 use crate::recover::{directory, recover};
 use crate::state::{Orphan, State, Stats, Stream, Task};
-use crate::turn::Io;
 use crate::{Record, Settings};
 
 /// What a log needs of the world.
@@ -80,6 +81,7 @@ impl Log {
         let (state, io) = recover(&ports, &settings).map_err(failed)?;
         let (state, io) = (Mutex::new(state), Mutex::new(io));
         let shared = Shared { ports, settings, state, io, wake: Condvar::new(), _lock: lock };
+        shared.take_reserve(&mut shared.io());
         Ok(Self { shared: Arc::new(shared), thread: None })
     }
 
@@ -117,6 +119,8 @@ impl Log {
             let stored = state.stored_bytes + state.pending_bytes as u64;
             let refusal = if state.closing {
                 Some("the storage is closing")
+            } else if state.short || state.unwritten {
+                Some("the disk is full")
             } else if stored + size as u64 > settings.max_bytes {
                 Some("the storage is full")
             } else if state.pending_bytes > 0 && state.pending_bytes + size > settings.pending_bytes {
@@ -177,7 +181,18 @@ impl Log {
         } else {
             self.shared.write_cursors(&mut io, &entries, true)
         };
-        written.map_err(|error| StoreError(format!("the cursor of {destination} cannot be written: {error}")))
+        match written {
+            Err(error) if is_new && !is_full(&error) => {
+                let why = format!("the cursor of {destination} cannot be written: {error}");
+                return Err(StoreError(why));
+            }
+            Err(error) => {
+                tracing::error!(%destination, %error, "its cursor cannot be written; until it can, nothing new is taken in");
+                self.shared.state().unwritten |= is_new;
+            }
+            Ok(()) => {}
+        }
+        Ok(())
     }
 
     /// Reads a stream for a destination that has [subscribed](Self::subscribe), from its cursor on, once no other
@@ -246,7 +261,10 @@ impl Drop for Log {
         let mut state = self.shared.state();
         state.closing = true;
         self.shared.wake(state);
-        drop(thread.join());
+        // Whoever is told of a record may hold the last handle: then the thread ends after this turn, by itself.
+        if thread.thread().id() != std::thread::current().id() {
+            drop(thread.join());
+        }
     }
 }
 
@@ -283,8 +301,10 @@ impl Shared {
                     state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
             }
-            if !self.turn() && self.state().closing {
-                break;
+            match catch_unwind(AssertUnwindSafe(|| self.turn())) {
+                Ok(turned) if !turned && self.state().closing => break,
+                Ok(_) => {}
+                Err(_) => self.mend(),
             }
         }
         let mut io = self.io();
@@ -293,5 +313,23 @@ impl Shared {
             tracing::warn!(%error, "the cursors could not be synced; some data will be delivered again");
         }
         io.writers.seal_all();
+        drop(io);
+        self.state().ended = true;
+        // What came in between.
+        self.turn();
+    }
+
+    /// A turn panicked, and whoever waited for what was in it was told to try again.
+    fn mend(&self) {
+        tracing::error!("the thread that writes the log panicked; it goes on");
+        let mut state = self.state();
+        let size = |task: &Task| match task {
+            Task::Append { record, .. } => record.size(),
+            _ => 0,
+        };
+        state.pending_bytes = state.group.iter().map(size).sum();
+        drop(state);
+        // If it does so again and again, not at full speed.
+        std::thread::sleep(Duration::from_millis(100));
     }
 }

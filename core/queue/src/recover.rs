@@ -10,14 +10,15 @@ use throughline_component::port::Disk;
 use crate::cursor::Cursor;
 use crate::entry::Entry;
 use crate::intake::{Missing, Taken, take_in};
+use crate::io::Io;
 use crate::journal::{JournalFile, Sort};
 use crate::log::Ports;
 use crate::manifest::{self, Kept, Manifest};
 use crate::name::{SegmentName, is_ours, number, parse_generation};
+use crate::reserve;
 use crate::settings::Settings;
 use crate::sites;
 use crate::state::{EPOCH_SHIFT, State, Stream};
-use crate::turn::Io;
 
 pub(crate) const CURSORS: &str = "cursors";
 
@@ -105,10 +106,10 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
         lost.into_iter().for_each(|stream| stream.lose_cursors(now));
     }
     manifest.known.streams.retain(|number, _| state.streams.contains_key(number));
-    let mut io = Io::new(cursors, manifest);
+    let mut io = Io::new(ports, settings, cursors, manifest);
     io.knows_journals = is_known;
     // The epoch must be on the disk before a number of it is given away.
-    io.manifest.write()?;
+    io.write_manifest()?;
     let entries = state.cursor_entries(true);
     if let Err(error) = io.replace_cursors(&entries) {
         tracing::error!(%error, "the cursors cannot be written; until they can, some data may be delivered again");
@@ -118,7 +119,9 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
 }
 
 fn say_what_is_not_ours(files: &[String], settings: &Settings) {
-    let mut junk = files.iter().filter(|file| !is_ours(file) && *file != manifest::NAME && *file != "LOCK");
+    let mut junk = files
+        .iter()
+        .filter(|file| !is_ours(file) && ![manifest::NAME, reserve::NAME, "LOCK"].contains(&&***file));
     if let Some(first) = junk.next() {
         let (directory, more) = (settings.directory.display(), junk.count());
         tracing::warn!(%directory, file = %first, more, "this is no file of the storage; it is left alone");

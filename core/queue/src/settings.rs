@@ -24,6 +24,8 @@ pub struct Settings {
     pub tail_bytes: usize,
     /// The most bytes that a reader gives out without hearing of them; one record always goes.
     pub window_bytes: usize,
+    /// How much room is kept free on the disk for cursors and journals; never more than a 64th of `max_bytes`.
+    pub reserve_bytes: u64,
     /// How long the cursor of a destination that nobody reads for is kept. Zero: for ever.
     pub orphan_expiry: Duration,
 }
@@ -53,12 +55,17 @@ impl Settings {
             pending_bytes: 64 << 20,
             tail_bytes: 4 << 20,
             window_bytes: 16 << 20,
+            reserve_bytes: 8 << 20,
             orphan_expiry: Duration::from_hours(7 * 24),
         }
     }
 
     pub(crate) fn segment_size(&self) -> u64 {
         self.segment_bytes.min(self.max_bytes / 8)
+    }
+
+    pub(crate) fn reserve_size(&self) -> u64 {
+        self.reserve_bytes.min(self.max_bytes / 64)
     }
 
     pub(crate) fn syncs(&self) -> bool {

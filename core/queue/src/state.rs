@@ -30,9 +30,15 @@ pub(crate) struct State {
     pub(crate) gone: Vec<Entry>,
     /// Somebody was refused for want of room.
     pub(crate) pressed: bool,
+    /// There is no reserve: the disk is full.
+    pub(crate) short: bool,
+    /// There is a new cursor that is not on the disk: what comes in would not be kept for it over a crash.
+    pub(crate) unwritten: bool,
     /// A cursor has moved.
     pub(crate) moved: bool,
     pub(crate) closing: bool,
+    /// The writing thread has ended; whoever still has something to write does it himself.
+    pub(crate) ended: bool,
     /// The writing thread waits to be woken.
     pub(crate) asleep: bool,
     pub(crate) journals: BTreeSet<String>,
@@ -44,6 +50,7 @@ pub(crate) enum Task {
     Append { stream: u64, sequence: u64, record: Arc<Record>, settle: Settle },
     Entry { journal: u64, entry: Bytes, settle: Settle },
     Compact { journal: u64, snapshot: Bytes, settle: Settle },
+    Close { journal: u64, name: String },
 }
 
 #[derive(Default)]

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use throughline_component::port::{Journal, Journals, Opened, StoreError};
 use throughline_component::{ComponentId, Settle};
 
+use crate::io::{Io, is_full};
 use crate::journal::{Held, JournalFile, Sort};
 use crate::log::{Log, Ports, Shared};
 use crate::name::number;
 use crate::state::Task;
-use crate::turn::Io;
 use crate::{Settings, sites};
 
 const SORT: Sort = Sort {
@@ -69,6 +69,8 @@ impl Log {
     pub fn journal(&self, id: &ComponentId) -> Result<Opened, StoreError> {
         let shared = self.shared();
         let name = id.as_str();
+        // It may have been closed a moment ago.
+        shared.turn();
         let mut io = shared.io();
         if !shared.state().journals.insert(name.to_owned()) {
             return Err(StoreError(format!("the journal of {id} is open already")));
@@ -101,9 +103,13 @@ fn open(
         // It is left as it is, and not replaced by nothing.
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
     }
-    match file.compact(&entries) {
+    let mut compacted = file.compact(&entries);
+    if compacted.as_ref().is_err_and(is_full) && io.reserve.give_up(&*ports.disk) {
+        compacted = file.compact(&entries);
+    }
+    match compacted {
         // From here on its loss would be noticed.
-        Ok(()) if io.manifest.known.renewed(number(stem), file.generation()) => io.manifest.write()?,
+        Ok(()) if io.manifest.known.renewed(number(stem), file.generation()) => io.write_manifest()?,
         Ok(()) => {}
         // A disk that is full is no reason not to read what was there before.
         Err(error) if file.generation() > 0 => {
@@ -120,17 +126,25 @@ struct Handle {
     size: Arc<AtomicU64>,
 }
 
+impl Handle {
+    fn ask(&self, task: Task) {
+        let mut state = self.shared.state();
+        state.group.push(task);
+        let ended = state.ended;
+        self.shared.wake(state);
+        if ended {
+            self.shared.turn();
+        }
+    }
+}
+
 impl Journal for Handle {
     fn append(&self, entry: Bytes, settle: Settle) {
-        let mut state = self.shared.state();
-        state.group.push(Task::Entry { journal: number(&self.name), entry, settle });
-        self.shared.wake(state);
+        self.ask(Task::Entry { journal: number(&self.name), entry, settle });
     }
 
     fn compact(&self, snapshot: Bytes, settle: Settle) {
-        let mut state = self.shared.state();
-        state.group.push(Task::Compact { journal: number(&self.name), snapshot, settle });
-        self.shared.wake(state);
+        self.ask(Task::Compact { journal: number(&self.name), snapshot, settle });
     }
 
     fn size(&self) -> u64 {
@@ -140,9 +154,7 @@ impl Journal for Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // What was appended before belongs into the file, so that the next to open it finds it.
-        self.shared.turn();
-        self.shared.io().journals.remove(&number(&self.name));
-        self.shared.state().journals.remove(&self.name);
+        // This may be the log's own thread, in the middle of a turn.
+        self.ask(Task::Close { journal: number(&self.name), name: self.name.clone() });
     }
 }

@@ -1,61 +1,18 @@
 //! One turn of the writing thread: take the group that has formed, write it, sync it, tell everybody, tidy up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use throughline_component::{Outcome, Settle};
 
 use crate::Record;
-use crate::commit::{Target, Writers};
-use crate::entry::Entry;
-use crate::journal::JournalFile;
+use crate::commit::Target;
+use crate::io::{Io, is_full};
 use crate::log::Shared;
-use crate::manifest::Manifest;
-use crate::name::number;
-use crate::recover::CURSORS;
-use crate::state::{Segment, State, Task};
-
-/// What only the holder of the disk touches.
-pub(crate) struct Io {
-    pub(crate) writers: Writers,
-    pub(crate) journals: BTreeMap<u64, JournalFile>,
-    pub(crate) cursors: JournalFile,
-    pub(crate) manifest: Manifest,
-    /// Whether the manifest was there, so that a journal it does not know is new.
-    pub(crate) knows_journals: bool,
-}
-
-impl Io {
-    pub(crate) fn new(cursors: JournalFile, manifest: Manifest) -> Self {
-        Self {
-            writers: Writers::default(),
-            journals: BTreeMap::new(),
-            cursors,
-            manifest,
-            knows_journals: true,
-        }
-    }
-
-    /// Writes the cursors' file anew.
-    pub(crate) fn replace_cursors(&mut self, all: &[Entry]) -> io::Result<()> {
-        self.cursors.compact(&encoded(all))?;
-        self.note_cursors()
-    }
-
-    /// Sees to it that the manifest knows the newest generation of the cursors.
-    fn note_cursors(&mut self) -> io::Result<()> {
-        if self.manifest.known.renewed(number(CURSORS), self.cursors.generation()) {
-            self.manifest.write()?;
-        }
-        Ok(())
-    }
-}
-
-/// From what size on the file of cursors is written anew.
-const CURSORS_BYTES: u64 = 1 << 20;
+use crate::state::Task;
 
 #[derive(Default)]
 struct Appends {
@@ -99,25 +56,28 @@ impl Shared {
                 Task::Compact { journal, snapshot, settle } => {
                     // What came before is in the snapshot, and settles with it; if that fails, it goes on alone.
                     let before = journals.entry(journal).or_default();
-                    let done = io.journals.get_mut(&journal).map(|file| file.compact(&[snapshot]));
-                    let outcome = outcome(done.unwrap_or_else(closed));
+                    let outcome = outcome(io.compact_journal(journal, &snapshot));
                     if outcome == Outcome::DONE {
                         before.entries.clear();
-                        before.settles.drain(..).for_each(|settle| settle.settle(Outcome::DONE));
+                        before.settles.drain(..).for_each(|settle| tell(settle, Outcome::DONE));
                     }
-                    settle.settle(outcome);
+                    tell(settle, outcome);
+                }
+                Task::Close { journal, name } => {
+                    // What was appended before belongs into the file, so that the next to open it finds it.
+                    if let Some(entries) = journals.remove(&journal) {
+                        append_entries(&mut io, journal, entries);
+                    }
+                    io.journals.remove(&journal);
+                    self.state().journals.remove(&name);
                 }
             }
         }
         for (stream, appends) in streams {
             self.append_group(&mut io, stream, appends);
         }
-        for (journal, Entries { entries, settles }) in
-            journals.into_iter().filter(|(_, j)| !j.entries.is_empty())
-        {
-            let done = io.journals.get_mut(&journal).map(|file| file.append(&entries, true));
-            let outcome = outcome(done.unwrap_or_else(closed));
-            settles.into_iter().for_each(|settle| settle.settle(outcome.clone()));
+        for (journal, entries) in journals {
+            append_entries(&mut io, journal, entries);
         }
         self.tidy(&mut io);
         true
@@ -136,11 +96,19 @@ impl Shared {
         let count = records.len() as u64;
         let to = Target { stream: number, name: &name, before };
         let committed = io.writers.commit(&self.ports, &self.settings, &to, &records);
-        if let Ok(committed) = &committed
-            && io.manifest.known.begun(number, committed.first)
-            && let Err(error) = io.manifest.write()
-        {
-            tracing::error!(%error, "the manifest cannot be written; if the new segment were lost, nobody would notice");
+        match &committed {
+            Ok(committed) => {
+                if io.manifest.known.begun(number, committed.first)
+                    && let Err(error) = io.write_manifest()
+                {
+                    tracing::error!(%error, "the manifest cannot be written: nobody would miss the new segment");
+                }
+            }
+            Err(error) => {
+                if let Some(times) = io.quiet.happened("records", count) {
+                    tracing::error!(%error, times, stream = name, "records cannot be kept; senders are told to try again");
+                }
+            }
         }
         let outcome = {
             let mut state = self.state();
@@ -166,135 +134,28 @@ impl Shared {
                 Err(error) => {
                     stream.segments.values_mut().for_each(|segment| segment.active = false);
                     state.stats.failed += count;
+                    state.pressed |= is_full(&error);
                     Outcome::retry(format!("the storage cannot keep it: {error}"))
                 }
             }
         };
-        settles.into_iter().for_each(|settle| settle.settle(outcome.clone()));
-    }
-
-    /// Writes down where cursors are, and removes what all of them have passed.
-    pub(crate) fn tidy(&self, io: &mut Io) {
-        let (entries, passed) = {
-            let mut state = self.state();
-            self.expire(&mut state);
-            if state.pressed {
-                retire(&mut state, io);
-            }
-            state.pressed = false;
-            (state.cursor_entries(false), passed(&state))
-        };
-        // A lagging cursor only means that something is delivered again, so a disk that takes nothing stops no removal.
-        if let Err(error) = self.write_cursors(io, &entries, !passed.is_empty()) {
-            tracing::error!(%error, "the cursors cannot be written; after a restart some data will be delivered again");
-        }
-        if passed.is_empty() {
-            return;
-        }
-        // What is missing and was not recorded is damage.
-        for Passed { stream, first, last, live, .. } in &passed {
-            io.manifest.known.streams.entry(*stream).or_default().remove(live, *first, *last);
-        }
-        if let Err(error) = io.manifest.write() {
-            tracing::error!(%error, "the manifest cannot be written; nothing is removed");
-            return;
-        }
-        for Passed { stream, first, path, .. } in passed {
-            match self.ports.disk.remove(&path) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    tracing::error!(%error, "a segment that everybody has passed cannot be removed");
-                    continue;
-                }
-            }
-            let mut state = self.state();
-            let removed = state.streams.get_mut(&stream).and_then(|stream| stream.segments.remove(&first));
-            state.stored_bytes -= removed.map_or(0, |segment| segment.end);
-        }
-    }
-
-    /// Writes down cursors, on the disk when this returns if `sync` says so.
-    pub(crate) fn write_cursors(&self, io: &mut Io, entries: &[Entry], sync: bool) -> io::Result<()> {
-        if entries.is_empty() && !sync {
-            return Ok(());
-        }
-        let written = if io.cursors.size() > CURSORS_BYTES || io.cursors.is_to_be_replaced() {
-            let all = self.state().cursor_entries(true);
-            io.replace_cursors(&all)
-        } else {
-            io.cursors.append(&encoded(entries), sync).and_then(|()| io.note_cursors())
-        };
-        if written.is_err() {
-            self.state().all_dirty();
-        }
-        written
-    }
-
-    fn expire(&self, state: &mut State) {
-        let expiry = u64::try_from(self.settings.orphan_expiry.as_nanos()).unwrap_or(u64::MAX);
-        if expiry == 0 {
-            return;
-        }
-        let now = self.ports.clock.unix_nanos();
-        for stream in state.streams.values_mut() {
-            let name = &stream.name;
-            let over = |since: u64| now.saturating_sub(since) > expiry;
-            for (destination, _) in
-                stream.cursors.extract_if(.., |_, cursor| cursor.orphan_since.is_some_and(over))
-            {
-                tracing::warn!(stream = %name, %destination, "nobody reads for it any more; its cursor has expired");
-                state.stats.expired += 1;
-                state.gone.push(Entry::Gone { stream: name.clone(), destination });
-            }
-        }
+        settles.into_iter().for_each(|settle| tell(settle, outcome.clone()));
     }
 }
 
-/// Ends segments that everybody has passed although they are written to, since their room is wanted.
-fn retire(state: &mut State, io: &mut Io) {
-    for (number, stream) in &mut state.streams {
-        let newest = stream.segments.last_key_value().map(|(first, segment)| (*first, segment));
-        if newest.is_some_and(|(first, segment)| segment.active && stream.has_passed(first, segment)) {
-            stream.segments.values_mut().for_each(|segment| segment.active = false);
-            io.writers.seal(*number);
-        }
+fn append_entries(io: &mut Io, journal: u64, Entries { entries, settles }: Entries) {
+    if entries.is_empty() {
+        return;
     }
+    let outcome = outcome(io.append_journal(journal, &entries));
+    settles.into_iter().for_each(|settle| tell(settle, outcome.clone()));
 }
 
-/// A segment that can be removed.
-struct Passed {
-    stream: u64,
-    first: u64,
-    last: u64,
-    path: PathBuf,
-    /// What the stream's other segments begin with.
-    live: Arc<BTreeSet<u64>>,
-}
-
-fn passed(state: &State) -> Vec<Passed> {
-    let mut all = Vec::new();
-    for (number, stream) in &state.streams {
-        let is_passed =
-            |(first, segment): &(&u64, &Segment)| !segment.active && stream.has_passed(**first, segment);
-        if !stream.segments.iter().any(|segment| is_passed(&segment)) {
-            continue;
-        }
-        let (passed, live): (Vec<_>, Vec<_>) = stream.segments.iter().partition(is_passed);
-        let live = Arc::new(live.into_iter().map(|(first, _)| *first).collect());
-        all.extend(passed.into_iter().map(|(first, segment)| Passed {
-            stream: *number,
-            first: *first,
-            last: segment.last,
-            path: segment.path.clone(),
-            live: Arc::clone(&live),
-        }));
+/// Tells what became of it. Whoever listens and panics must not end the thread that writes for all.
+fn tell(settle: Settle, outcome: Outcome) {
+    if catch_unwind(AssertUnwindSafe(|| settle.settle(outcome))).is_err() {
+        tracing::error!("somebody who was told what became of a record panicked");
     }
-    all
-}
-
-fn encoded(entries: &[Entry]) -> Vec<Bytes> {
-    entries.iter().map(|entry| entry.write().into()).collect()
 }
 
 fn outcome(done: io::Result<()>) -> Outcome {
@@ -302,8 +163,4 @@ fn outcome(done: io::Result<()>) -> Outcome {
         Ok(()) => Outcome::DONE,
         Err(error) => Outcome::retry(format!("the storage cannot keep it: {error}")),
     }
-}
-
-fn closed() -> io::Result<()> {
-    Err(io::Error::other("the journal is closed"))
 }

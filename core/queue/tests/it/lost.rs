@@ -18,6 +18,7 @@ fn try_open(disk: &LossyDisk) -> Result<Log, String> {
     let ports = Ports { disk, clock, random: Arc::new(SystemRandom::default()) };
     let settings = Settings {
         create_directory: true,
+        reserve_bytes: 100,
         segment_bytes: 200,
         tail_bytes: 0,
         ..Settings::new(PathBuf::from("/log"))

@@ -1,10 +1,12 @@
 //! The log on a disk that loses what was not synced, and on a real one.
 
 mod crashes;
+mod full;
 mod leases;
 mod lost;
 mod oracle;
 mod poison;
 mod real;
+mod thread;
 mod torn;
 mod world;

@@ -18,6 +18,7 @@ fn open(disk: &LossyDisk) -> (Log, u64) {
     let ports = Ports { disk, clock, random: Arc::new(SystemRandom::default()) };
     let settings = Settings {
         create_directory: true,
+        reserve_bytes: 100,
         segment_bytes: 64 << 10,
         tail_bytes: 64 << 10,
         ..Settings::new(PathBuf::from("/log"))

@@ -15,7 +15,8 @@ fn open(disk: &LossyDisk) -> (Log, u64) {
     let disk = Arc::new(disk.clone());
     let ports =
         Ports { disk, clock: Arc::new(FakeClock::default()), random: Arc::new(SystemRandom::default()) };
-    let settings = Settings { create_directory: true, ..Settings::new(PathBuf::from("/log")) };
+    let settings =
+        Settings { create_directory: true, reserve_bytes: 0, ..Settings::new(PathBuf::from("/log")) };
     let log = Log::open_still(ports, settings).expect("a torn end is no reason not to open");
     let stream = log.stream("traces").expect("the only one");
     log.subscribe(stream, "otlp").expect("the disk is sound");

@@ -89,6 +89,7 @@ impl World {
             create_directory: true,
             segment_bytes: 700,
             tail_bytes: 400,
+            reserve_bytes: 100,
             ..Settings::new(PathBuf::from("/data/log"))
         };
         Self { disk, oracle: Arc::default(), running: None, settings, flips: 0 }
