@@ -36,6 +36,8 @@ pub(crate) struct Target<'a> {
     pub(crate) name: &'a str,
     /// The first number of the newest segment, and its last that was committed.
     pub(crate) before: Option<(u64, u64)>,
+    /// From what size on a new segment begins.
+    pub(crate) segment_size: u64,
 }
 
 /// What became of a segment.
@@ -63,7 +65,7 @@ impl Writers {
         records: &Numbered,
     ) -> io::Result<Committed> {
         let Target { stream, name, .. } = *to;
-        if self.active.get(&stream).is_some_and(|active| active.segment.end >= settings.segment_size()) {
+        if self.active.get(&stream).is_some_and(|active| active.segment.end >= to.segment_size) {
             self.seal(stream);
         }
         match self.try_commit(ports, settings, to, records) {

@@ -12,9 +12,9 @@ use crate::ranges::Ranges;
 pub(crate) struct Cursor {
     pub(crate) low: u64,
     /// Where what was ever read ends.
-    high: u64,
+    pub(crate) high: u64,
     /// Below `high`, not settled, and still to be read again.
-    holes: BTreeSet<u64>,
+    pub(crate) holes: BTreeSet<u64>,
     /// What is not for this destination.
     pub(crate) skips: Ranges,
     /// What the reader looks at next.
@@ -28,10 +28,39 @@ pub(crate) struct Cursor {
     /// goes no further.
     pub(crate) ceiling: Option<u64>,
     pub(crate) attached: bool,
-    /// Since when nobody reads for it, in nanoseconds since the Unix epoch.
-    pub(crate) orphan_since: Option<u64>,
+    /// Nobody reads for it.
+    pub(crate) orphan: Option<Idle>,
+    /// When its age was last written down.
+    pub(crate) looked: u64,
+    /// The segments it has passed and that are still there.
+    pub(crate) passed: Passed,
     /// Whether it has moved since it was last written down.
     pub(crate) dirty: bool,
+}
+
+/// How long nobody has read for a cursor, in nanoseconds in which the log was open. The time of day says nothing of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Idle {
+    /// At the monotonic moment `since`.
+    age: u64,
+    since: u64,
+}
+
+impl Idle {
+    pub(crate) fn new(age: u64, since: u64) -> Self {
+        Self { age, since }
+    }
+
+    pub(crate) fn age(&self, now: u64) -> u64 {
+        self.age.saturating_add(now.saturating_sub(self.since))
+    }
+}
+
+/// Segments that a cursor has passed: all that begin below a number, and how many bytes they have.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Passed {
+    pub(crate) below: u64,
+    pub(crate) bytes: u64,
 }
 
 impl Cursor {
@@ -39,26 +68,21 @@ impl Cursor {
         Self { low, high: low, next: low, dirty: true, ..Self::default() }
     }
 
-    /// One that nobody reads for.
-    pub(crate) fn orphan(low: u64, since: u64) -> Self {
-        Self { orphan_since: Some(since), ..Self::at(low) }
-    }
-
     /// A cursor that was written down.
     pub(crate) fn from_place(place: Place) -> Self {
-        let Place { low, high, orphan_since, skips, unsettled } = place;
-        Self { high: high.max(low), holes: unsettled, skips, orphan_since, ..Self::at(low) }
+        let Place { low, high, skips, unsettled } = place;
+        Self { high: high.max(low), holes: unsettled, skips, ..Self::at(low) }
     }
 
     /// What is to be written down of it.
     pub(crate) fn place(&self) -> Place {
-        let (low, orphan_since, skips) = (self.low, self.orphan_since, self.skips.clone());
+        let (low, skips) = (self.low, self.skips.clone());
         if self.ceiling.is_some() {
             // What no snapshot holds is settled only as long as we live.
-            return Place { low, high: low, orphan_since, skips, unsettled: BTreeSet::new() };
+            return Place { low, high: low, skips, unsettled: BTreeSet::new() };
         }
         let unsettled = self.out.keys().chain(&self.holes).copied().collect();
-        Place { low, high: self.high.max(self.next), orphan_since, skips, unsettled }
+        Place { low, high: self.high.max(self.next), skips, unsettled }
     }
 
     /// A reader begins, or ends: what is out is to be read again.
@@ -116,6 +140,16 @@ impl Cursor {
         self.advance();
     }
 
+    /// What lies below `to` is dropped, and what is out of it is nobody's any more.
+    pub(crate) fn drop_below(&mut self, to: u64) {
+        self.out = self.out.split_off(&to);
+        self.out_bytes = self.out.values().sum();
+        self.returned.retain(|(sequence, _)| *sequence >= to);
+        self.ceiling = self.ceiling.map(|ceiling| ceiling.max(to));
+        self.look_past(to);
+        self.advance();
+    }
+
     /// From now on `low` waits for snapshots.
     pub(crate) fn hold_back(&mut self) {
         self.ceiling = Some(self.low);
@@ -147,10 +181,18 @@ impl Cursor {
 pub(crate) struct Place {
     pub(crate) low: u64,
     pub(crate) high: u64,
-    pub(crate) orphan_since: Option<u64>,
     pub(crate) skips: Ranges,
     /// Below `high`, not settled.
     pub(crate) unsettled: BTreeSet<u64>,
+}
+
+impl Place {
+    /// Whether a record has still to be delivered.
+    pub(crate) fn wants(&self, sequence: u64) -> bool {
+        sequence >= self.low
+            && (sequence >= self.high || self.unsettled.contains(&sequence))
+            && !self.skips.contains(sequence)
+    }
 }
 
 #[cfg(test)]

@@ -14,10 +14,12 @@ mod frame;
 mod intake;
 mod io;
 mod journal;
+mod listing;
 mod log;
 mod manifest;
 mod name;
 mod quiet;
+mod quota;
 mod ranges;
 mod reader;
 mod record;
@@ -32,9 +34,10 @@ mod turn;
 
 pub mod sites;
 
+pub use listing::{Backlog, Dropped};
 pub use log::{Log, Ports};
 pub use reader::{Ack, Delivered, Polled, Reader};
 pub use record::Record;
-pub use settings::{Durability, Settings};
-pub use state::{Orphan, Stats};
+pub use settings::{Durability, Overflow, Settings};
+pub use state::Stats;
 pub use storage::Storage;

@@ -11,9 +11,10 @@ use throughline_component::{Outcome, Position, Settle};
 use crate::cursor::Cursor;
 use crate::io::{Io, is_full};
 use crate::name::number;
+use crate::quota::Limits;
 use crate::reader::Reader;
 use crate::recover::{directory, recover};
-use crate::state::{Orphan, State, Stats, Stream, Task};
+use crate::state::{State, Stats, Task};
 use crate::{Record, Settings};
 
 /// What a log needs of the world.
@@ -90,7 +91,7 @@ impl Log {
     /// # Errors
     /// Its number is taken by a stream with another name (once in 2⁶⁴).
     pub fn stream(&self, name: &str) -> Result<u64, StoreError> {
-        let now = self.shared.ports.clock.unix_nanos().max(1);
+        let now = self.shared.now();
         let mut state = self.shared.state();
         let stream = state.stream(name);
         if stream.name.is_empty() {
@@ -114,40 +115,51 @@ impl Log {
     pub fn append(&self, stream: u64, record: Record, settle: Settle) -> Option<Position> {
         let size = record.size();
         let refused = {
-            let mut state = self.shared.state();
+            let mut guard = self.shared.state();
+            let state = &mut *guard;
             let settings = &self.shared.settings;
             let stored = state.stored_bytes + state.pending_bytes as u64;
+            let is_full = state.short || state.unwritten || stored + size as u64 > state.limits.max_bytes;
             let refusal = if state.closing {
                 Some("the storage is closing")
-            } else if state.short || state.unwritten {
-                Some("the disk is full")
-            } else if stored + size as u64 > settings.max_bytes {
-                Some("the storage is full")
+            } else if is_full {
+                Some(if state.short || state.unwritten { "the disk is full" } else { "the storage is full" })
             } else if state.pending_bytes > 0 && state.pending_bytes + size > settings.pending_bytes {
                 Some("the disk is too slow")
-            } else if !state.streams.contains_key(&stream) {
-                Some("there is no such stream")
             } else {
-                None
+                let (overflow, quota) = (state.limits.overflow, state.quota);
+                match state.streams.get_mut(&stream) {
+                    None => Some("there is no such stream"),
+                    Some(held) => {
+                        if held.admits(
+                            &record,
+                            overflow,
+                            quota,
+                            &mut state.dropped,
+                            &*self.shared.ports.clock,
+                        ) {
+                            let sequence = held.next;
+                            held.next += 1;
+                            held.pending += size as u64;
+                            state.pending_bytes += size;
+                            state.group.push(Task::Append {
+                                stream,
+                                sequence,
+                                record: Arc::new(record),
+                                settle,
+                            });
+                            self.shared.wake(guard);
+                            return Some(Position { stream, sequence });
+                        }
+                        Some("as much waits for its destinations as may")
+                    }
+                }
             };
-            match refusal {
-                None => {
-                    state.pending_bytes += size;
-                    let sequence = state.streams.get_mut(&stream).map_or(0, |stream| {
-                        stream.next += 1;
-                        stream.next - 1
-                    });
-                    state.group.push(Task::Append { stream, sequence, record: Arc::new(record), settle });
-                    self.shared.wake(state);
-                    return Some(Position { stream, sequence });
-                }
-                Some(why) => {
-                    state.stats.refused += 1;
-                    state.pressed = true;
-                    self.shared.wake(state);
-                    why
-                }
-            }
+            state.stats.refused += 1;
+            state.pressed = true;
+            state.wants_room |= is_full;
+            self.shared.wake(guard);
+            refusal.unwrap_or_default()
         };
         settle.settle(Outcome::retry(refused));
         None
@@ -171,9 +183,11 @@ impl Log {
             }
             let cursor =
                 stream.cursors.entry(destination.to_owned()).or_insert_with(|| Cursor::at(beginning));
-            cursor.orphan_since = None;
+            cursor.orphan = None;
             cursor.dirty = true;
-            (state.cursor_entries(is_new), is_new)
+            state.share();
+            let now = self.shared.now();
+            (state.cursor_entries(is_new, now), is_new)
         };
         // A new one goes to where a torn end cannot take it.
         let written = if is_new {
@@ -204,18 +218,6 @@ impl Log {
         Reader::lease(Arc::clone(&self.shared), stream, destination).await
     }
 
-    /// The cursors nobody reads for.
-    pub fn orphans(&self) -> Vec<Orphan> {
-        let state = self.shared.state();
-        let cursors =
-            state.streams.values().flat_map(|stream| stream.cursors.iter().map(move |c| (stream, c)));
-        let orphan = |(stream, (destination, cursor)): (&Stream, (&String, &Cursor))| {
-            let since = cursor.orphan_since.filter(|_| !cursor.attached)?;
-            Some(Orphan { stream: stream.name.clone(), destination: destination.clone(), since })
-        };
-        cursors.filter_map(orphan).collect()
-    }
-
     /// How it does.
     pub fn stats(&self) -> Stats {
         let state = self.shared.state();
@@ -227,6 +229,15 @@ impl Log {
             }
         }
         stats
+    }
+
+    /// Takes over those settings that can change while the log is open: `max_bytes`, `quota`, `overflow` and `orphan_expiry`.
+    pub fn adjust(&self, settings: &Settings) {
+        let mut state = self.shared.state();
+        state.limits = Limits::of(settings);
+        state.share();
+        (state.pressed, state.next_look) = (true, 0);
+        self.shared.wake(state);
     }
 
     /// Does what the thread does, once: writes and syncs the group that has formed. Says whether there was any.
@@ -284,6 +295,11 @@ impl Shared {
         self.io.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Monotonic nanoseconds.
+    pub(crate) fn now(&self) -> u64 {
+        self.ports.clock.monotonic_nanos()
+    }
+
     /// Lets the writing thread know, if it sleeps, that there is something to do.
     pub(crate) fn wake(&self, mut state: MutexGuard<'_, State>) {
         if std::mem::take(&mut state.asleep) {
@@ -298,8 +314,14 @@ impl Shared {
                 let mut state = self.state();
                 while state.group.is_empty() && !state.moved && !state.pressed && !state.closing {
                     state.asleep = true;
-                    state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    let look = Duration::from_nanos(state.next_look.saturating_sub(self.now()));
+                    if look.is_zero() {
+                        break;
+                    }
+                    let waited = self.wake.wait_timeout(state, look);
+                    state = waited.unwrap_or_else(PoisonError::into_inner).0;
                 }
+                state.asleep = false;
             }
             match catch_unwind(AssertUnwindSafe(|| self.turn())) {
                 Ok(turned) if !turned && self.state().closing => break,
@@ -308,7 +330,7 @@ impl Shared {
             }
         }
         let mut io = self.io();
-        let entries = self.state().cursor_entries(false);
+        let entries = self.state().cursor_entries(false, self.now());
         if let Err(error) = self.write_cursors(&mut io, &entries, true) {
             tracing::warn!(%error, "the cursors could not be synced; some data will be delivered again");
         }
@@ -328,6 +350,12 @@ impl Shared {
             _ => 0,
         };
         state.pending_bytes = state.group.iter().map(size).sum();
+        let State { group, streams, .. } = &mut *state;
+        for (number, stream) in streams {
+            let own =
+                group.iter().filter(|task| matches!(task, Task::Append { stream, .. } if stream == number));
+            stream.pending = own.map(size).sum::<usize>() as u64;
+        }
         drop(state);
         // If it does so again and again, not at full speed.
         std::thread::sleep(Duration::from_millis(100));

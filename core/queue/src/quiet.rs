@@ -8,11 +8,13 @@ use throughline_component::port::Clock;
 /// How long the same is not said again, in nanoseconds.
 const PAUSE: u64 = 60_000_000_000;
 
+const TOPICS: usize = 1000;
+
 /// What was said lately.
 pub(crate) struct Quiet {
     clock: Arc<dyn Clock>,
     /// By topic: until when it is not said again, and how often it was to be.
-    topics: BTreeMap<&'static str, (u64, u64)>,
+    topics: BTreeMap<String, (u64, u64)>,
 }
 
 impl Quiet {
@@ -21,9 +23,16 @@ impl Quiet {
     }
 
     /// Counts what happened. If it is to be said now: how often it happened since it was last said.
-    pub(crate) fn happened(&mut self, topic: &'static str, times: u64) -> Option<u64> {
+    pub(crate) fn happened(&mut self, topic: &str, times: u64) -> Option<u64> {
         let now = self.clock.monotonic_nanos();
-        let (until, count) = self.topics.entry(topic).or_default();
+        if !self.topics.contains_key(topic) {
+            // Streams come and go; what was said of those that went is no loss.
+            if self.topics.len() >= TOPICS {
+                self.topics.clear();
+            }
+            self.topics.insert(topic.to_owned(), (0, 0));
+        }
+        let (until, count) = self.topics.get_mut(topic)?;
         *count += times;
         if *count == 0 || now < *until {
             return None;

@@ -8,7 +8,7 @@ use throughline_component::Position;
 use throughline_component::port::StoreError;
 
 use crate::Record;
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, Idle};
 use crate::frame::Kind;
 use crate::log::Shared;
 use crate::scan::{Found, Scanner};
@@ -85,7 +85,7 @@ impl Reader {
                 };
                 if !cursor.attached {
                     cursor.rewind();
-                    (cursor.attached, cursor.orphan_since, cursor.dirty) = (true, None, true);
+                    (cursor.attached, cursor.orphan, cursor.dirty) = (true, None, true);
                     drop(state);
                     return Ok(Self {
                         shared,
@@ -226,14 +226,16 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        let now = self.shared.ports.clock.unix_nanos().max(1);
+        let now = self.shared.now();
         let mut state = self.shared.state();
         let Some(stream) = state.streams.get_mut(&self.stream) else { return };
         if let Some(cursor) = stream.cursors.get_mut(&*self.destination) {
             cursor.rewind();
-            (cursor.attached, cursor.orphan_since, cursor.dirty) = (false, Some(now), true);
+            (cursor.attached, cursor.orphan, cursor.dirty) = (false, Some(Idle::new(0, now)), true);
         }
         stream.changed.notify_waiters();
+        state.next_look = 0;
+        self.shared.wake(state);
     }
 }
 

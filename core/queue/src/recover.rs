@@ -7,7 +7,7 @@ use std::path::Path;
 use bytes::Bytes;
 use throughline_component::port::Disk;
 
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, Idle};
 use crate::entry::Entry;
 use crate::intake::{Missing, Taken, take_in};
 use crate::io::Io;
@@ -15,6 +15,7 @@ use crate::journal::{JournalFile, Sort};
 use crate::log::Ports;
 use crate::manifest::{self, Kept, Manifest};
 use crate::name::{SegmentName, is_ours, number, parse_generation};
+use crate::quota::Limits;
 use crate::reserve;
 use crate::settings::Settings;
 use crate::sites;
@@ -52,7 +53,7 @@ fn create(disk: &dyn Disk, path: &Path, syncs: bool) -> io::Result<()> {
 
 /// Reads everything that is needed to go on.
 pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, Io)> {
-    let mut state = State::default();
+    let mut state = State::new(Limits::of(settings));
     let files = ports.disk.list(&settings.directory)?;
     say_what_is_not_ours(&files, settings);
     let alone = !files.iter().any(|file| is_ours(file));
@@ -77,7 +78,8 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
 
     let newest =
         |taken: &Taken| taken.segments.last_key_value().map(|(first, segment)| segment.last.max(*first));
-    let seen = streams.values().filter_map(newest).chain(written.places.values().map(|cursor| cursor.low));
+    let seen =
+        streams.values().filter_map(newest).chain(written.places.values().map(|(_, cursor)| cursor.low));
     let seen = seen.max().unwrap_or(0) >> EPOCH_SHIFT;
     state.epoch = seen.max(written.epoch).max(manifest.known.epoch) + 1;
     manifest.known.epoch = state.epoch;
@@ -89,11 +91,10 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
         taken.gone.iter().for_each(|first| kept.remove(&live, *first, *first));
         add(&mut state, number, taken, trouble.is_some(), &written);
     }
-    let now = ports.clock.unix_nanos().max(1);
-    for ((stream, destination), mut cursor) in written.places {
-        let stream = state.stream(&stream);
-        cursor.orphan_since = cursor.orphan_since.or(Some(now));
-        stream.cursors.insert(destination, cursor);
+    let now = ports.clock.monotonic_nanos();
+    for ((stream, destination), (idle, mut cursor)) in written.places {
+        cursor.orphan = Some(Idle::new(idle.unwrap_or_default(), now));
+        state.stream(&stream).cursors.insert(destination, cursor);
     }
     if let Some(why) = trouble {
         let lost: Vec<&mut Stream> =
@@ -105,12 +106,14 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
         );
         lost.into_iter().for_each(|stream| stream.lose_cursors(now));
     }
+    state.streams.values_mut().for_each(Stream::count_passed);
+    state.share();
     manifest.known.streams.retain(|number, _| state.streams.contains_key(number));
     let mut io = Io::new(ports, settings, cursors, manifest);
     io.knows_journals = is_known;
     // The epoch must be on the disk before a number of it is given away.
     io.write_manifest()?;
-    let entries = state.cursor_entries(true);
+    let entries = state.cursor_entries(true, now);
     if let Err(error) = io.replace_cursors(&entries) {
         tracing::error!(%error, "the cursors cannot be written; until they can, some data may be delivered again");
         state.all_dirty();
@@ -145,19 +148,20 @@ fn add(state: &mut State, number: u64, taken: Taken, lost: bool, written: &Writt
     if segments.is_empty() {
         return;
     }
-    state.stored_bytes += segments.values().map(|segment| segment.end).sum::<u64>();
+    let bytes = segments.values().map(|segment| segment.end).sum::<u64>();
+    state.stored_bytes += bytes;
     let committed = segments.values().filter_map(|segment| segment.sure).max().unwrap_or_default();
     // Cursors would have told the name.
     let lost = lost || name.is_empty();
     let stream = Stream::new(&name, state.epoch);
-    state.streams.insert(number, Stream { segments, committed, lost, ..stream });
+    state.streams.insert(number, Stream { segments, bytes, committed, lost, ..stream });
 }
 
 /// What the cursors' file held.
 #[derive(Default)]
 struct Written {
     epoch: u64,
-    places: BTreeMap<(String, String), Cursor>,
+    places: BTreeMap<(String, String), (Option<u64>, Cursor)>,
     /// By number of the stream: the newest record that was committed.
     committed: BTreeMap<u64, u64>,
     names: BTreeMap<u64, String>,
@@ -170,9 +174,9 @@ impl Written {
             match entry {
                 Entry::Epoch(epoch) => written.epoch = epoch.max(written.epoch),
                 Entry::Gone { stream, destination } => drop(written.places.remove(&(stream, destination))),
-                Entry::Cursor { stream, destination, place } => {
+                Entry::Cursor { stream, destination, idle, place } => {
                     written.names.insert(number(&stream), stream.clone());
-                    written.places.insert((stream, destination), Cursor::from_place(place));
+                    written.places.insert((stream, destination), (idle, Cursor::from_place(place)));
                 }
                 Entry::Committed { stream, last } => {
                     written.committed.insert(number(&stream), last);

@@ -9,16 +9,19 @@ use throughline_component::Settle;
 use tokio::sync::Notify;
 
 use crate::Record;
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, Idle};
 use crate::entry::Entry;
 use crate::name::number;
+use crate::quota::{Dropped, Limits};
 
 /// The bits of a sequence number below its epoch. Each opening of the log begins an epoch, so that numbers of records
 /// that a crash took are not given to others.
 pub(crate) const EPOCH_SHIFT: u32 = 40;
 
-#[derive(Default)]
 pub(crate) struct State {
+    pub(crate) limits: Limits,
+    /// How much may wait for a destination.
+    pub(crate) quota: u64,
     /// What waits for the writing thread: the group that forms.
     pub(crate) group: Vec<Task>,
     pub(crate) pending_bytes: usize,
@@ -30,6 +33,8 @@ pub(crate) struct State {
     pub(crate) gone: Vec<Entry>,
     /// Somebody was refused for want of room.
     pub(crate) pressed: bool,
+    /// There was none left on the disk, or of what the storage may take up.
+    pub(crate) wants_room: bool,
     /// There is no reserve: the disk is full.
     pub(crate) short: bool,
     /// There is a new cursor that is not on the disk: what comes in would not be kept for it over a crash.
@@ -43,6 +48,11 @@ pub(crate) struct State {
     pub(crate) asleep: bool,
     pub(crate) journals: BTreeSet<String>,
     pub(crate) stats: Stats,
+    pub(crate) dropped: Dropped,
+    /// What of that was said.
+    pub(crate) told: Dropped,
+    /// When the age of orphans is looked at again.
+    pub(crate) next_look: u64,
 }
 
 /// One thing for the writing thread to do.
@@ -60,6 +70,9 @@ pub(crate) struct Stream {
     pub(crate) next: u64,
     /// By first sequence number.
     pub(crate) segments: BTreeMap<u64, Segment>,
+    /// Bytes of these, and of what is on its way to them.
+    pub(crate) bytes: u64,
+    pub(crate) pending: u64,
     /// The newest records; all that were committed from `tail_from` on are in it.
     pub(crate) tail: VecDeque<(u64, Arc<Record>)>,
     pub(crate) tail_from: u64,
@@ -125,20 +138,35 @@ pub struct Stats {
 /// there.
 pub(crate) const UNKNOWN: &str = "(unknown)";
 
-/// A cursor that nobody reads for: its destination has left the configuration, and its data stays until it expires.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Orphan {
-    /// The stream.
-    pub stream: String,
-    /// The destination.
-    pub destination: String,
-    /// Since when, in nanoseconds since the Unix epoch.
-    pub since: u64,
-}
-
 impl State {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            quota: limits.max_bytes,
+            group: Vec::new(),
+            pending_bytes: 0,
+            stored_bytes: 0,
+            streams: BTreeMap::new(),
+            epoch: 0,
+            gone: Vec::new(),
+            pressed: false,
+            wants_room: false,
+            short: false,
+            unwritten: false,
+            moved: false,
+            closing: false,
+            ended: false,
+            asleep: false,
+            journals: BTreeSet::new(),
+            stats: Stats::default(),
+            dropped: Dropped::new(),
+            told: Dropped::new(),
+            next_look: 0,
+        }
+    }
+
     /// What is to be written down of cursors: those that have moved, or all of them.
-    pub(crate) fn cursor_entries(&mut self, all: bool) -> Vec<Entry> {
+    pub(crate) fn cursor_entries(&mut self, all: bool, now: u64) -> Vec<Entry> {
         let mut entries = std::mem::take(&mut self.gone);
         if all {
             entries = vec![Entry::Epoch(self.epoch)];
@@ -158,7 +186,7 @@ impl State {
             }
             for (destination, cursor) in stream.cursors.iter_mut().filter(|(_, cursor)| all || cursor.dirty) {
                 cursor.dirty = false;
-                entries.push(Entry::of(name, destination, cursor));
+                entries.push(Entry::of(name, destination, cursor, now));
             }
         }
         entries
@@ -191,7 +219,8 @@ impl Stream {
             return;
         };
         self.lost = false;
-        self.cursors.entry(UNKNOWN.to_owned()).or_insert_with(|| Cursor::orphan(oldest, now));
+        let unknown = || Cursor { orphan: Some(Idle::new(0, now)), ..Cursor::at(oldest) };
+        self.cursors.entry(UNKNOWN.to_owned()).or_insert_with(unknown);
     }
 
     /// Where a destination that has no cursor begins: at the end, unless it may have had one that was lost.

@@ -25,19 +25,31 @@ const SORT: Sort = Sort {
 /// One storage. Building it opens nothing, so that a configuration can be checked beside an agent that runs.
 pub struct Storage {
     ports: Ports,
-    settings: Settings,
+    settings: Mutex<Settings>,
     log: Mutex<Option<Arc<Log>>>,
 }
 
 impl Storage {
     /// A storage that is not open yet.
     pub fn new(ports: Ports, settings: Settings) -> Self {
-        Self { ports, settings, log: Mutex::new(None) }
+        Self { ports, settings: Mutex::new(settings), log: Mutex::new(None) }
     }
 
-    /// What it was built with.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
+    /// What it is opened with.
+    pub fn settings(&self) -> Settings {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes over other settings. If the log is open, says whether all of them could change, see [`Log::adjust`].
+    pub fn adjust(&self, settings: Settings) -> bool {
+        let slot = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(
+            &mut *self.settings.lock().unwrap_or_else(PoisonError::into_inner),
+            settings.clone(),
+        );
+        let Some(log) = &*slot else { return true };
+        log.adjust(&settings);
+        before.durability == settings.durability
     }
 
     /// The log, opened by the first who asks. This blocks.
@@ -49,7 +61,7 @@ impl Storage {
         if let Some(log) = &*slot {
             return Ok(Arc::clone(log));
         }
-        let log = Arc::new(Log::open(self.ports.clone(), self.settings.clone())?);
+        let log = Arc::new(Log::open(self.ports.clone(), self.settings())?);
         *slot = Some(Arc::clone(&log));
         Ok(log)
     }

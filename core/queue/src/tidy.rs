@@ -8,23 +8,39 @@ use std::sync::Arc;
 use crate::entry::Entry;
 use crate::io::Io;
 use crate::log::Shared;
-use crate::state::{Segment, State};
+use crate::quota::{GRACE, Loss, Reason, Sum};
+use crate::state::{Segment, State, Stream};
 
 /// From what size on the file of cursors is written anew.
 const CURSORS_BYTES: u64 = 1 << 20;
 
+/// How often the age of an orphan is written down, in nanoseconds.
+const LOOK: u64 = 60_000_000_000;
+
 impl Shared {
     /// Writes down where cursors are, and removes what all of them have passed.
     pub(crate) fn tidy(&self, io: &mut Io) {
-        let (entries, passed) = {
+        let (entries, passed, losses) = {
             let mut state = self.state();
-            self.expire(&mut state);
+            let now = self.now();
+            let mut losses = self.expire(&mut state, now);
+            losses.extend(state.drop_oldest());
             if state.pressed {
                 retire(&mut state, io);
             }
-            state.pressed = false;
-            (state.cursor_entries(false), passed(&state))
+            let mut passed = passed(&state);
+            if state.wants_room && passed.is_empty() {
+                losses.extend(state.make_room(now));
+                passed = self::passed(&state);
+            }
+            (state.pressed, state.wants_room) = (false, false);
+            state.streams.values_mut().for_each(Stream::count_passed);
+            (state.cursor_entries(false, now), passed, losses)
         };
+        for loss in losses {
+            self.lose(loss);
+        }
+        self.say_what_was_dropped(io);
         // A lagging cursor only means that something is delivered again, so a disk that takes nothing stops no removal.
         if let Err(error) = self.write_cursors(io, &entries, !passed.is_empty())
             && let Some(times) = io.quiet.happened("cursors", 1)
@@ -60,7 +76,7 @@ impl Shared {
                 }
             }
             let mut state = self.state();
-            let removed = state.streams.get_mut(&stream).and_then(|stream| stream.segments.remove(&first));
+            let removed = state.streams.get_mut(&stream).and_then(|stream| stream.forget(first));
             state.stored_bytes -= removed.map_or(0, |segment| segment.end);
         }
     }
@@ -68,7 +84,7 @@ impl Shared {
     /// Sees to it that there is a reserve; until there is, records are refused.
     pub(crate) fn take_reserve(&self, io: &mut Io) {
         if io.reserve.is_short() && io.cursors.is_wasteful() {
-            let all = self.state().cursor_entries(true);
+            let all = self.state().cursor_entries(true, self.now());
             if io.replace_cursors(&all).is_err() {
                 self.state().all_dirty();
             }
@@ -94,7 +110,7 @@ impl Shared {
             return Ok(());
         }
         let written = if io.cursors.size() > CURSORS_BYTES || io.cursors.is_to_be_replaced() {
-            let all = self.state().cursor_entries(true);
+            let all = self.state().cursor_entries(true, self.now());
             io.replace_cursors(&all).inspect(|()| self.state().unwritten = false)
         } else {
             io.append_cursors(entries, sync)
@@ -105,23 +121,70 @@ impl Shared {
         written
     }
 
-    fn expire(&self, state: &mut State) {
-        let expiry = u64::try_from(self.settings.orphan_expiry.as_nanos()).unwrap_or(u64::MAX);
-        if expiry == 0 {
-            return;
-        }
-        let now = self.ports.clock.unix_nanos();
-        for stream in state.streams.values_mut() {
-            let name = &stream.name;
-            let over = |since: u64| now.saturating_sub(since) > expiry;
-            for (destination, _) in
-                stream.cursors.extract_if(.., |_, cursor| cursor.orphan_since.is_some_and(over))
-            {
-                tracing::warn!(stream = %name, %destination, "nobody reads for it any more; its cursor has expired");
-                state.stats.expired += 1;
-                state.gone.push(Entry::Gone { stream: name.clone(), destination });
+    /// Takes cursors away that nobody has read for too long.
+    fn expire(&self, state: &mut State, now: u64) -> Vec<Loss> {
+        let expiry = state.limits.orphan_expiry;
+        state.next_look = u64::MAX;
+        let mut over = Vec::new();
+        for (number, stream) in &mut state.streams {
+            for (destination, cursor) in &mut stream.cursors {
+                let Some(idle) = cursor.orphan else { continue };
+                if expiry > 0 && idle.age(now) > expiry {
+                    tracing::warn!(stream = %stream.name, %destination, "nobody reads for it any more; its cursor has expired");
+                    over.push((*number, destination.clone()));
+                } else if now >= cursor.looked.saturating_add(LOOK) {
+                    // Its age is written down, so that it goes on from there after a restart.
+                    (cursor.looked, cursor.dirty) = (now, true);
+                }
+                state.next_look = state.next_look.min(cursor.looked.saturating_add(LOOK));
             }
         }
+        state.stats.expired += over.len() as u64;
+        over.into_iter()
+            .filter_map(|(s, destination)| state.drop_cursor(s, &destination, Reason::Expired))
+            .collect()
+    }
+
+    /// Says what was dropped since the last time, once a minute for every destination.
+    fn say_what_was_dropped(&self, io: &mut Io) {
+        let news: Vec<(String, u64, Sum)> = {
+            let mut state = self.state();
+            if state.dropped == state.told {
+                return;
+            }
+            let told = std::mem::take(&mut state.told);
+            let mut news = Vec::new();
+            for (key, sum) in &state.dropped {
+                let before = told.get(key).copied().unwrap_or_default();
+                let (stream, destination, reason) = key;
+                let records = sum.records - before.records;
+                news.push((format!("{destination} in {stream}: {}", reason.as_str()), records, *sum));
+            }
+            state.told = state.dropped.clone();
+            news
+        };
+        for (what, records, sum) in news {
+            if let Some(records) = io.quiet.happened(&what, records) {
+                tracing::warn!(records, items_so_far = sum.items, "dropped for {what}");
+            }
+        }
+    }
+}
+
+impl State {
+    /// Room is wanted, and there is none to be had but from who is no longer configured: the longest of them goes first.
+    fn make_room(&mut self, now: u64) -> Option<Loss> {
+        let orphans = self.streams.iter().flat_map(|(number, stream)| {
+            let orphans = stream.cursors.iter().filter_map(|(d, cursor)| Some((d, cursor.orphan?.age(now))));
+            orphans.map(|(destination, age)| (*number, destination.clone(), age))
+        });
+        let oldest = orphans.filter(|(number, destination, age)| {
+            *age >= GRACE
+                && self.streams.get(number).is_some_and(|stream| !stream.waiting(destination).is_empty())
+        });
+        let (stream, destination, _) = oldest.max_by_key(|(_, _, age)| *age)?;
+        tracing::warn!(%destination, "nobody reads for it, and others need the room; its cursor is dropped");
+        self.drop_cursor(stream, &destination, Reason::Space)
     }
 }
 

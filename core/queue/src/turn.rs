@@ -33,7 +33,8 @@ impl Shared {
         let (group, idle) = {
             let mut state = self.state();
             let group = std::mem::take(&mut state.group);
-            let idle = group.is_empty() && !state.moved && !state.pressed;
+            let is_due = || self.now() >= state.next_look;
+            let idle = group.is_empty() && !state.moved && !state.pressed && !is_due();
             (group, idle)
         };
         if idle {
@@ -85,16 +86,17 @@ impl Shared {
 
     fn append_group(&self, io: &mut Io, number: u64, appends: Appends) {
         let Appends { records, settles } = appends;
-        let (name, before) = {
+        let (name, before, segment_size) = {
             let state = self.state();
+            let segment_size = self.settings.segment_bytes.min(state.quota / 8);
             let stream = state.streams.get(&number);
             let newest = stream.and_then(|stream| stream.segments.last_key_value());
             let before = newest.and_then(|(first, segment)| Some((*first, segment.sure?)));
-            (stream.map(|stream| stream.name.clone()).unwrap_or_default(), before)
+            (stream.map(|stream| stream.name.clone()).unwrap_or_default(), before, segment_size)
         };
         let bytes: usize = records.iter().map(|(_, record)| record.size()).sum();
         let count = records.len() as u64;
-        let to = Target { stream: number, name: &name, before };
+        let to = Target { stream: number, name: &name, before, segment_size };
         let committed = io.writers.commit(&self.ports, &self.settings, &to, &records);
         match &committed {
             Ok(committed) => {
@@ -114,6 +116,7 @@ impl Shared {
             let mut state = self.state();
             state.pending_bytes -= bytes;
             let Some(stream) = state.streams.get_mut(&number) else { return };
+            stream.pending -= bytes as u64;
             match committed {
                 Ok(committed) => {
                     if let Some(segment) = stream.segments.values_mut().next_back() {
@@ -126,6 +129,7 @@ impl Shared {
                     let grown = end - before.map_or(0, |segment| segment.end);
                     stream.publish(records.into_iter(), self.settings.tail_bytes);
                     stream.changed.notify_waiters();
+                    stream.bytes += grown;
                     state.stored_bytes += grown;
                     state.stats.committed += count;
                     state.stats.groups += 1;
@@ -135,6 +139,7 @@ impl Shared {
                     stream.segments.values_mut().for_each(|segment| segment.active = false);
                     state.stats.failed += count;
                     state.pressed |= is_full(&error);
+                    state.wants_room |= is_full(&error);
                     Outcome::retry(format!("the storage cannot keep it: {error}"))
                 }
             }

@@ -6,6 +6,7 @@ mod leases;
 mod lost;
 mod oracle;
 mod poison;
+mod quota;
 mod real;
 mod thread;
 mod torn;
