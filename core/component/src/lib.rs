@@ -38,7 +38,7 @@ pub use id::ComponentId;
 pub use internal::{Internal, Notice};
 pub use journaled::{Guard, Journaled, ReadGuard, Replay};
 pub use kept::Kept;
-pub use meter::{Counter, Histogram, Meter, Reading, Value};
+pub use meter::{Counter, Histogram, Meter, Reading, Readings, Value};
 pub use outcome::{Outcome, RejectKind};
 pub use output::{Output, Sender};
 pub use settle::{Barrier, Settle, Ticket};

@@ -110,6 +110,10 @@ pub(crate) type Counts = [(u64, u64); 3];
 pub struct Stats {
     /// Bytes of all streams.
     pub stored_bytes: u64,
+    /// How many they may be.
+    pub max_bytes: u64,
+    /// Whether nothing is taken in since the disk is full.
+    pub disk_full: bool,
     /// Records in all segments, delivered ones of a segment that is not removed yet included.
     pub stored_records: u64,
     /// Items in them.
