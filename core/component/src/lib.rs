@@ -36,7 +36,7 @@ pub use factory::{Built, Factory};
 pub use health::Health;
 pub use id::ComponentId;
 pub use internal::{Internal, Notice};
-pub use journaled::{Guard, Journaled, ReadGuard, Replay};
+pub use journaled::{Guard, Journaled, ReadGuard, Replay, Unreadable};
 pub use kept::Kept;
 pub use meter::{Counter, Histogram, Meter, Reading, Readings, Value};
 pub use outcome::{Outcome, RejectKind};

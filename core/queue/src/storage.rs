@@ -11,7 +11,7 @@ use throughline_component::{ComponentId, Settle};
 use crate::io::{Io, is_full};
 use crate::journal::{Held, JournalFile, Sort};
 use crate::log::{Log, Ports, Shared};
-use crate::name::number;
+use crate::name::{number, parse_generation};
 use crate::state::Task;
 use crate::{Settings, sites};
 
@@ -99,6 +99,33 @@ impl Log {
         io.journals.insert(number(name), file);
         let journal = Handle { shared: Arc::clone(shared), name: name.to_owned(), size };
         Ok(Opened { journal: Box::new(journal), entries })
+    }
+
+    /// Takes a journal away, sound or not, so that its component begins anew. Says whether there was any. This blocks.
+    ///
+    /// # Errors
+    /// It is open, or the disk fails.
+    pub fn forget_journal(&self, name: &str) -> Result<bool, StoreError> {
+        let shared = self.shared();
+        shared.turn();
+        let mut io = shared.io();
+        if shared.state().journals.contains(name) {
+            return Err(StoreError(format!("the journal of {name} is open")));
+        }
+        let stem = format!("journal-{:016x}", number(name));
+        let mut forget = || {
+            let known = io.manifest.known.generations.remove(&number(&stem)).is_some();
+            if known {
+                io.write_manifest()?;
+            }
+            let (disk, directory) = (&shared.ports.disk, &shared.settings.directory);
+            let files =
+                disk.list(directory)?.into_iter().filter(|file| parse_generation(&stem, file).is_some());
+            let files: Vec<String> = files.collect();
+            files.iter().try_for_each(|file| disk.remove(&directory.join(file)))?;
+            Ok(known || !files.is_empty())
+        };
+        forget().map_err(|error: io::Error| StoreError(format!("the journal of {name} stays: {error}")))
     }
 }
 

@@ -267,6 +267,10 @@ fn a_journal_that_is_damaged_cut_or_gone_is_an_error_and_stays_as_it_is() {
             let error = journal(&disk).expect_err("it is never replaced by nothing");
             assert!(error.contains("journal-") && error.contains("change"), "{error}");
         }
+        let log = try_open(&disk).expect("only the journal is damaged");
+        assert_eq!(log.forget_journal("change").map_err(|error| error.to_string()), Ok(true));
+        drop(log);
+        assert_eq!(journal(&disk), Ok(Vec::new()), "somebody decided that it begins anew");
     }
     // Any bit before the last entry. That one might as well have been torn when the end came.
     let last = 44 + 5;
