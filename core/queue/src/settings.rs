@@ -24,6 +24,8 @@ pub struct Settings {
     pub tail_bytes: usize,
     /// The most bytes that a reader gives out without hearing of them; one record always goes.
     pub window_bytes: usize,
+    /// From what size on the file of cursors is written anew.
+    pub cursors_bytes: u64,
     /// How much room is kept free on the disk for cursors and journals; never more than a 64th of `max_bytes`.
     pub reserve_bytes: u64,
     /// The most bytes that may wait for one destination, in whole segments from its cursor to the stream's end. Unset:
@@ -71,6 +73,7 @@ impl Settings {
             pending_bytes: 64 << 20,
             tail_bytes: 4 << 20,
             window_bytes: 16 << 20,
+            cursors_bytes: 1 << 20,
             reserve_bytes: 8 << 20,
             quota: None,
             overflow: Overflow::DropNewest,

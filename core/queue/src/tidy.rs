@@ -11,9 +11,6 @@ use crate::log::Shared;
 use crate::quota::{GRACE, Loss, Reason, Sum};
 use crate::state::{Segment, State, Stream};
 
-/// From what size on the file of cursors is written anew.
-const CURSORS_BYTES: u64 = 1 << 20;
-
 /// How often the age of an orphan is written down, in nanoseconds.
 const LOOK: u64 = 60_000_000_000;
 
@@ -109,7 +106,7 @@ impl Shared {
         if entries.is_empty() && !sync {
             return Ok(());
         }
-        let written = if io.cursors.size() > CURSORS_BYTES || io.cursors.is_to_be_replaced() {
+        let written = if io.cursors.size() > self.settings.cursors_bytes || io.cursors.is_to_be_replaced() {
             let all = self.state().cursor_entries(true, self.now());
             io.replace_cursors(&all).inspect(|()| self.state().unwritten = false)
         } else {

@@ -2,6 +2,7 @@
 
 mod crashes;
 mod full;
+mod history;
 mod leases;
 mod lost;
 mod oracle;
