@@ -54,18 +54,27 @@ const FAMILIES: [(&str, &str); 52] = [
     ("throughline_storage_backlog_bytes", "Bytes of the files that are kept for a destination."),
     ("throughline_storage_bytes", "Bytes of all streams in the storage."),
     ("throughline_storage_committed_records", "Records that were kept."),
-    ("throughline_storage_damaged_places", "Places that were passed over since what stood there was damaged."),
+    (
+        "throughline_storage_damaged_places",
+        "Places that were passed over since what stood there was damaged.",
+    ),
     ("throughline_storage_disk_full", "1 while nothing is taken in since the disk is full."),
     ("throughline_storage_dropped_items", "Items that never reached a destination, by reason."),
     ("throughline_storage_dropped_records", "Records that never reached a destination, by reason."),
     ("throughline_storage_expired_cursors", "Destinations given up since nobody read for them for too long."),
-    ("throughline_storage_failed_records", "Records whose sender was told to try again since the disk failed."),
+    (
+        "throughline_storage_failed_records",
+        "Records whose sender was told to try again since the disk failed.",
+    ),
     ("throughline_storage_fill_ratio", "How much of `max_bytes` is taken up, from 0 to 1."),
     ("throughline_storage_groups", "Groups of records that were synced at once."),
     ("throughline_storage_items", "Items in the storage."),
     ("throughline_storage_lost_cursors", "Streams whose destinations begin anew since cursors were lost."),
     ("throughline_storage_missing_segments", "Files that somebody else removed, cut or wrote over."),
-    ("throughline_storage_orphan_bytes", "Bytes of the files that are kept for destinations that nobody feeds."),
+    (
+        "throughline_storage_orphan_bytes",
+        "Bytes of the files that are kept for destinations that nobody feeds.",
+    ),
     ("throughline_storage_orphans", "Destinations that nobody feeds, and for which data is kept."),
     ("throughline_storage_records", "Records in the storage."),
     ("throughline_storage_refused_records", "Records whose sender was told to try again for want of room."),
@@ -121,6 +130,10 @@ mod tests {
         let quoted = text.split('`').skip(1).step_by(2);
         let ours = |name: &&str| name.starts_with("throughline_") || name.starts_with("otelcol_");
         let is_name = |name: &&str| name.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == '*');
-        quoted.map(|name| name.split('{').next().unwrap_or(name)).filter(ours).filter(is_name).filter(|name| !name.ends_with('_'))
+        quoted
+            .map(|name| name.split('{').next().unwrap_or(name))
+            .filter(ours)
+            .filter(is_name)
+            .filter(|name| !name.ends_with('_'))
     }
 }

@@ -1,9 +1,15 @@
 //! What waits for whom.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::log::{Log, Shared};
+use throughline_component::port::StoreError;
+
+use crate::log::{Log, Ports, Shared};
+use crate::manifest;
+use crate::name::is_ours;
 use crate::quota::{Loss, Reason, Sum, unsettled};
+use crate::settings::Settings;
 
 /// What waits for one destination in one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +46,25 @@ pub struct Dropped {
 }
 
 impl Log {
+    /// Opens a storage that is there and that no agent has open, to look at it and to give up what waits. Nothing expires,
+    /// and nothing is written but by [`turn`](Self::turn). This blocks.
+    ///
+    /// # Errors
+    /// It is no storage, or as [`open`](Self::open).
+    pub fn open_to_look(ports: Ports, directory: PathBuf) -> Result<Self, StoreError> {
+        let files = ports.disk.list(&directory).map_err(|error| StoreError(error.to_string()))?;
+        if !files.iter().any(|file| is_ours(file) || file == manifest::NAME) {
+            return Err(StoreError(format!("{} is no storage", directory.display())));
+        }
+        let settings = Settings {
+            max_bytes: u64::MAX,
+            reserve_bytes: 0,
+            orphan_expiry: Duration::ZERO,
+            ..Settings::new(directory)
+        };
+        Self::open_still(ports, settings)
+    }
+
     /// What waits for every destination, without counting records.
     pub fn backlogs(&self) -> Vec<Backlog> {
         let now = self.shared().ports.clock.monotonic_nanos();

@@ -19,4 +19,5 @@ mod reference;
 mod reload;
 mod sdk;
 mod secured;
+mod storage;
 mod telemetry;

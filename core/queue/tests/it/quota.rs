@@ -279,8 +279,16 @@ fn what_waits_is_listed_and_can_be_dropped() {
     };
     assert_eq!(waits(&log), [("left".into(), 30, false), ("stays".into(), 23, false)]);
     assert_eq!(log.drop_destination(None, "stays"), [], "somebody reads for it");
+    let ports = || Ports {
+        disk: Arc::new(world.disk.clone()),
+        clock: Arc::<FakeClock>::clone(&world.clock),
+        random: Arc::new(SystemRandom::default()),
+    };
+    let error = Log::open_to_look(ports(), "/log".into()).expect_err("somebody has it open");
+    assert!(error.to_string().contains("in use"), "{error}");
     drop((reader, log));
-    let (log, _) = world.open(settings(Overflow::DropNewest));
+    assert!(Log::open_to_look(ports(), "/elsewhere".into()).is_err());
+    let log = Log::open_to_look(ports(), "/log".into()).expect("nobody has it open");
     assert_eq!(waits(&log), [("left".into(), 30, true), ("stays".into(), 23, true)]);
     assert_eq!(log.drop_destination(Some("other"), "left"), []);
     let lost = log.drop_destination(Some("traces"), "left");
