@@ -28,6 +28,8 @@ pub(crate) struct Io {
     /// Whether the manifest was there, so that a journal it does not know is new.
     pub(crate) knows_journals: bool,
     pub(crate) reserve: Reserve,
+    /// Whether whoever appends was told that there is no reserve.
+    pub(crate) was_short: bool,
     pub(crate) quiet: Quiet,
 }
 
@@ -41,6 +43,7 @@ impl Io {
             manifest,
             knows_journals: true,
             reserve: Reserve::open(&*ports.disk, settings),
+            was_short: false,
             quiet: Quiet::new(Arc::clone(&ports.clock)),
         }
     }

@@ -17,7 +17,8 @@ const LOOK: u64 = 60_000_000_000;
 impl Shared {
     /// Writes down where cursors are, and removes what all of them have passed.
     pub(crate) fn tidy(&self, io: &mut Io) {
-        let (entries, passed, losses) = {
+        // One look at the state a turn: those who append are waiting for it.
+        let (entries, passed, losses, dropped) = {
             let mut state = self.state();
             let now = self.now();
             let mut losses = self.expire(&mut state, now);
@@ -32,12 +33,13 @@ impl Shared {
             }
             (state.pressed, state.wants_room) = (false, false);
             state.streams.values_mut().for_each(Stream::count_passed);
-            (state.cursor_entries(false, now), passed, losses)
+            (state.cursor_entries(false, now), passed, losses, state.news_of_dropped())
         };
+        say_what_was_dropped(io, dropped);
         for loss in losses {
             self.lose(loss);
+            say_what_was_dropped(io, self.state().news_of_dropped());
         }
-        self.say_what_was_dropped(io);
         // A lagging cursor only means that something is delivered again, so a disk that takes nothing stops no removal.
         if let Err(error) = self.write_cursors(io, &entries, !passed.is_empty())
             && let Some(times) = io.quiet.happened("cursors", 1)
@@ -80,6 +82,9 @@ impl Shared {
 
     /// Sees to it that there is a reserve; until there is, records are refused.
     pub(crate) fn take_reserve(&self, io: &mut Io) {
+        if !io.reserve.is_short() && !io.was_short {
+            return;
+        }
         if io.reserve.is_short() && io.cursors.is_wasteful() {
             let all = self.state().cursor_entries(true, self.now());
             if io.replace_cursors(&all).is_err() {
@@ -91,6 +96,7 @@ impl Shared {
         let was_short = std::mem::replace(&mut state.short, io.reserve.is_short());
         let is_short = state.short;
         drop(state);
+        io.was_short = is_short;
         if let Err(error) = taken
             && let Some(times) = io.quiet.happened("reserve", 1)
         {
@@ -141,34 +147,35 @@ impl Shared {
             .filter_map(|(s, destination)| state.drop_cursor(s, &destination, Reason::Expired))
             .collect()
     }
+}
 
-    /// Says what was dropped since the last time, once a minute for every destination.
-    fn say_what_was_dropped(&self, io: &mut Io) {
-        let news: Vec<(String, u64, Sum)> = {
-            let mut state = self.state();
-            if state.dropped == state.told {
-                return;
-            }
-            let told = std::mem::take(&mut state.told);
-            let mut news = Vec::new();
-            for (key, sum) in &state.dropped {
-                let before = told.get(key).copied().unwrap_or_default();
-                let (stream, destination, reason) = key;
-                let records = sum.records - before.records;
-                news.push((format!("{destination} in {stream}: {}", reason.as_str()), records, *sum));
-            }
-            state.told = state.dropped.clone();
-            news
-        };
-        for (what, records, sum) in news {
-            if let Some(records) = io.quiet.happened(&what, records) {
-                tracing::warn!(records, items_so_far = sum.items, "dropped for {what}");
-            }
+/// Says what was dropped, once a minute for every destination.
+fn say_what_was_dropped(io: &mut Io, news: Vec<(String, Sum)>) {
+    for (what, Sum { records, items }) in news {
+        let records = io.quiet.happened(&what, records);
+        if let Some(records) = records {
+            tracing::warn!(records, items, "dropped for {what}");
         }
     }
 }
 
 impl State {
+    /// For whom something was dropped since this was asked last: records since then, and items so far.
+    fn news_of_dropped(&mut self) -> Vec<(String, Sum)> {
+        if self.dropped == self.told {
+            return Vec::new();
+        }
+        let news = self.dropped.iter().map(|(key, sum)| {
+            let ((stream, destination, reason), told) =
+                (key, self.told.get(key).copied().unwrap_or_default());
+            let what = format!("{destination} in {stream}: {}", reason.as_str());
+            (what, Sum { records: sum.records - told.records, items: sum.items })
+        });
+        let news = news.collect();
+        self.told = self.dropped.clone();
+        news
+    }
+
     /// Room is wanted, and there is none to be had but from who is no longer configured: the longest of them goes first.
     fn make_room(&mut self, now: u64) -> Option<Loss> {
         let orphans = self.streams.iter().flat_map(|(number, stream)| {
