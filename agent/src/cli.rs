@@ -74,6 +74,14 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FOLDER")]
         folder: Option<std::path::PathBuf>,
     },
+    /// Looks at a storage that no agent has open: what waits for whom.
+    Queue {
+        /// The storage's directory.
+        #[arg(long, value_name = "FOLDER", default_value = "/var/lib/throughline/storage")]
+        directory: std::path::PathBuf,
+        #[command(subcommand)]
+        what: Queue,
+    },
     /// Writes a reference page for every component, as Markdown: FOLDER/KIND/NAME.md.
     #[command(hide = true)]
     Reference {
@@ -84,6 +92,26 @@ pub(crate) enum Command {
     Completion {
         /// Which shell.
         shell: clap_complete::Shell,
+    },
+}
+
+/// What is to be done with a storage.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Queue {
+    /// Lists what waits, by stream and destination, and for how long nobody has read for it.
+    Ls,
+    /// Gives up what waits for a destination; what waits for others stays.
+    Drop {
+        /// The exporter, as the configuration spelt it, or `(unknown)`.
+        destination: String,
+        /// Only in this stream (a pipeline).
+        #[arg(long)]
+        stream: Option<String>,
+    },
+    /// Throws away what a component remembers, so that it begins anew.
+    Forget {
+        /// Its kind and id: `processor change`.
+        component: String,
     },
 }
 

@@ -10,6 +10,7 @@ mod descriptors;
 mod logs;
 mod mask;
 mod metrics;
+mod queue;
 mod run;
 mod runtime;
 mod show;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
             show::print_config(&inputs, mode, format, validate)
         }
         cli::Command::Demo { once, seed, folder } => demo::demo(once, seed, folder),
+        cli::Command::Queue { directory, what } => queue::queue(&directory, what),
         cli::Command::Reference { folder } => show::reference(&folder),
         cli::Command::Completion { shell } => show::completion(shell),
     }

@@ -8,6 +8,7 @@ use throughline_component::ComponentId;
 use throughline_config::{Service, Settings};
 use throughline_graph::Graph;
 use throughline_net::Serving;
+use throughline_queue::Storage;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
@@ -46,6 +47,7 @@ pub(crate) fn run(inputs: &Inputs) -> ExitCode {
 struct Running {
     graph: Graph,
     service: Service,
+    storages: Vec<Arc<Storage>>,
     /// Self-telemetry; it is served as long as this is held.
     _admin: Option<Serving>,
 }
@@ -97,6 +99,7 @@ async fn supervise(first: Settings, inputs: Inputs, data: &Data) -> ExitCode {
             Ok(new) => {
                 let old = std::mem::replace(&mut running, new);
                 let deadline = old.service.shutdown_timeout.get();
+                tell_of_abandoned(&old.storages, &running.storages);
                 draining.spawn(async move {
                     let left = old.graph.stop(deadline).await;
                     tracing::info!(returned_batches = left, "reloaded");
@@ -155,8 +158,10 @@ async fn launch(settings: Settings, world: Arc<World>, data: &Data) -> Result<Ru
         let metrics = &service.telemetry.metrics;
         let admin = admin::start(metrics, &world, &listeners).await;
         let admin = admin.map_err(|error| Failed::Start(error.to_string()))?;
+        let services = &assembled.setup.services;
+        let storages = services.names::<Storage>().filter_map(|id| services.named::<Storage>(id)).collect();
         let graph = Graph::start(assembled.setup).await.map_err(|error| Failed::Start(error.to_string()))?;
-        Ok(Running { graph, service, _admin: admin })
+        Ok(Running { graph, service, storages, _admin: admin })
     });
     launched.await.unwrap_or_else(|error| Err(Failed::Start(error)))
 }
@@ -181,6 +186,18 @@ fn tell_of_panics(world: &World) {
 fn count_reload(world: &World, result: &str) {
     let owner = ComponentId::new("agent");
     world.meter.counter("throughline_reload_total", &owner, Some(("result", result))).add(1);
+}
+
+/// Tells of data in storages that the new configuration does not have.
+fn tell_of_abandoned(old: &[Arc<Storage>], new: &[Arc<Storage>]) {
+    for storage in old.iter().filter(|storage| !new.iter().any(|other| Arc::ptr_eq(storage, other))) {
+        let bytes: u64 =
+            storage.log().map(|log| log.backlogs().iter().map(|one| one.bytes).sum()).unwrap_or(0);
+        if bytes > 0 {
+            let directory = storage.settings().directory.display().to_string();
+            tracing::warn!(%directory, bytes, "data waits in a storage that the configuration does not have any more");
+        }
+    }
 }
 
 /// Gives the warnings that have waited for their minute to pass.

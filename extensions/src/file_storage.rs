@@ -1,5 +1,7 @@
 //! Keeps streams and journals in a directory, synced to disk before anything is acknowledged.
 
+mod measure;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,10 +9,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use throughline_component::port::{Journals, SystemDisk};
 use throughline_component::{
-    Build, ComponentId, ConfigError, Extension, Factory, Fatal, Services, States, Stop,
+    Build, ComponentId, ConfigError, Extension, Factory, Fatal, Meter, Services, States, Stop,
 };
 use throughline_config::{ByteSize, Duration};
-use throughline_queue::{Durability, Ports, Settings, Storage};
+use throughline_queue::{Durability, Overflow, Ports, Settings, Storage};
 
 pub(crate) const FACTORY: Factory = Factory::extension::<FileStorage>("file_storage");
 
@@ -31,10 +33,17 @@ pub(crate) struct Config {
     fsync: Option<bool>,
     /// When data counts as kept.
     durability: Kept,
-    /// The most bytes that all streams may take up. A full storage refuses, so that senders keep what they have.
+    /// The most bytes that all streams may take up. A full storage refuses, so that senders keep what they have. It needs
+    /// a little more on the disk: 8MiB that are kept free for itself, and what components remember.
     max_bytes: ByteSize,
-    /// How long the place of an exporter that has left the configuration is kept, and with it what waits for it. `0s`:
-    /// for ever.
+    /// The most bytes that may wait for one exporter in one pipeline, in whole files from the oldest record it has not had.
+    /// Unset: pipelines have equal shares of seven eighths of `max_bytes`.
+    quota: Option<ByteSize>,
+    /// What happens when as much waits for an exporter as may. Every record that an exporter does not get is counted and
+    /// said.
+    overflow: OnOverflow,
+    /// How long the place of an exporter that has left the configuration is kept, and with it what waits for it; only time
+    /// in which the agent runs counts. Where room is wanted, they go first. `0s`: for ever.
     orphan_expiry: Duration,
 }
 
@@ -48,6 +57,19 @@ enum Kept {
     Memory,
 }
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum OnOverflow {
+    /// What comes in is not kept for this exporter, while others get it. If none has room, senders are refused, and keep
+    /// their data.
+    #[default]
+    DropNewest,
+    /// The oldest that waits for this exporter is dropped.
+    DropOldest,
+    /// Senders are refused until there is room, and the pipeline's other exporters wait too.
+    Block,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -57,14 +79,18 @@ impl Default for Config {
             fsync: None,
             durability: Kept::default(),
             max_bytes: ByteSize::mib(1024),
+            quota: None,
+            overflow: OnOverflow::default(),
             orphan_expiry: Duration::from_secs(7 * 24 * 3600),
         }
     }
 }
 
 pub(crate) struct FileStorage {
+    id: ComponentId,
     storage: Arc<Storage>,
     asked: Settings,
+    meter: Option<Arc<Meter>>,
 }
 
 impl Extension for FileStorage {
@@ -86,26 +112,35 @@ impl Extension for FileStorage {
         };
         offers.offer_as(cx.id.clone(), Arc::clone(&storage));
         offers.offer_as::<dyn Journals>(cx.id.clone(), Arc::<Storage>::clone(&storage));
-        Ok(Self { storage, asked: settings })
+        Ok(Self { id: cx.id.clone(), storage, asked: settings, meter: cx.services.get() })
     }
 
     async fn run(&self, mut stop: Stop) -> Result<(), Fatal> {
-        if self.storage.settings().durability == Durability::Memory {
-            let directory = self.storage.settings().directory.display();
+        if self.asked.durability == Durability::Memory {
+            let directory = self.asked.directory.display();
             tracing::warn!(%directory, "durability is `memory`: what is acknowledged does not survive a loss of power");
-        }
-        if self.asked != *self.storage.settings() {
-            tracing::warn!("changed settings of an open storage take effect when the agent is restarted");
         }
         let storage = Arc::clone(&self.storage);
         let log = tokio::task::spawn_blocking(move || storage.log()).await;
         let log = log.map_err(|error| Fatal(error.to_string()))?.map_err(|error| Fatal(error.to_string()))?;
-        for orphan in log.orphans() {
-            let (stream, destination) = (orphan.stream, orphan.destination);
-            tracing::warn!(%stream, %destination, "data waits here for an exporter that the configuration does not feed");
+        if let Some(meter) = &self.meter {
+            let log = Arc::downgrade(&log);
+            meter.source(&self.id, move |readings| {
+                if let Some(log) = log.upgrade() {
+                    measure::measure(&log, readings);
+                }
+            });
         }
         drop(log);
         stop.ready();
+        let service = stop.clone();
+        tokio::select! {
+            () = service.in_service() => {}
+            () = stop.stopped() => return Ok(()),
+        }
+        if !self.storage.adjust(self.asked.clone()) {
+            tracing::warn!("`durability` of an open storage changes when the agent is restarted");
+        }
         stop.stopped().await;
         Ok(())
     }
@@ -140,6 +175,9 @@ impl Config {
         if self.max_bytes < ByteSize::mib(1) {
             return Err(ConfigError::new("max_bytes", "a storage needs at least 1MiB"));
         }
+        if self.quota.is_some_and(|quota| quota < ByteSize::mib(1) || quota > self.max_bytes) {
+            return Err(ConfigError::new("quota", "must be at least 1MiB, and at most `max_bytes`"));
+        }
         let durability = match (self.fsync, self.durability) {
             (Some(true), Kept::Memory) => {
                 return Err(ConfigError::new(
@@ -155,6 +193,12 @@ impl Config {
             lock_timeout: self.timeout.get(),
             durability,
             max_bytes: self.max_bytes.bytes(),
+            quota: self.quota.map(ByteSize::bytes),
+            overflow: match self.overflow {
+                OnOverflow::DropNewest => Overflow::DropNewest,
+                OnOverflow::DropOldest => Overflow::DropOldest,
+                OnOverflow::Block => Overflow::Block,
+            },
             orphan_expiry: self.orphan_expiry.get(),
             ..Settings::new(self.directory)
         })
@@ -183,5 +227,15 @@ mod tests {
     #[test]
     fn a_storage_without_room_is_refused() {
         assert!(settings(r#"{"max_bytes": 1000}"#).is_err());
+        assert!(settings(r#"{"quota": 1000}"#).is_err());
+        assert!(settings(r#"{"quota": "2GiB"}"#).is_err(), "more than `max_bytes`");
+    }
+
+    #[test]
+    fn nobody_waits_for_an_exporter_that_is_down_unless_that_was_asked_for() {
+        let overflow = |json| settings(json).map(|settings| settings.overflow);
+        assert_eq!(overflow("{}"), Ok(Overflow::DropNewest));
+        assert_eq!(overflow(r#"{"overflow": "drop_oldest"}"#), Ok(Overflow::DropOldest));
+        assert_eq!(overflow(r#"{"overflow": "block"}"#), Ok(Overflow::Block));
     }
 }

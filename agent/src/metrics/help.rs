@@ -14,7 +14,7 @@ const BY_SIGNAL: [(&str, &str); 8] = [
     ("otelcol_receiver_refused_*", "Items whose sender was told to try again."),
 ];
 
-const FAMILIES: [(&str, &str); 34] = [
+const FAMILIES: [(&str, &str); 53] = [
     ("otelcol_exporter_queue_capacity", "How many batches may wait in the exporter's queue."),
     ("otelcol_exporter_queue_size", "Batches that wait in the exporter's queue now."),
     ("otelcol_process_cpu_seconds", "CPU time of the process, user and system."),
@@ -52,6 +52,34 @@ const FAMILIES: [(&str, &str); 34] = [
     ("throughline_requests_in_flight", "Requests without an answer."),
     ("throughline_secrets_masked", "Secrets masked, by rule."),
     ("throughline_server_refused_requests", "Requests refused before they were read, by reason."),
+    ("throughline_storage_backlog_bytes", "Bytes of the files that are kept for a destination."),
+    ("throughline_storage_bytes", "Bytes of all streams in the storage."),
+    ("throughline_storage_committed_records", "Records that were kept."),
+    (
+        "throughline_storage_damaged_places",
+        "Places that were passed over since what stood there was damaged.",
+    ),
+    ("throughline_storage_disk_full", "1 while nothing is taken in since the disk is full."),
+    ("throughline_storage_dropped_items", "Items that never reached a destination, by reason."),
+    ("throughline_storage_dropped_records", "Records that never reached a destination, by reason."),
+    ("throughline_storage_expired_cursors", "Destinations given up since nobody read for them for too long."),
+    (
+        "throughline_storage_failed_records",
+        "Records whose sender was told to try again since the disk failed.",
+    ),
+    ("throughline_storage_fill_ratio", "How much of `max_bytes` is taken up, from 0 to 1."),
+    ("throughline_storage_groups", "Groups of records that were synced at once."),
+    ("throughline_storage_items", "Items in the storage."),
+    ("throughline_storage_lost_cursors", "Streams whose destinations begin anew since cursors were lost."),
+    ("throughline_storage_missing_segments", "Files that somebody else removed, cut or wrote over."),
+    (
+        "throughline_storage_orphan_bytes",
+        "Bytes of the files that are kept for destinations that nobody feeds.",
+    ),
+    ("throughline_storage_orphans", "Destinations that nobody feeds, and for which data is kept."),
+    ("throughline_storage_records", "Records in the storage."),
+    ("throughline_storage_refused_records", "Records whose sender was told to try again for want of room."),
+    ("throughline_storage_torn_files", "Files that ended in the middle of a record when they were opened."),
 ];
 
 /// What a family means.
@@ -62,4 +90,51 @@ pub(super) fn help(name: &str) -> Option<&'static str> {
     };
     let found = FAMILIES.iter().find(|(family, _)| *family == name);
     found.or_else(by_signal).map(|(_, help)| *help)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_documentation_names_no_family_that_does_not_exist() {
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+        let mut folders = vec![docs];
+        let (mut files, mut named) = (0, 0);
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).expect("a folder of the repository") {
+                let path = entry.expect("it can be read").path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).expect("documentation is text");
+                files += 1;
+                for name in families(&text) {
+                    named += 1;
+                    let names = name.strip_suffix('*').map_or_else(
+                        || vec![name.to_owned()],
+                        |stem| Signal::ALL.iter().map(|signal| format!("{stem}{}", signal.items())).collect(),
+                    );
+                    let unknown: Vec<_> = names.iter().filter(|name| help(name).is_none()).collect();
+                    assert!(unknown.is_empty(), "{}: there is no {unknown:?}", path.display());
+                }
+            }
+        }
+        assert!(files > 20 && named > 50, "{named} names in {files} files");
+    }
+
+    /// What stands between backticks and looks like a family of the agent's own page.
+    fn families(text: &str) -> impl Iterator<Item = &str> {
+        let quoted = text.split('`').skip(1).step_by(2);
+        let ours = |name: &&str| name.starts_with("throughline_") || name.starts_with("otelcol_");
+        let is_name = |name: &&str| name.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == '*');
+        quoted
+            .map(|name| name.split('{').next().unwrap_or(name))
+            .filter(ours)
+            .filter(is_name)
+            .filter(|name| !name.ends_with('_'))
+    }
 }

@@ -28,6 +28,7 @@ impl Page {
     pub(super) fn reading(&mut self, name: &str, labels: &str, value: &Value) {
         match value {
             Value::Count(count) => self.counter(name, labels, *count as f64),
+            Value::Gauge(value) => self.gauge(name, labels, *value),
             Value::Distribution { buckets, count, sum } => {
                 let samples = self.family(name, "histogram");
                 for (bound, below) in buckets {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use throughline_change::event;
-use throughline_component::{Counter, Replay};
+use throughline_component::{Counter, Replay, Unreadable};
 use throughline_otlp::view::{AnyValue, LogRecord, Resource};
 
 /// How many event ids are remembered to count each once.
@@ -390,15 +390,15 @@ impl Fact {
 }
 
 impl Replay for State {
-    fn replay(&mut self, entry: &[u8]) {
+    fn replay(&mut self, entry: &[u8]) -> Result<(), Unreadable> {
         if let Ok(saved) = serde_json::from_slice::<Saved>(entry) {
-            return self.restore(saved);
+            self.restore(saved);
+            return Ok(());
         }
-        for line in entry.split(|byte| *byte == b'\n') {
-            if let Ok(fact) = serde_json::from_slice::<Fact>(line) {
-                self.take(&fact);
-            }
+        for line in entry.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            self.take(&serde_json::from_slice::<Fact>(line).map_err(|_| Unreadable)?);
         }
+        Ok(())
     }
 
     fn snapshot(&self) -> Vec<u8> {

@@ -157,7 +157,7 @@ fn trp_27_a_restart_from_facts_or_from_a_snapshot_goes_on_with_the_same_series()
     for entry in [lines, before.snapshot()] {
         let mut after =
             State::new(vec![60.0, 600.0], 10, 0, throughline_component::Counter::default(), room(100));
-        after.replay(&entry);
+        after.replay(&entry).expect("our own");
         assert_eq!(after.snapshot(), before.snapshot());
         assert_eq!(after.waiting(), before.waiting());
         assert!(!after.take(&facts[2]), "what was counted before the restart is not counted again");

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use throughline_config::did_you_mean;
+use throughline_config::{Kind, did_you_mean};
 
 use crate::port::{Clock, Journals, Random};
 use crate::{ComponentId, ConfigError, Counter, Histogram, MachineCheck, Meter, States, Warnings};
@@ -24,6 +24,14 @@ pub struct Build {
 }
 
 impl Build {
+    /// What stands for the component where components of all kinds meet: `processor change`. Two kinds may have one id.
+    pub fn key(&self) -> ComponentId {
+        match self.services.get::<Kind>() {
+            Some(kind) => ComponentId::new(&format!("{} {}", kind.as_str(), self.id)),
+            None => self.id.clone(),
+        }
+    }
+
     /// A counter of this component, see [`Meter::counter`].
     pub fn counter(&self, name: &str, label: Option<(&str, &str)>) -> Counter {
         self.services.get::<Meter>().map(|meter| meter.counter(name, &self.id, label)).unwrap_or_default()

@@ -131,7 +131,9 @@ impl Factory {
     /// # Errors
     /// What is wrong with the settings, with the path of the offending key.
     pub fn build(&self, settings: Value, cx: &Build) -> Result<Built, ConfigError> {
-        (self.build)(settings, cx)
+        let mut cx = cx.clone();
+        cx.services.offer(Arc::new(self.kind));
+        (self.build)(settings, &cx)
     }
 }
 

@@ -11,12 +11,23 @@ use crate::{Barrier, Build, ComponentId, ConfigError, Outcome, Settle, Ticket};
 
 /// A state that can be rebuilt from what it journaled. It journals ids and times, never bodies.
 pub trait Replay: Send + Sync + 'static {
-    /// Takes an entry, or a snapshot, that an earlier self wrote. What cannot be read is skipped; what is known already
-    /// changes nothing, since a snapshot may hold what was journaled behind it too.
-    fn replay(&mut self, entry: &[u8]);
+    /// Counts the ways in which entries and snapshots were ever written. A journal of another version is not read, and
+    /// stays as it is.
+    const VERSION: u8 = 1;
+
+    /// Takes an entry, or a snapshot, that an earlier self wrote. What is known already changes nothing, since a snapshot
+    /// may hold what was journaled behind it too.
+    ///
+    /// # Errors
+    /// It cannot be read. The component is then stopped for good, rather than that it begins with less than it knew.
+    fn replay(&mut self, entry: &[u8]) -> Result<(), Unreadable>;
     /// The whole state as one entry.
     fn snapshot(&self) -> Vec<u8>;
 }
+
+/// An entry that was not written by this version of a component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable;
 
 /// A component's state and its journal. Shared by all instances of the component, see [`Build::state`].
 pub struct Journaled<S> {
@@ -31,6 +42,18 @@ struct Held<S> {
     /// How large the journal was after its last compaction.
     compacted: u64,
     behind: Arc<Behind>,
+    trouble: Trouble,
+}
+
+/// What keeps the journal closed.
+#[derive(Default)]
+struct Trouble {
+    /// Whoever needs the state is told this until the next try.
+    last: Option<StoreError>,
+    /// How often the journal was asked for in vain.
+    calls: u64,
+    /// What it holds cannot be read, and that stays so.
+    for_good: bool,
 }
 
 /// What the journal lacks of the state. Who finds in the state what somebody else taught it a moment ago must not be
@@ -61,29 +84,71 @@ impl<S: Replay> Journaled<S> {
             Some(id) => cx.storage("storage", id)?,
         };
         // A reload that names another storage goes on with what is kept there.
-        let key = storage.map_or_else(|| cx.id.clone(), |id| ComponentId::new(&format!("{} in {id}", cx.id)));
-        Build { id: key, ..cx.clone() }.state(|| Ok(Self::new(cx.id.clone(), journals, make())))
+        let id = cx.key();
+        let key =
+            storage.map_or_else(|| id.clone(), |storage| ComponentId::new(&format!("{id} in {storage}")));
+        Build { id: key, ..cx.clone() }.state(|| Ok(Self::new(id, journals, make())))
     }
 
     fn new(id: ComponentId, journals: Arc<dyn Journals>, state: S) -> Self {
-        let behind = Arc::default();
-        Self { id, journals, held: RwLock::new(Held { state, journal: None, compacted: 0, behind }) }
+        let (behind, trouble) = (Arc::default(), Trouble::default());
+        Self { id, journals, held: RwLock::new(Held { state, journal: None, compacted: 0, behind, trouble }) }
     }
 
-    /// The state, to be changed. On first use the journal is read, which blocks; until it can be, every call tries again.
+    /// The state, to be changed. On first use the journal is read, which blocks; until it can be, calls try again, more and
+    /// more rarely.
     ///
     /// # Errors
-    /// The journal cannot be opened.
+    /// The journal cannot be opened, or what it holds cannot be read.
     pub fn open(&self) -> Result<Guard<'_, S>, StoreError> {
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         if held.journal.is_none() {
-            let opened = self.journals.open(&self.id)?;
-            let entries = opened.entries.iter().filter(|entry| !entry.is_empty());
-            entries.for_each(|entry| held.state.replay(entry));
-            held.compacted = opened.journal.size();
-            held.journal = Some(Arc::from(opened.journal));
+            self.load(&mut held)?;
         }
         Ok(Guard(held))
+    }
+
+    fn load(&self, held: &mut Held<S>) -> Result<(), StoreError> {
+        let calls = held.trouble.calls;
+        held.trouble.calls += 1;
+        let is_due = !held.trouble.for_good && (calls.is_power_of_two() || calls.is_multiple_of(1024));
+        if let Some(error) = held.trouble.last.clone().filter(|_| !is_due) {
+            return Err(error);
+        }
+        let loaded = self.journals.open(&self.id).and_then(|opened| {
+            for entry in &opened.entries {
+                self.replay(&mut held.state, entry).inspect_err(|_| held.trouble.for_good = true)?;
+            }
+            Ok(opened.journal)
+        });
+        match loaded {
+            Ok(journal) => {
+                held.compacted = journal.size();
+                held.journal = Some(Arc::from(journal));
+                held.trouble = Trouble::default();
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(component = %self.id, %error, "what it remembers cannot be read; it takes nothing in");
+                held.trouble.last = Some(error.clone());
+                Err(error)
+            }
+        }
+    }
+
+    fn replay(&self, state: &mut S, entry: &[u8]) -> Result<(), StoreError> {
+        let (version, entry) = entry.split_first().unwrap_or((&S::VERSION, &[]));
+        if *version != S::VERSION {
+            return Err(StoreError(format!(
+                "the journal of {} has version {version}, and this agent writes {}",
+                self.id,
+                S::VERSION
+            )));
+        }
+        let read = if entry.is_empty() { Ok(()) } else { state.replay(entry) };
+        read.map_err(|Unreadable| {
+            StoreError(format!("an entry in the journal of {} cannot be read", self.id))
+        })
     }
 
     /// The state, to be read by many at a time.
@@ -98,6 +163,14 @@ impl<S: Replay> Journaled<S> {
         }
         Ok(ReadGuard { lock: &self.held, held: Some(held) })
     }
+}
+
+/// An entry with its version in front.
+fn versioned<S: Replay>(entry: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(1 + entry.len());
+    out.push(S::VERSION);
+    out.extend_from_slice(entry);
+    out.into()
 }
 
 /// The state, for one to change.
@@ -118,11 +191,11 @@ impl<S: Replay> Guard<'_, S> {
         let large = journal.size() > WORTH_IT.max(held.compacted.saturating_mul(GROWTH));
         // The journal takes it while nobody else has the state: a snapshot must not overtake what it does not hold.
         if held.behind.begin_snapshot(large) {
-            let snapshot = held.state.snapshot();
+            let snapshot = versioned::<S>(&held.state.snapshot());
             held.compacted = snapshot.len() as u64;
-            journal.compact(snapshot.into(), held.behind.watch_snapshot(settle));
+            journal.compact(snapshot, held.behind.watch_snapshot(settle));
         } else {
-            journal.append(Bytes::from(entry), held.behind.watch_entry(settle));
+            journal.append(versioned::<S>(&entry), held.behind.watch_entry(settle));
         }
         Some(barrier)
     }
@@ -143,9 +216,9 @@ impl<S: Replay> Guard<'_, S> {
         let (settle, ticket) = Settle::ticket();
         // Without a journal the token is dropped, and says Retry.
         if let Some(journal) = &held.journal {
-            let snapshot = held.state.snapshot();
+            let snapshot = versioned::<S>(&held.state.snapshot());
             held.compacted = snapshot.len() as u64;
-            journal.compact(snapshot.into(), settle);
+            journal.compact(snapshot, settle);
         }
         ticket
     }

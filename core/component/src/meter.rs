@@ -64,7 +64,7 @@ impl Histogram {
 }
 
 /// One series of the page, as it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
     /// The name of its family.
     pub name: String,
@@ -75,10 +75,12 @@ pub struct Reading {
 }
 
 /// The value of a series.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// A counter's.
     Count(u64),
+    /// A gauge's.
+    Gauge(f64),
     /// A histogram's.
     Distribution {
         /// Upper bounds, and how many values are not above them.
@@ -98,10 +100,45 @@ enum Instrument {
 
 type Key = (String, String);
 
+/// What is measured when somebody looks.
+type Source = Box<dyn Fn(&mut Readings<'_>) + Send + Sync>;
+
+/// Takes in what a component measures when somebody looks.
+#[derive(Debug)]
+pub struct Readings<'a> {
+    component: &'a ComponentId,
+    readings: Vec<Reading>,
+}
+
+impl Readings<'_> {
+    /// A counter's value, named as in [`Meter::counter`].
+    pub fn counter(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+        self.add(name, labels, Value::Count(value));
+    }
+
+    /// A gauge's value.
+    pub fn gauge(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+        self.add(name, labels, Value::Gauge(value));
+    }
+
+    fn add(&mut self, name: &str, more: &[(&str, &str)], value: Value) {
+        let mut labels = format!("{}=\"{}\"", owner(name), self.component);
+        more.iter().for_each(|label| put(&mut labels, *label));
+        self.readings.push(Reading { name: name.to_owned(), labels, value });
+    }
+}
+
 /// The instruments of all components. A service of the graph: self-telemetry shows them. They outlive a reload.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Meter {
     instruments: Mutex<BTreeMap<Key, Instrument>>,
+    sources: Mutex<BTreeMap<ComponentId, Source>>,
+}
+
+impl std::fmt::Debug for Meter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meter")
+    }
 }
 
 impl Meter {
@@ -109,10 +146,7 @@ impl Meter {
     /// more label, its values few: `("event", "push")`. A name is either a counter's or a histogram's, never both.
     pub fn counter(&self, name: &str, component: &ComponentId, label: Option<(&str, &str)>) -> Counter {
         let mut labels = format!("{}=\"{component}\"", owner(name));
-        if let Some((key, value)) = label {
-            let value = value.replace(['\\', '"', '\n'], "_");
-            labels.push_str(&format!(",{key}=\"{value}\""));
-        }
+        label.into_iter().for_each(|label| put(&mut labels, label));
         let fresh = || Instrument::Counter(Counter::default());
         match self.instrument(name, labels, fresh) {
             Instrument::Counter(counter) => counter,
@@ -129,7 +163,17 @@ impl Meter {
         }
     }
 
-    /// All series, sorted by name.
+    /// What a component measures when somebody looks; it takes the place of what it said before. It must not block.
+    pub fn source(
+        &self,
+        component: &ComponentId,
+        source: impl Fn(&mut Readings<'_>) + Send + Sync + 'static,
+    ) {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.insert(component.clone(), Box::new(source));
+    }
+
+    /// All series, sorted by name within what is counted, and what is measured now.
     pub fn read(&self) -> Vec<Reading> {
         let instruments = self.instruments.lock().unwrap_or_else(PoisonError::into_inner);
         let reading = |((name, labels), instrument): (&Key, &Instrument)| Reading {
@@ -140,7 +184,14 @@ impl Meter {
                 Instrument::Histogram(histogram) => histogram.read(),
             },
         };
-        instruments.iter().map(reading).collect()
+        let mut readings: Vec<Reading> = instruments.iter().map(reading).collect();
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        for (component, source) in &*sources {
+            let mut measured = Readings { component, readings: Vec::new() };
+            source(&mut measured);
+            readings.append(&mut measured.readings);
+        }
+        readings
     }
 
     fn instrument(&self, name: &str, labels: String, fresh: impl FnOnce() -> Instrument) -> Instrument {
@@ -150,6 +201,12 @@ impl Meter {
             Instrument::Histogram(histogram) => Instrument::Histogram(histogram.clone()),
         }
     }
+}
+
+/// Adds one more label.
+fn put(labels: &mut String, (key, value): (&str, &str)) {
+    let value = value.replace(['\\', '"', '\n'], "_");
+    labels.push_str(&format!(",{key}=\"{value}\""));
 }
 
 /// The label that names the component: the Collector's metrics of a processor have `processor`, ours `component`.
@@ -170,6 +227,25 @@ mod tests {
         assert_eq!(reading.labels, "processor=\"batch\"");
         let buckets = vec![(10, 2), (20, 4)];
         assert_eq!(reading.value, Value::Distribution { buckets, count: 5, sum: 62 });
+    }
+
+    #[test]
+    fn what_is_measured_is_measured_when_somebody_looks() {
+        let (meter, id) = (Meter::default(), ComponentId::new("file_storage"));
+        let count = Counter::default();
+        let counted = count.clone();
+        meter.source(&id, |_| panic!("it is not asked any more"));
+        meter.source(&id, move |readings| {
+            readings.counter("throughline_storage_groups", &[("stream", "a\"b")], counted.get());
+            readings.gauge("throughline_storage_fill_ratio", &[], 0.5);
+        });
+        count.add(2);
+        let [groups, fill] = &meter.read()[..] else { panic!("two series") };
+        assert_eq!(
+            (&*groups.labels, &groups.value),
+            ("component=\"file_storage\",stream=\"a_b\"", &Value::Count(2))
+        );
+        assert_eq!((&*fill.labels, &fill.value), ("component=\"file_storage\"", &Value::Gauge(0.5)));
     }
 
     #[test]

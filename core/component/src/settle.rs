@@ -210,6 +210,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_two_destinations_refuse_of_the_same_data_is_not_added_up() {
+        let (settle, ticket) = Settle::ticket();
+        let some = |rejected: u32| Outcome::Done { rejected, why: Some(format!("{rejected}").into()) };
+        for (way, rejected) in settle.fork(3).into_iter().zip([2, 5, 3]) {
+            way.settle(some(rejected));
+        }
+        assert_eq!(ticket.await, some(5));
+    }
+
+    #[tokio::test]
     async fn parts_of_a_chunk_add_up_what_they_refuse_and_one_to_retry_is_all_to_retry() {
         let divided = |outcomes: [Outcome; 3]| async move {
             let (settle, ticket) = Settle::ticket();

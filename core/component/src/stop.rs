@@ -8,23 +8,32 @@ use tokio::sync::watch;
 #[derive(Clone, Debug)]
 pub struct Stop {
     stop: watch::Receiver<bool>,
+    in_service: watch::Receiver<bool>,
     ready: Option<Arc<watch::Sender<bool>>>,
 }
 
 /// The side that says stop; dropping it says so too.
 #[derive(Debug)]
-pub struct Stopper(watch::Sender<bool>);
+pub struct Stopper {
+    stop: watch::Sender<bool>,
+    in_service: watch::Sender<bool>,
+}
 
 impl Stopper {
     /// A pair.
     pub fn new() -> (Self, Stop) {
-        let (tx, rx) = watch::channel(false);
-        (Self(tx), Stop { stop: rx, ready: None })
+        let ((stop, stops), (in_service, enters)) = (watch::channel(false), watch::channel(false));
+        (Self { stop, in_service }, Stop { stop: stops, in_service: enters, ready: None })
+    }
+
+    /// Says that the whole configuration is in service.
+    pub fn in_service(&self) {
+        self.in_service.send_replace(true);
     }
 
     /// Says stop to every [`Stop`] of this pair.
     pub fn stop(&self) {
-        self.0.send_replace(true);
+        self.stop.send_replace(true);
     }
 }
 
@@ -32,13 +41,21 @@ impl Stop {
     /// The same for one component, and the channel on which it says that it is in service.
     pub fn watched(&self) -> (Self, watch::Receiver<bool>) {
         let (tx, rx) = watch::channel(false);
-        (Self { stop: self.stop.clone(), ready: Some(Arc::new(tx)) }, rx)
+        (Self { ready: Some(Arc::new(tx)), ..self.clone() }, rx)
     }
 
     /// Says that the component is in service: its sockets are open, its state is loaded.
     pub fn ready(&self) {
         if let Some(ready) = &self.ready {
             ready.send_replace(true);
+        }
+    }
+
+    /// Resolves once the whole configuration is in service: until then it may still be given up, and must have changed nothing
+    /// that outlives it. Never, if it does not come to that.
+    pub async fn in_service(&self) {
+        if self.in_service.clone().wait_for(|in_service| *in_service).await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 

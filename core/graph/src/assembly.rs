@@ -1,11 +1,12 @@
 //! Building the parts of a graph from its plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use throughline_component::{Built, ComponentId, DynReceiver, Fatal, Kind, Output, Stop};
 use throughline_otlp::Signal;
+use throughline_queue::{Backlog, Storage};
 
 use crate::Direction;
 use crate::entry::{Accounts, Entry};
@@ -52,7 +53,7 @@ impl<'a> Assembly<'a> {
             self.streams.insert(planned.id.clone(), streams);
             for stage in &planned.stages {
                 let PlannedStage::Stream(stored) = stage else { continue };
-                let name = before(planned, stored);
+                let name = planned.before(stored);
                 let hop = self.setup.ledger.hop(Direction::Stage, &format!("{name}:stream"), planned.signal);
                 let stream = self.stream(&name, stored, hop).await?;
                 self.held.insert(name, Arc::new(stream));
@@ -64,6 +65,26 @@ impl<'a> Assembly<'a> {
     async fn stream(&self, name: &str, stored: &Stored, hop: Arc<Hop>) -> Result<Stream, Fatal> {
         let Setup { services, health, warnings, .. } = self.setup;
         Stream::open(name, stored, services, (hop, Arc::clone(health), Arc::clone(warnings))).await
+    }
+
+    /// Tells of data that waits for destinations which the configuration does not feed.
+    pub(crate) async fn tell_of_stranded(&self) {
+        let fed: BTreeSet<(String, ComponentId)> = self.setup.plan.fed().collect();
+        let services = &self.setup.services;
+        let storages: Vec<_> =
+            services.names::<Storage>().filter_map(|id| services.named::<Storage>(id)).collect();
+        let backlogs = tokio::task::spawn_blocking(move || {
+            let logs = storages.iter().filter_map(|storage| storage.log().ok());
+            logs.flat_map(|log| log.backlogs()).collect::<Vec<_>>()
+        });
+        for Backlog { stream, destination, bytes, .. } in backlogs.await.unwrap_or_default() {
+            if bytes > 0 && !fed.contains(&(stream.clone(), ComponentId::new(&destination))) {
+                tracing::warn!(
+                    %stream, %destination, bytes,
+                    "data waits here for an exporter that the configuration does not feed"
+                );
+            }
+        }
     }
 
     /// Takes back the cursors that were made for a configuration that does not come into service: nobody would read for them,
@@ -93,7 +114,7 @@ impl<'a> Assembly<'a> {
     fn feed_holders(&mut self, planned: &Planned, pipeline: &Arc<Pipeline>) {
         for (at, stages) in planned.stages.iter().zip(&pipeline.stages).enumerate() {
             let (PlannedStage::Stream(stored), Stage::Stream(stream)) = stages else { continue };
-            let name = format!("{}:feed", before(planned, stored));
+            let name = format!("{}:feed", planned.before(stored));
             let hop = self.setup.ledger.hop(Direction::Stage, &name, planned.signal);
             let pipeline = Arc::clone(pipeline);
             let to = Fed::Stages { holder: stored.fed[0].clone(), pipeline, from: at + 1 };
@@ -109,7 +130,7 @@ impl<'a> Assembly<'a> {
                 PlannedStage::Walk { editors, .. } => Stage::Walk(self.walk(planned, editors)?),
                 PlannedStage::Step(id) => Stage::Step(Arc::new(self.step(Kind::Processor, id, planned)?)),
                 PlannedStage::Stream(stored) => {
-                    Stage::Stream(Arc::clone(&self.held[&before(planned, stored)]))
+                    Stage::Stream(Arc::clone(&self.held[&planned.before(stored)]))
                 }
             });
         }
@@ -242,12 +263,6 @@ impl<'a> Assembly<'a> {
     fn make(&self, kind: Kind, id: &ComponentId) -> Result<Built, Fatal> {
         (self.setup.make)(kind, id).map_err(|error| Fatal(format!("{id}: {error}")))
     }
-}
-
-/// The name of the stream before a holder. No pipeline's id has a space in it.
-fn before(planned: &Planned, stored: &Stored) -> String {
-    let holder: Vec<_> = stored.fed.iter().map(ComponentId::as_str).collect();
-    format!("{} before {}", planned.id, holder.join(" "))
 }
 
 pub(crate) fn make_receiver(make: &Make, id: &ComponentId) -> Result<Box<dyn DynReceiver>, Fatal> {

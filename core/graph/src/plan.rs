@@ -145,12 +145,36 @@ impl Plan {
         })
     }
 
+    /// Who is fed from which stream, by the stream's name.
+    pub(crate) fn fed(&self) -> impl Iterator<Item = (String, ComponentId)> + '_ {
+        let of_one = |pipeline: &Pipeline| {
+            let before_holders = pipeline.stages.iter().filter_map(|stage| match stage {
+                Stage::Stream(stored) => Some((pipeline.before(stored), stored)),
+                _ => None,
+            });
+            let before_sinks = pipeline.streams.iter().map(|stored| (pipeline.id.clone(), stored));
+            let named = before_holders.chain(before_sinks);
+            named
+                .flat_map(|(name, stored)| stored.fed.iter().map(move |fed| (name.clone(), fed.clone())))
+                .collect::<Vec<_>>()
+        };
+        self.pipelines.iter().flat_map(of_one)
+    }
+
     /// Whether the planner put a masking step in anywhere.
     pub fn inserts_masking(&self) -> bool {
         self.pipelines
             .iter()
             .flat_map(|pipeline| &pipeline.stages)
             .any(|stage| matches!(stage, Stage::Walk { inserted: Some(_), .. }))
+    }
+}
+
+impl Pipeline {
+    /// The name of the stream before a holder. No pipeline's id has a space in it.
+    pub(crate) fn before(&self, stored: &Stored) -> String {
+        let holder: Vec<_> = stored.fed.iter().map(ComponentId::as_str).collect();
+        format!("{} before {}", self.id, holder.join(" "))
     }
 }
 

@@ -109,6 +109,10 @@ impl Graph {
             self.receivers.start(&id, run).await?;
         }
         setup.listeners.commit().await?;
+        for part in [&self.extensions, &self.services, &self.receivers, &self.feeders] {
+            part.in_service();
+        }
+        assembly.tell_of_stranded().await;
         for feeder in assembly.feeders.drain(..) {
             let name = feeder.name.clone();
             self.feeders.start(&name, move |stop| Ok(Box::pin(Arc::clone(&feeder).run(stop)))).await?;

@@ -27,7 +27,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// One pipeline's stream in a storage.
 pub(crate) struct Stream {
     log: Arc<Log>,
+    name: String,
     number: u64,
+    /// The destinations for which this configuration has made a cursor.
+    new: Vec<ComponentId>,
     /// What is kept of requests' metadata.
     metadata: Vec<String>,
     intake: Arc<Intake>,
@@ -82,19 +85,33 @@ impl Stream {
         let opened = tokio::task::spawn_blocking(move || {
             let log = service.log()?;
             let number = log.stream(&name)?;
-            fed.iter().try_for_each(|destination| log.subscribe(number, destination.as_str()))?;
-            Ok((log, number))
+            let mut new = Vec::new();
+            for destination in &fed {
+                if log.subscribe(number, destination.as_str())? {
+                    new.push(destination.clone());
+                }
+            }
+            Ok((log, number, new))
         });
         let opened = opened.await.map_err(|error| Fatal(error.to_string()))?;
-        let (log, number) =
+        let (log, number, new) =
             opened.map_err(|error: throughline_component::port::StoreError| Fatal(error.to_string()))?;
         let part = format!("storage {storage}");
         let intake = Arc::new(Intake { part, hop, health, warnings, refusing: AtomicBool::new(false) });
-        Ok(Self { log, number, metadata, intake })
+        Ok(Self { log, name: pipeline.to_owned(), number, new, metadata, intake })
     }
 
     /// Takes back the cursors that [`open`](Self::open) has made.
-    pub(crate) async fn unsubscribe(&self) {}
+    pub(crate) async fn unsubscribe(&self) {
+        let (log, name, new) = (Arc::clone(&self.log), self.name.clone(), self.new.clone());
+        let dropped = tokio::task::spawn_blocking(move || {
+            for destination in new {
+                log.drop_destination(Some(&name), destination.as_str());
+            }
+        });
+        // If it panicked, an orphan is left, which is told of and expires.
+        drop(dropped.await);
+    }
 
     /// Appends every chunk of a batch.
     pub(crate) fn append_all(&self, batch: Batch) {

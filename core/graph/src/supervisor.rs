@@ -36,6 +36,11 @@ impl Supervisor {
         &self.stop
     }
 
+    /// Tells its components that the whole configuration is in service.
+    pub(crate) fn in_service(&self) {
+        self.stopper.in_service();
+    }
+
     /// Takes over a task that ends when it is told to.
     pub(crate) fn adopt(&mut self, task: JoinHandle<()>) {
         self.tasks.push(task);

@@ -30,6 +30,16 @@ struct Active {
 /// Records with the sequence numbers they were given, in order.
 pub(crate) type Numbered = [(u64, Arc<Record>)];
 
+/// Where records go.
+pub(crate) struct Target<'a> {
+    pub(crate) stream: u64,
+    pub(crate) name: &'a str,
+    /// The first number of the newest segment, and its last that was committed.
+    pub(crate) before: Option<(u64, u64)>,
+    /// From what size on a new segment begins.
+    pub(crate) segment_size: u64,
+}
+
 /// What became of a segment.
 pub(crate) struct Committed {
     pub(crate) first: u64,
@@ -51,16 +61,17 @@ impl Writers {
         &mut self,
         ports: &Ports,
         settings: &Settings,
-        (stream, name): (u64, &str),
+        to: &Target<'_>,
         records: &Numbered,
     ) -> io::Result<Committed> {
-        if self.active.get(&stream).is_some_and(|active| active.segment.end >= settings.segment_size()) {
+        let Target { stream, name, .. } = *to;
+        if self.active.get(&stream).is_some_and(|active| active.segment.end >= to.segment_size) {
             self.seal(stream);
         }
-        match self.try_commit(ports, settings, (stream, name), records) {
+        match self.try_commit(ports, settings, to, records) {
             Err(Failure::Sync(error)) => {
                 tracing::error!(%error, stream = name, "a sync failed; the records go to a new segment");
-                self.try_commit(ports, settings, (stream, name), records)
+                self.try_commit(ports, settings, to, records)
             }
             other => other,
         }
@@ -74,13 +85,20 @@ impl Writers {
         }
     }
 
+    /// Ends all segments.
+    pub(crate) fn seal_all(&mut self) {
+        let streams: Vec<u64> = self.active.keys().copied().collect();
+        streams.into_iter().for_each(|stream| self.seal(stream));
+    }
+
     fn try_commit(
         &mut self,
         ports: &Ports,
         settings: &Settings,
-        (stream, name): (u64, &str),
+        to: &Target<'_>,
         records: &Numbered,
     ) -> Result<Committed, Failure> {
+        let stream = to.stream;
         let (mut active, fresh) = match self.active.remove(&stream) {
             Some(active) => (active, false),
             None => {
@@ -91,7 +109,11 @@ impl Writers {
         let salt = active.segment.salt;
         let mut heads = Vec::with_capacity(records.len() * 2 * HEAD);
         if fresh {
-            Head::of(Kind::Name).write(&mut heads, salt, name.as_bytes());
+            // What is missing of the segment before this one shows here.
+            let (received_at, sequence) = to.before.unwrap_or_default();
+            let items = u32::from(to.before.is_some());
+            let head = Head { received_at, sequence, items, ..Head::of(Kind::Name) };
+            head.write(&mut heads, salt, to.name.as_bytes());
         }
         let mut ends = Vec::with_capacity(records.len());
         for (sequence, record) in records {
@@ -122,7 +144,7 @@ impl Writers {
         }
         active.segment.end += parts.iter().map(|part| part.len() as u64).sum::<u64>();
         for (sequence, record) in records {
-            active.segment.last = *sequence;
+            (active.segment.last, active.segment.sure) = (*sequence, Some(*sequence));
             count(&mut active.segment.counts, record.signal as usize, record.items);
         }
         let committed = Committed { first: active.first, segment: active.segment.clone() };
@@ -146,7 +168,16 @@ fn create(ports: &Ports, settings: &Settings, stream: u64, first: u64) -> io::Re
         }
         let path: PathBuf = settings.directory.join(stem);
         let file = ports.disk.create(&path)?;
-        let segment = Segment { path, salt, end: 0, last: first, counts: Counts::default(), active: true };
+        let segment = Segment {
+            path,
+            salt,
+            end: 0,
+            last: first,
+            counts: Counts::default(),
+            active: true,
+            sure: None,
+            missed: false,
+        };
         return Ok(Active { file, first, segment });
     }
 }
@@ -159,7 +190,7 @@ pub(crate) fn count(counts: &mut Counts, signal: usize, items: u32) {
     }
 }
 
-/// The last frame of a sealed segment: what it holds, and its last sequence number.
+/// The last frame of a sealed segment: what it holds, its last sequence number, and up to where that is sure.
 pub(crate) fn footer(segment: &Segment) -> Vec<u8> {
     let mut body = Vec::new();
     for (records, items) in segment.counts {
@@ -167,6 +198,11 @@ pub(crate) fn footer(segment: &Segment) -> Vec<u8> {
         body.extend_from_slice(&items.to_le_bytes());
     }
     let mut out = Vec::new();
-    Head { sequence: segment.last, ..Head::of(Kind::Footer) }.write(&mut out, segment.salt, &body);
+    let received_at = segment.sure.unwrap_or_default();
+    Head { sequence: segment.last, received_at, ..Head::of(Kind::Footer) }.write(
+        &mut out,
+        segment.salt,
+        &body,
+    );
     out
 }

@@ -4,14 +4,19 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::Record;
-use crate::frame::u64_at;
-use crate::record::{Texts, put};
+use crate::ranges::Ranges;
 
-/// A destination's place in a stream: everything below `low` is settled, and beyond it what stands in `beyond`.
+/// A destination's place in a stream: everything below `low` is settled, and below `high` all but what is out or stands in
+/// `holes`. So a record that never settles costs one number, however much is settled behind it.
 #[derive(Debug, Default)]
 pub(crate) struct Cursor {
     pub(crate) low: u64,
-    pub(crate) beyond: BTreeSet<u64>,
+    /// Where what was ever read ends.
+    pub(crate) high: u64,
+    /// Below `high`, not settled, and still to be read again.
+    pub(crate) holes: BTreeSet<u64>,
+    /// What is not for this destination.
+    pub(crate) skips: Ranges,
     /// What the reader looks at next.
     pub(crate) next: u64,
     /// Given out and not settled, with sizes.
@@ -23,20 +28,67 @@ pub(crate) struct Cursor {
     /// goes no further.
     pub(crate) ceiling: Option<u64>,
     pub(crate) attached: bool,
-    /// Since when nobody reads for it, in nanoseconds since the Unix epoch.
-    pub(crate) orphan_since: Option<u64>,
+    /// Nobody reads for it.
+    pub(crate) orphan: Option<Idle>,
+    /// When its age was last written down.
+    pub(crate) looked: u64,
+    /// The segments it has passed and that are still there.
+    pub(crate) passed: Passed,
     /// Whether it has moved since it was last written down.
     pub(crate) dirty: bool,
 }
 
+/// How long nobody has read for a cursor, in nanoseconds in which the log was open. The time of day says nothing of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Idle {
+    /// At the monotonic moment `since`.
+    age: u64,
+    since: u64,
+}
+
+impl Idle {
+    pub(crate) fn new(age: u64, since: u64) -> Self {
+        Self { age, since }
+    }
+
+    pub(crate) fn age(&self, now: u64) -> u64 {
+        self.age.saturating_add(now.saturating_sub(self.since))
+    }
+}
+
+/// Segments that a cursor has passed: all that begin below a number, and how many bytes they have.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Passed {
+    pub(crate) below: u64,
+    pub(crate) bytes: u64,
+}
+
 impl Cursor {
     pub(crate) fn at(low: u64) -> Self {
-        Self { low, next: low, dirty: true, ..Self::default() }
+        Self { low, high: low, next: low, dirty: true, ..Self::default() }
+    }
+
+    /// A cursor that was written down.
+    pub(crate) fn from_place(place: Place) -> Self {
+        let Place { low, high, skips, unsettled } = place;
+        Self { high: high.max(low), holes: unsettled, skips, ..Self::at(low) }
+    }
+
+    /// What is to be written down of it.
+    pub(crate) fn place(&self) -> Place {
+        let (low, skips) = (self.low, self.skips.clone());
+        if self.ceiling.is_some() {
+            // What no snapshot holds is settled only as long as we live.
+            return Place { low, high: low, skips, unsettled: BTreeSet::new() };
+        }
+        let unsettled = self.out.keys().chain(&self.holes).copied().collect();
+        Place { low, high: self.high.max(self.next), skips, unsettled }
     }
 
     /// A reader begins, or ends: what is out is to be read again.
     pub(crate) fn rewind(&mut self) {
-        self.next = self.low;
+        let Place { high, unsettled, .. } = self.place();
+        (self.high, self.holes, self.next) = (high, unsettled, self.low);
         self.out.clear();
         self.out_bytes = 0;
         self.returned.clear();
@@ -45,28 +97,65 @@ impl Cursor {
 
     /// Whether a record has still to be delivered.
     pub(crate) fn wants(&self, sequence: u64) -> bool {
-        sequence >= self.next && !self.beyond.contains(&sequence)
+        sequence >= self.next
+            && (sequence >= self.high || self.holes.contains(&sequence))
+            && !self.skips.contains(sequence)
+    }
+
+    /// Below this there is nothing that has still to be given out.
+    pub(crate) fn wanted_from(&self) -> u64 {
+        self.holes.first().copied().unwrap_or_else(|| self.skips.after(self.next.max(self.high)))
+    }
+
+    /// Whether nothing of a segment is of use to this destination any more.
+    pub(crate) fn has_passed(&self, first: u64, last: u64) -> bool {
+        let settled = || {
+            let within = first..=last;
+            self.ceiling.is_none()
+                && last < self.high.max(self.next)
+                && self.out.range(within.clone()).next().is_none()
+                && self.holes.range(within).next().is_none()
+        };
+        last < self.low || self.skips.after(first) > last || settled()
     }
 
     pub(crate) fn give_out(&mut self, sequence: u64, bytes: usize) {
-        self.next = self.next.max(sequence + 1);
+        self.look_past(sequence + 1);
         self.out_bytes += bytes;
         self.out.insert(sequence, bytes);
+    }
+
+    /// The reader has seen all below `next`; what it did not find there is gone.
+    pub(crate) fn look_past(&mut self, next: u64) {
+        self.next = self.next.max(next);
+        while self.holes.first().is_some_and(|hole| *hole < self.next) {
+            self.holes.pop_first();
+        }
     }
 
     /// A record is delivered, or refused for good.
     pub(crate) fn settle(&mut self, sequence: u64) {
         let Some(bytes) = self.out.remove(&sequence) else { return };
         self.out_bytes -= bytes;
-        if self.ceiling.is_none() {
-            self.beyond.insert(sequence);
-        }
+        self.advance();
+    }
+
+    /// What lies below `to` is dropped, and what is out of it is nobody's any more.
+    pub(crate) fn drop_below(&mut self, to: u64) {
+        self.out = self.out.split_off(&to);
+        self.out_bytes = self.out.values().sum();
+        self.returned.retain(|(sequence, _)| *sequence >= to);
+        self.ceiling = self.ceiling.map(|ceiling| ceiling.max(to));
+        self.look_past(to);
         self.advance();
     }
 
     /// From now on `low` waits for snapshots.
     pub(crate) fn hold_back(&mut self) {
         self.ceiling = Some(self.low);
+        // The registry knows what it has; what went ahead of it is told again.
+        self.high = self.low;
+        self.holes.clear();
     }
 
     /// All up to `sequence` is in a synced snapshot.
@@ -77,75 +166,32 @@ impl Cursor {
 
     /// Moves `low` up to the first record that is not settled, as far as anything was read.
     pub(crate) fn advance(&mut self) {
-        let settled = self.out.first_key_value().map_or(self.next, |(sequence, _)| *sequence);
+        let out = self.out.first_key_value().map(|(sequence, _)| *sequence);
+        let first = out.into_iter().chain(self.holes.first().copied()).min();
+        let settled = self.skips.after(first.unwrap_or_else(|| self.next.max(self.high)));
         self.low = settled.min(self.ceiling.unwrap_or(u64::MAX)).max(self.low);
-        self.beyond = self.beyond.split_off(&self.low);
+        self.next = self.next.max(self.low);
+        self.skips.forget_below(self.low);
         self.dirty = true;
     }
 }
 
-/// What is written down of all cursors.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Entry {
-    /// Sequence numbers of this epoch may have been given away.
-    Epoch(u64),
-    /// Where a cursor stands.
-    Cursor { stream: String, destination: String, low: u64, orphan_since: Option<u64>, beyond: Vec<u64> },
-    /// A cursor has expired.
-    Gone { stream: String, destination: String },
+/// What is written down of a cursor.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) low: u64,
+    pub(crate) high: u64,
+    pub(crate) skips: Ranges,
+    /// Below `high`, not settled.
+    pub(crate) unsettled: BTreeSet<u64>,
 }
 
-impl Entry {
-    pub(crate) fn of(stream: &str, destination: &str, cursor: &Cursor) -> Self {
-        Self::Cursor {
-            stream: stream.to_owned(),
-            destination: destination.to_owned(),
-            low: cursor.low,
-            orphan_since: cursor.orphan_since,
-            beyond: cursor.beyond.iter().copied().collect(),
-        }
-    }
-
-    pub(crate) fn write(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        match self {
-            Self::Epoch(epoch) => {
-                out.push(0);
-                out.extend_from_slice(&epoch.to_le_bytes());
-            }
-            Self::Cursor { stream, destination, low, orphan_since, beyond } => {
-                out.push(1);
-                put(&mut out, stream);
-                put(&mut out, destination);
-                let numbers = [*low, orphan_since.unwrap_or_default()];
-                numbers.iter().chain(beyond).for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
-            }
-            Self::Gone { stream, destination } => {
-                out.push(2);
-                put(&mut out, stream);
-                put(&mut out, destination);
-            }
-        }
-        out
-    }
-
-    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
-        let (kind, rest) = bytes.split_first()?;
-        if *kind == 0 {
-            return Some(Self::Epoch(u64_at(rest, 0)?));
-        }
-        let mut rest = Texts(rest);
-        let (stream, destination) = (rest.text()?.to_owned(), rest.text()?.to_owned());
-        match kind {
-            1 => {
-                let low = u64_at(rest.0, 0)?;
-                let orphan_since = Some(u64_at(rest.0, 8)?).filter(|since| *since > 0);
-                let beyond = rest.0.get(16..)?.chunks_exact(8).filter_map(|bytes| u64_at(bytes, 0)).collect();
-                Some(Self::Cursor { stream, destination, low, orphan_since, beyond })
-            }
-            2 => Some(Self::Gone { stream, destination }),
-            _ => None,
-        }
+impl Place {
+    /// Whether a record has still to be delivered.
+    pub(crate) fn wants(&self, sequence: u64) -> bool {
+        sequence >= self.low
+            && (sequence >= self.high || self.unsettled.contains(&sequence))
+            && !self.skips.contains(sequence)
     }
 }
 
@@ -158,13 +204,61 @@ mod tests {
         let mut cursor = Cursor::at(10);
         (10..14).for_each(|sequence| cursor.give_out(sequence, 1));
         cursor.settle(12);
-        assert_eq!((cursor.low, cursor.beyond.len()), (10, 1));
+        assert_eq!((cursor.low, cursor.out.len()), (10, 3));
         cursor.settle(10);
-        assert_eq!((cursor.low, cursor.beyond.len()), (11, 1));
+        assert_eq!((cursor.low, cursor.out.len()), (11, 2));
         cursor.settle(11);
-        assert_eq!((cursor.low, cursor.beyond.len()), (13, 0), "what was settled beyond is passed with it");
+        assert_eq!((cursor.low, cursor.out.len()), (13, 1), "what was settled beyond is passed with it");
         cursor.settle(13);
         assert_eq!((cursor.low, cursor.out_bytes), (14, 0));
+    }
+
+    #[test]
+    fn one_record_that_never_settles_costs_one_number() {
+        let mut cursor = Cursor::at(0);
+        (0..100_000).for_each(|sequence| cursor.give_out(sequence, 1));
+        (1..100_000).for_each(|sequence| cursor.settle(sequence));
+        assert_eq!((cursor.low, cursor.out.len(), cursor.holes.len()), (0, 1, 0));
+        let place = cursor.place();
+        assert_eq!((place.high, place.unsettled.len()), (100_000, 1));
+        let mut again = Cursor::from_place(place);
+        assert!(again.wants(0) && !again.wants(1) && !again.wants(99_999) && again.wants(100_000));
+        again.give_out(0, 1);
+        assert_eq!(again.wanted_from(), 100_000, "nothing in between is read again");
+        again.settle(0);
+        assert_eq!(again.low, 100_000);
+    }
+
+    #[test]
+    fn a_segment_is_passed_once_nothing_in_it_is_unsettled() {
+        let mut cursor = Cursor::at(0);
+        (0..30).for_each(|sequence| cursor.give_out(sequence, 1));
+        (0..30).filter(|sequence| *sequence != 5).for_each(|sequence| cursor.settle(sequence));
+        let passed =
+            |cursor: &Cursor| [(0, 4), (5, 9), (10, 19), (20, 30)].map(|(f, l)| cursor.has_passed(f, l));
+        assert_eq!(passed(&cursor), [true, false, true, false]);
+        cursor.rewind();
+        assert_eq!(passed(&cursor), [true, false, true, false]);
+        cursor.look_past(6);
+        cursor.advance();
+        assert_eq!((cursor.low, passed(&cursor)), (30, [true, true, true, false]));
+        cursor.hold_back();
+        cursor.give_out(30, 1);
+        cursor.settle(30);
+        assert!(!cursor.has_passed(20, 30), "no snapshot holds it");
+    }
+
+    #[test]
+    fn what_is_not_for_a_destination_is_passed_when_it_gets_there() {
+        let mut cursor = Cursor::at(0);
+        cursor.skips.add(2, 5);
+        assert!(cursor.wants(1) && !cursor.wants(2) && !cursor.wants(4) && cursor.wants(5));
+        assert!(cursor.has_passed(2, 4) && !cursor.has_passed(1, 4) && !cursor.has_passed(2, 5));
+        (0..2).for_each(|sequence| cursor.give_out(sequence, 1));
+        cursor.settle(1);
+        assert_eq!(cursor.low, 0);
+        cursor.settle(0);
+        assert_eq!((cursor.low, cursor.next, cursor.wanted_from()), (5, 5, 5));
     }
 
     #[test]
@@ -174,24 +268,18 @@ mod tests {
         (10..14).for_each(|sequence| cursor.give_out(sequence, 1));
         (10..13).for_each(|sequence| cursor.settle(sequence));
         assert_eq!(
-            (cursor.low, cursor.beyond.len(), cursor.out_bytes),
-            (10, 0, 1),
+            (cursor.low, cursor.out.len(), cursor.out_bytes),
+            (10, 1, 1),
             "it takes no room meanwhile"
+        );
+        assert_eq!(
+            (cursor.place().high, cursor.place().unsettled.len()),
+            (10, 0),
+            "all of it is to be told again"
         );
         cursor.release(11);
         assert_eq!(cursor.low, 12);
         cursor.release(13);
         assert_eq!(cursor.low, 13, "what is out is not passed, whatever a snapshot says");
-    }
-
-    #[test]
-    fn an_entry_is_read_as_it_was_written() {
-        let mut cursor = Cursor::at(3);
-        cursor.beyond = BTreeSet::from([5, 9]);
-        cursor.orphan_since = Some(77);
-        let gone = Entry::Gone { stream: "s".into(), destination: "d".into() };
-        for entry in [Entry::of("traces", "otlp", &cursor), Entry::Epoch(4), gone] {
-            assert_eq!(Entry::read(&entry.write()), Some(entry));
-        }
     }
 }

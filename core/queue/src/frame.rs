@@ -5,7 +5,16 @@ use crc32fast::Hasher;
 /// Length of a head.
 pub(crate) const HEAD: usize = 44;
 /// The first four bytes of every frame; the digit is the version of the format.
-pub(crate) const MAGIC: [u8; 4] = *b"TLR1";
+pub(crate) const MAGIC: [u8; 4] = *b"TLR2";
+
+/// Whether a file that begins like this was written by another version of ours, and is not ours with a flipped bit.
+pub(crate) fn is_foreign(start: &[u8], salt: u32) -> bool {
+    let Some(head) = start.first_chunk::<HEAD>() else { return false };
+    let is_other = head.starts_with(&MAGIC[..3]) && head[3] != MAGIC[3] && head[3].is_ascii_digit();
+    let mut ours = *head;
+    ours[3] = MAGIC[3];
+    is_other && Head::read(&ours, salt).is_none()
+}
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +29,8 @@ pub(crate) enum Kind {
     Entry = 4,
     /// Ends a journal's snapshot: the generation is whole.
     Whole = 5,
+    /// What the manifest knows.
+    Manifest = 6,
 }
 
 /// The head of a frame.
@@ -86,6 +97,7 @@ impl Head {
             3 => Kind::Footer,
             4 => Kind::Entry,
             5 => Kind::Whole,
+            6 => Kind::Manifest,
             _ => return None,
         };
         let read = Self {

@@ -9,24 +9,35 @@
 
 mod commit;
 mod cursor;
+mod entry;
 mod frame;
+mod intake;
+mod io;
 mod journal;
+mod listing;
 mod log;
+mod manifest;
 mod name;
+mod quiet;
+mod quota;
+mod ranges;
 mod reader;
 mod record;
 mod recover;
+mod reserve;
 mod scan;
 mod settings;
 mod state;
 mod storage;
+mod tidy;
 mod turn;
 
 pub mod sites;
 
+pub use listing::{Backlog, Dropped};
 pub use log::{Log, Ports};
 pub use reader::{Ack, Delivered, Polled, Reader};
 pub use record::Record;
-pub use settings::{Durability, Settings};
-pub use state::{Orphan, Stats};
+pub use settings::{Durability, Overflow, Settings};
+pub use state::Stats;
 pub use storage::Storage;

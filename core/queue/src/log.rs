@@ -1,6 +1,6 @@
 //! The log as callers see it.
 
-use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use std::time::Duration;
 use throughline_component::port::{Clock, Disk, Random, StoreError};
 use throughline_component::{Outcome, Position, Settle};
 
-use crate::commit::Writers;
 use crate::cursor::Cursor;
+use crate::io::{Io, is_full};
 use crate::name::number;
+use crate::quota::Limits;
 use crate::reader::Reader;
 use crate::recover::{directory, recover};
-use crate::state::{Orphan, State, Stats, Stream, Task};
-use crate::turn::Io;
+use crate::state::{State, Stats, Task};
 use crate::{Record, Settings};
 
 /// What a log needs of the world.
@@ -79,10 +79,10 @@ impl Log {
             }
             _ => failed(error),
         })?;
-        let (state, cursors) = recover(&ports, &settings).map_err(failed)?;
-        let io = Io { writers: Writers::default(), journals: BTreeMap::new(), cursors };
+        let (state, io) = recover(&ports, &settings).map_err(failed)?;
         let (state, io) = (Mutex::new(state), Mutex::new(io));
         let shared = Shared { ports, settings, state, io, wake: Condvar::new(), _lock: lock };
+        shared.take_reserve(&mut shared.io());
         Ok(Self { shared: Arc::new(shared), thread: None })
     }
 
@@ -91,12 +91,15 @@ impl Log {
     /// # Errors
     /// Its number is taken by a stream with another name (once in 2⁶⁴).
     pub fn stream(&self, name: &str) -> Result<u64, StoreError> {
+        let now = self.shared.now();
         let mut state = self.shared.state();
-        let epoch = state.epoch;
-        let stream = state.streams.entry(number(name)).or_insert_with(|| Stream::new(name, epoch));
+        let stream = state.stream(name);
         if stream.name.is_empty() {
             // The frame with the name was damaged.
             name.clone_into(&mut stream.name);
+            if stream.lost {
+                stream.lose_cursors(now);
+            }
         }
         if stream.name != name {
             return Err(StoreError(format!(
@@ -112,63 +115,99 @@ impl Log {
     pub fn append(&self, stream: u64, record: Record, settle: Settle) -> Option<Position> {
         let size = record.size();
         let refused = {
-            let mut state = self.shared.state();
+            let mut guard = self.shared.state();
+            let state = &mut *guard;
             let settings = &self.shared.settings;
             let stored = state.stored_bytes + state.pending_bytes as u64;
+            let is_full = state.short || state.unwritten || stored + size as u64 > state.limits.max_bytes;
             let refusal = if state.closing {
                 Some("the storage is closing")
-            } else if stored + size as u64 > settings.max_bytes {
-                Some("the storage is full")
+            } else if is_full {
+                Some(if state.short || state.unwritten { "the disk is full" } else { "the storage is full" })
             } else if state.pending_bytes > 0 && state.pending_bytes + size > settings.pending_bytes {
                 Some("the disk is too slow")
-            } else if !state.streams.contains_key(&stream) {
-                Some("there is no such stream")
             } else {
-                None
+                let (overflow, quota) = (state.limits.overflow, state.quota);
+                match state.streams.get_mut(&stream) {
+                    None => Some("there is no such stream"),
+                    Some(held) => {
+                        if held.admits(
+                            &record,
+                            overflow,
+                            quota,
+                            &mut state.dropped,
+                            &*self.shared.ports.clock,
+                        ) {
+                            let sequence = held.next;
+                            held.next += 1;
+                            held.pending += size as u64;
+                            state.pending_bytes += size;
+                            state.group.push(Task::Append {
+                                stream,
+                                sequence,
+                                record: Arc::new(record),
+                                settle,
+                            });
+                            self.shared.wake(guard);
+                            return Some(Position { stream, sequence });
+                        }
+                        Some("as much waits for its destinations as may")
+                    }
+                }
             };
-            match refusal {
-                None => {
-                    state.pending_bytes += size;
-                    let sequence = state.streams.get_mut(&stream).map_or(0, |stream| {
-                        stream.next += 1;
-                        stream.next - 1
-                    });
-                    state.group.push(Task::Append { stream, sequence, record: Arc::new(record), settle });
-                    self.shared.wake(state);
-                    return Some(Position { stream, sequence });
-                }
-                Some(why) => {
-                    state.stats.refused += 1;
-                    state.pressed = true;
-                    self.shared.wake(state);
-                    why
-                }
-            }
+            state.stats.refused += 1;
+            state.pressed = true;
+            state.wants_room |= is_full;
+            self.shared.wake(guard);
+            refusal.unwrap_or_default()
         };
         settle.settle(Outcome::retry(refused));
         None
     }
 
-    /// Makes sure that a destination has a cursor in a stream; a new one starts at the end. This blocks: it is on the
-    /// disk before the next record can be acknowledged.
+    /// Makes sure that a destination has a cursor in a stream; a new one starts at the end, or with the oldest record if
+    /// cursors of the stream were lost. This blocks: it is on the disk before the next record can be acknowledged. Says whether
+    /// it is new.
     ///
     /// # Errors
     /// The disk fails.
-    pub fn subscribe(&self, stream: u64, destination: &str) -> Result<(), StoreError> {
+    pub fn subscribe(&self, stream: u64, destination: &str) -> Result<bool, StoreError> {
         let mut io = self.shared.io();
-        let entries = {
+        let (entries, is_new) = {
             let mut state = self.shared.state();
             let Some(stream) = state.streams.get_mut(&stream) else {
                 return Err(StoreError("there is no such stream".into()));
             };
-            let next = stream.next;
-            let cursor = stream.cursors.entry(destination.to_owned()).or_insert_with(|| Cursor::at(next));
-            cursor.orphan_since = None;
+            let (beginning, is_new) = (stream.beginning(), !stream.cursors.contains_key(destination));
+            if is_new && beginning < stream.next {
+                tracing::error!(stream = %stream.name, %destination, "its cursor may have been lost: it begins with the oldest record");
+            }
+            let cursor =
+                stream.cursors.entry(destination.to_owned()).or_insert_with(|| Cursor::at(beginning));
+            cursor.orphan = None;
             cursor.dirty = true;
-            state.cursor_entries(false)
+            state.share();
+            let now = self.shared.now();
+            (state.cursor_entries(is_new, now), is_new)
         };
-        let written = self.shared.write_cursors(&mut io, &entries, true);
-        written.map_err(|error| StoreError(format!("the cursor of {destination} cannot be written: {error}")))
+        // A new one goes to where a torn end cannot take it.
+        let written = if is_new {
+            io.replace_cursors(&entries).inspect_err(|_| self.shared.state().all_dirty())
+        } else {
+            self.shared.write_cursors(&mut io, &entries, true)
+        };
+        match written {
+            Err(error) if is_new && !is_full(&error) => {
+                let why = format!("the cursor of {destination} cannot be written: {error}");
+                return Err(StoreError(why));
+            }
+            Err(error) => {
+                tracing::error!(%destination, %error, "its cursor cannot be written; until it can, nothing new is taken in");
+                self.shared.state().unwritten |= is_new;
+            }
+            Ok(()) => {}
+        }
+        Ok(is_new)
     }
 
     /// Reads a stream for a destination that has [subscribed](Self::subscribe), from its cursor on, once no other
@@ -180,22 +219,12 @@ impl Log {
         Reader::lease(Arc::clone(&self.shared), stream, destination).await
     }
 
-    /// The cursors nobody reads for.
-    pub fn orphans(&self) -> Vec<Orphan> {
-        let state = self.shared.state();
-        let cursors =
-            state.streams.values().flat_map(|stream| stream.cursors.iter().map(move |c| (stream, c)));
-        let orphan = |(stream, (destination, cursor)): (&Stream, (&String, &Cursor))| {
-            let since = cursor.orphan_since.filter(|_| !cursor.attached)?;
-            Some(Orphan { stream: stream.name.clone(), destination: destination.clone(), since })
-        };
-        cursors.filter_map(orphan).collect()
-    }
-
     /// How it does.
     pub fn stats(&self) -> Stats {
         let state = self.shared.state();
-        let mut stats = Stats { stored_bytes: state.stored_bytes, ..state.stats };
+        let (stored_bytes, max_bytes) = (state.stored_bytes, state.limits.max_bytes);
+        let disk_full = state.short || state.unwritten;
+        let mut stats = Stats { stored_bytes, max_bytes, disk_full, ..state.stats };
         for segment in state.streams.values().flat_map(|stream| stream.segments.values()) {
             for (records, items) in segment.counts {
                 stats.stored_records += records;
@@ -203,6 +232,15 @@ impl Log {
             }
         }
         stats
+    }
+
+    /// Takes over those settings that can change while the log is open: `max_bytes`, `quota`, `overflow` and `orphan_expiry`.
+    pub fn adjust(&self, settings: &Settings) {
+        let mut state = self.shared.state();
+        state.limits = Limits::of(settings);
+        state.share();
+        (state.pressed, state.next_look) = (true, 0);
+        self.shared.wake(state);
     }
 
     /// Does what the thread does, once: writes and syncs the group that has formed. Says whether there was any.
@@ -216,11 +254,10 @@ impl Log {
 }
 
 fn lock(ports: &Ports, settings: &Settings) -> std::io::Result<Box<dyn Send + Sync>> {
-    let path = settings.directory.join("LOCK");
     let patience = u64::try_from(settings.lock_timeout.as_nanos()).unwrap_or(u64::MAX);
     let give_up = ports.clock.monotonic_nanos().saturating_add(patience);
     loop {
-        match ports.disk.lock(&path) {
+        match ports.disk.lock(&settings.directory) {
             Err(error)
                 if error.kind() == std::io::ErrorKind::WouldBlock
                     && ports.clock.monotonic_nanos() < give_up =>
@@ -238,7 +275,10 @@ impl Drop for Log {
         let mut state = self.shared.state();
         state.closing = true;
         self.shared.wake(state);
-        drop(thread.join());
+        // Whoever is told of a record may hold the last handle: then the thread ends after this turn, by itself.
+        if thread.thread().id() != std::thread::current().id() {
+            drop(thread.join());
+        }
     }
 }
 
@@ -258,6 +298,11 @@ impl Shared {
         self.io.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Monotonic nanoseconds.
+    pub(crate) fn now(&self) -> u64 {
+        self.ports.clock.monotonic_nanos()
+    }
+
     /// Lets the writing thread know, if it sleeps, that there is something to do.
     pub(crate) fn wake(&self, mut state: MutexGuard<'_, State>) {
         if std::mem::take(&mut state.asleep) {
@@ -272,17 +317,50 @@ impl Shared {
                 let mut state = self.state();
                 while state.group.is_empty() && !state.moved && !state.pressed && !state.closing {
                     state.asleep = true;
-                    state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    let look = Duration::from_nanos(state.next_look.saturating_sub(self.now()));
+                    if look.is_zero() {
+                        break;
+                    }
+                    let waited = self.wake.wait_timeout(state, look);
+                    state = waited.unwrap_or_else(PoisonError::into_inner).0;
                 }
+                state.asleep = false;
             }
-            if !self.turn() && self.state().closing {
-                break;
+            match catch_unwind(AssertUnwindSafe(|| self.turn())) {
+                Ok(turned) if !turned && self.state().closing => break,
+                Ok(_) => {}
+                Err(_) => self.mend(),
             }
         }
         let mut io = self.io();
-        let entries = self.state().cursor_entries(false);
+        let entries = self.state().cursor_entries(false, self.now());
         if let Err(error) = self.write_cursors(&mut io, &entries, true) {
             tracing::warn!(%error, "the cursors could not be synced; some data will be delivered again");
         }
+        io.writers.seal_all();
+        drop(io);
+        self.state().ended = true;
+        // What came in between.
+        self.turn();
+    }
+
+    /// A turn panicked, and whoever waited for what was in it was told to try again.
+    fn mend(&self) {
+        tracing::error!("the thread that writes the log panicked; it goes on");
+        let mut state = self.state();
+        let size = |task: &Task| match task {
+            Task::Append { record, .. } => record.size(),
+            _ => 0,
+        };
+        state.pending_bytes = state.group.iter().map(size).sum();
+        let State { group, streams, .. } = &mut *state;
+        for (number, stream) in streams {
+            let own =
+                group.iter().filter(|task| matches!(task, Task::Append { stream, .. } if stream == number));
+            stream.pending = own.map(size).sum::<usize>() as u64;
+        }
+        drop(state);
+        // If it does so again and again, not at full speed.
+        std::thread::sleep(Duration::from_millis(100));
     }
 }

@@ -40,6 +40,15 @@ pub(crate) fn parse_generation(stem: &str, file: &str) -> Option<(u64, u32)> {
     Some((generation, u32::try_from(salt).ok()?))
 }
 
+/// Whether a file is a segment, or a generation of a journal or of the cursors.
+pub(crate) fn is_ours(file: &str) -> bool {
+    let journal = || {
+        let [_, generation, salt] = numbers(file.strip_prefix("journal-")?)?;
+        Some((generation, u32::try_from(salt).ok()?))
+    };
+    SegmentName::parse(file).is_some() || parse_generation("cursors", file).or_else(journal).is_some()
+}
+
 fn numbers<const N: usize>(text: &str) -> Option<[u64; N]> {
     let parts = text.strip_suffix(".log")?.split('-').map(|part| u64::from_str_radix(part, 16).ok());
     parts.collect::<Option<Vec<_>>>()?.try_into().ok()
@@ -56,5 +65,8 @@ mod tests {
         assert_eq!(parse_generation("cursors", &generation("cursors", 3, 9)), Some((3, 9)));
         assert_eq!(SegmentName::parse("stream-1-2.log"), None);
         assert_eq!(SegmentName::parse("LOCK"), None);
+        let journal = generation(&format!("journal-{:016x}", number("change")), 1, 2);
+        assert!(is_ours(&name.file()) && is_ours(&generation("cursors", 3, 9)) && is_ours(&journal));
+        assert!(!is_ours("journal-7.log") && !is_ours("notes.txt"));
     }
 }

@@ -8,7 +8,7 @@ use throughline_component::Position;
 use throughline_component::port::StoreError;
 
 use crate::Record;
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, Idle};
 use crate::frame::Kind;
 use crate::log::Shared;
 use crate::scan::{Found, Scanner};
@@ -85,7 +85,7 @@ impl Reader {
                 };
                 if !cursor.attached {
                     cursor.rewind();
-                    (cursor.attached, cursor.orphan_since, cursor.dirty) = (true, None, true);
+                    (cursor.attached, cursor.orphan, cursor.dirty) = (true, None, true);
                     drop(state);
                     return Ok(Self {
                         shared,
@@ -138,8 +138,8 @@ impl Reader {
         let mut state = self.shared.state();
         let Some(stream) = state.streams.get_mut(&self.stream) else { return Polled::Wait };
         let Some(cursor) = stream.cursors.get_mut(&*self.destination) else { return Polled::Wait };
-        let full = cursor.out_bytes >= self.shared.settings.window_bytes
-            || cursor.out.len() + cursor.beyond.len() >= WINDOW_RECORDS;
+        let full =
+            cursor.out_bytes >= self.shared.settings.window_bytes || cursor.out.len() >= WINDOW_RECORDS;
         let found = loop {
             if let Some(returned) = cursor.returned.pop_front() {
                 break returned;
@@ -153,7 +153,7 @@ impl Reader {
                 }
                 continue;
             }
-            disk.next = disk.next.max(cursor.next);
+            disk.next = disk.next.max(cursor.next).max(cursor.wanted_from());
             if disk.next < stream.tail_from {
                 let behind = stream.segments.range(..stream.tail_from).next_back();
                 if behind.is_some_and(|(_, segment)| segment.last >= disk.next) {
@@ -165,7 +165,7 @@ impl Reader {
             let Some((sequence, record)) = stream.tail.get(at) else {
                 // Nothing up to the newest record is left to be delivered.
                 if cursor.next < disk.next {
-                    cursor.next = disk.next;
+                    cursor.look_past(disk.next);
                     cursor.advance();
                 }
                 return Polled::Wait;
@@ -175,7 +175,7 @@ impl Reader {
             if cursor.wants(*sequence) {
                 break (*sequence, Arc::clone(record));
             }
-            cursor.next = cursor.next.max(disk.next);
+            cursor.look_past(disk.next);
             cursor.advance();
         };
         let (sequence, record) = found;
@@ -226,14 +226,33 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        let now = self.shared.ports.clock.unix_nanos().max(1);
+        let now = self.shared.now();
         let mut state = self.shared.state();
         let Some(stream) = state.streams.get_mut(&self.stream) else { return };
         if let Some(cursor) = stream.cursors.get_mut(&*self.destination) {
             cursor.rewind();
-            (cursor.attached, cursor.orphan_since, cursor.dirty) = (false, Some(now), true);
+            (cursor.attached, cursor.orphan, cursor.dirty) = (false, Some(Idle::new(0, now)), true);
         }
         stream.changed.notify_waiters();
+        state.next_look = 0;
+        self.shared.wake(state);
+    }
+}
+
+impl Shared {
+    /// A segment is gone that should be there.
+    fn miss(&self, stream: u64, first: u64, error: &io::Error) {
+        let mut state = self.state();
+        let Some(held) = state.streams.get_mut(&stream) else { return };
+        let news = held
+            .segments
+            .get_mut(&first)
+            .is_some_and(|segment| !std::mem::replace(&mut segment.missed, true));
+        held.changed.notify_waiters();
+        if news {
+            tracing::error!(%error, stream = %held.name, "a segment is missing: what was in it is lost");
+            state.stats.missing += 1;
+        }
     }
 }
 
@@ -253,7 +272,16 @@ impl FromDisk {
         let Some((first, segment, limit)) = from else { return Ok(()) };
         let mut scanner = match self.open.take() {
             Some((open, scanner)) if open == first => scanner,
-            _ => Scanner::new(shared.ports.disk.open(&segment.path)?, segment.salt),
+            _ => match shared.ports.disk.open(&segment.path) {
+                Ok(file) => Scanner::new(file, segment.salt),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    // It waits for nobody any more, or somebody else has removed it. Waiting brings it back in no case.
+                    self.next = self.next.max(segment.last.min(limit - 1) + 1);
+                    shared.miss(stream, first, &error);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            },
         };
         let (mut read, mut damaged) = (0, 0);
         while read < AHEAD {

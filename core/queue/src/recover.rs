@@ -1,32 +1,34 @@
 //! Opening: what is on the disk, what of it is sound, and where every destination stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
 use bytes::Bytes;
-use throughline_component::port::{Disk, DiskFile};
+use throughline_component::port::Disk;
 
-use crate::commit::{count, footer};
-use crate::cursor::{Cursor, Entry};
-use crate::frame::{HEAD, Head, Kind, u64_at};
-use crate::journal::{JournalFile, Sites};
+use crate::cursor::{Cursor, Idle};
+use crate::entry::Entry;
+use crate::intake::{Missing, Taken, take_in};
+use crate::io::Io;
+use crate::journal::{JournalFile, Sort};
 use crate::log::Ports;
-use crate::name::{SegmentName, number};
-use crate::scan::{Found, Scanner};
+use crate::manifest::{self, Kept, Manifest};
+use crate::name::{SegmentName, is_ours, number, parse_generation};
+use crate::quota::Limits;
+use crate::reserve;
 use crate::settings::Settings;
 use crate::sites;
-use crate::state::{Counts, EPOCH_SHIFT, Segment, State, Stream};
-use crate::turn::twice;
+use crate::state::{EPOCH_SHIFT, State, Stream};
 
-const CURSOR_SITES: Sites = Sites {
+pub(crate) const CURSORS: &str = "cursors";
+
+const CURSOR_SORT: Sort = Sort {
+    copies: 2,
     data: sites::CURSOR_DATA,
     snapshot_data: sites::CURSOR_SNAPSHOT_DATA,
     snapshot_directory: sites::CURSOR_SNAPSHOT_DIRECTORY,
 };
-
-/// A footer's length: a head, and a pair of numbers for each signal.
-const FOOTER: u64 = HEAD as u64 + 48;
 
 /// Makes sure that the directory is there, and stays there.
 pub(crate) fn directory(disk: &dyn Disk, settings: &Settings) -> io::Result<()> {
@@ -50,141 +52,145 @@ fn create(disk: &dyn Disk, path: &Path, syncs: bool) -> io::Result<()> {
 }
 
 /// Reads everything that is needed to go on.
-pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, JournalFile)> {
-    let mut state = State::default();
-    let (mut cursors, entries) = JournalFile::open(ports, settings, CURSOR_SITES, "cursors", "cursors")?;
-    let (written_epoch, places) = places(&entries);
-    let segments = segments(ports, settings, &mut state)?;
-
-    let seen = segments.values().filter_map(|(_, segments)| segments.last_key_value());
-    let seen = seen.map(|(first, segment)| segment.last.max(*first));
-    let seen = seen.chain(places.values().map(|cursor| cursor.low)).max().unwrap_or(0) >> EPOCH_SHIFT;
-    state.epoch = seen.max(written_epoch) + 1;
-
-    for (number, (name, segments)) in segments {
-        state.stored_bytes += segments.values().map(|segment| segment.end).sum::<u64>();
-        let stream = Stream::new(&name, state.epoch);
-        state.streams.insert(number, Stream { segments, ..stream });
-    }
-    let now = ports.clock.unix_nanos().max(1);
-    for ((stream, destination), mut cursor) in places {
-        let stream =
-            state.streams.entry(number(&stream)).or_insert_with(|| Stream::new(&stream, state.epoch));
-        cursor.orphan_since = cursor.orphan_since.or(Some(now));
-        stream.cursors.insert(destination, cursor);
-    }
-    // The epoch must be on the disk before a number of it is given away. This also drops what has been superseded.
-    cursors.compact(&twice(&state.cursor_entries(true)))?;
-    Ok((state, cursors))
-}
-
-type Places = BTreeMap<(String, String), Cursor>;
-
-fn places(entries: &[Bytes]) -> (u64, Places) {
-    let (mut epoch, mut places) = (0, Places::new());
-    for entry in entries.iter().filter_map(|bytes| Entry::read(bytes)) {
-        match entry {
-            Entry::Epoch(written) => epoch = written.max(epoch),
-            Entry::Gone { stream, destination } => drop(places.remove(&(stream, destination))),
-            Entry::Cursor { stream, destination, low, orphan_since, beyond } => {
-                let cursor = Cursor { beyond: beyond.into_iter().collect(), orphan_since, ..Cursor::at(low) };
-                places.insert((stream, destination), cursor);
-            }
-        }
-    }
-    (epoch, places)
-}
-
-type Segments = BTreeMap<u64, (String, BTreeMap<u64, Segment>)>;
-
-fn segments(ports: &Ports, settings: &Settings, state: &mut State) -> io::Result<Segments> {
+pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, Io)> {
+    let mut state = State::new(Limits::of(settings));
     let files = ports.disk.list(&settings.directory)?;
-    let mut names: Vec<SegmentName> = files.iter().filter_map(|file| SegmentName::parse(file)).collect();
-    names.sort_unstable();
-    let mut streams = Segments::new();
-    for name in names {
-        let path = settings.directory.join(name.file());
-        let Read { text, segment, torn } = read(ports.disk.open(&path)?, &path, name)?;
-        state.stats.torn += u64::from(torn);
-        if segment.counts == Counts::default() {
-            // No record ever reached it.
-            drop(ports.disk.remove(&path));
-            continue;
-        }
-        let (known, segments) = streams.entry(name.stream).or_default();
-        if known.is_empty() {
-            *known = text;
-        }
-        // Names are sorted by attempt: a later one took over all that an earlier one held.
-        if let Some(earlier) = segments.insert(name.first, segment) {
-            drop(ports.disk.remove(&earlier.path));
-        }
+    say_what_is_not_ours(&files, settings);
+    let alone = !files.iter().any(|file| is_ours(file));
+    let (mut manifest, found) = Manifest::open(&*ports.disk, settings, alone)?;
+    if found == manifest::State::Lost {
+        let directory = settings.directory.display();
+        tracing::error!(%directory, file = manifest::NAME, "the manifest is gone or damaged: whether a segment is missing is not known");
+        state.stats.missing += 1;
     }
-    Ok(streams)
+    let is_known = found != manifest::State::Lost;
+    let generation = manifest.known.generations.get(&number(CURSORS)).copied().unwrap_or_default();
+    let generation = is_known.then_some(generation);
+    let (cursors, held) = JournalFile::open(ports, settings, CURSOR_SORT, (CURSORS, CURSORS), generation)?;
+    let written = Written::read(&held.entries);
+    let kept = is_known.then_some(&manifest.known.streams);
+    let names: Vec<SegmentName> = files.iter().filter_map(|file| SegmentName::parse(file)).collect();
+    let had_cursors = files.iter().any(|file| parse_generation(CURSORS, file).is_some());
+    let trouble = held.trouble.or_else(|| {
+        (!had_cursors && !names.is_empty()).then(|| "there is none, and there are segments".to_owned())
+    });
+    let streams = take_in(ports, settings, names, kept, &written.committed)?;
+
+    let newest =
+        |taken: &Taken| taken.segments.last_key_value().map(|(first, segment)| segment.last.max(*first));
+    let seen =
+        streams.values().filter_map(newest).chain(written.places.values().map(|(_, cursor)| cursor.low));
+    let seen = seen.max().unwrap_or(0) >> EPOCH_SHIFT;
+    state.epoch = seen.max(written.epoch).max(manifest.known.epoch) + 1;
+    manifest.known.epoch = state.epoch;
+
+    for (number, taken) in streams {
+        // What is missing is said once.
+        let live: BTreeSet<u64> = taken.segments.keys().copied().collect();
+        let kept = manifest.known.streams.entry(number).or_default();
+        taken.gone.iter().for_each(|first| kept.remove(&live, *first, *first));
+        add(&mut state, number, taken, trouble.is_some(), &written);
+    }
+    let now = ports.clock.monotonic_nanos();
+    for ((stream, destination), (idle, mut cursor)) in written.places {
+        cursor.orphan = Some(Idle::new(idle.unwrap_or_default(), now));
+        state.stream(&stream).cursors.insert(destination, cursor);
+    }
+    if let Some(why) = trouble {
+        let lost: Vec<&mut Stream> =
+            state.streams.values_mut().filter(|stream| !stream.segments.is_empty()).collect();
+        state.stats.lost_cursors += lost.len() as u64;
+        tracing::error!(
+            directory = %settings.directory.display(), %why, streams = lost.len(),
+            "the cursors are lost: destinations whose place is not known begin with the oldest record"
+        );
+        lost.into_iter().for_each(|stream| stream.lose_cursors(now));
+    }
+    state.streams.values_mut().for_each(Stream::count_passed);
+    state.share();
+    manifest.known.streams.retain(|number, _| state.streams.contains_key(number));
+    let mut io = Io::new(ports, settings, cursors, manifest);
+    io.knows_journals = is_known;
+    // The epoch must be on the disk before a number of it is given away.
+    io.write_manifest()?;
+    let entries = state.cursor_entries(true, now);
+    if let Err(error) = io.replace_cursors(&entries) {
+        tracing::error!(%error, "the cursors cannot be written; until they can, some data may be delivered again");
+        state.all_dirty();
+    }
+    Ok((state, io))
 }
 
-struct Read {
-    text: String,
-    segment: Segment,
-    torn: bool,
+fn say_what_is_not_ours(files: &[String], settings: &Settings) {
+    let mut junk = files
+        .iter()
+        .filter(|file| !is_ours(file) && ![manifest::NAME, reserve::NAME, "LOCK"].contains(&&***file));
+    if let Some(first) = junk.next() {
+        let (directory, more) = (settings.directory.display(), junk.count());
+        tracing::warn!(%directory, file = %first, more, "this is no file of the storage; it is left alone");
+    }
 }
 
-/// Takes in a segment: by its footer, or frame by frame. What is torn at the end is cut, and a footer put there.
-fn read(file: Box<dyn DiskFile>, path: &Path, name: SegmentName) -> io::Result<Read> {
-    let size = file.size()?;
-    let empty = Segment {
-        path: path.to_owned(),
-        salt: name.salt,
-        end: 0,
-        last: name.first,
-        counts: Counts::default(),
-        active: false,
-    };
-    let mut read = Read { text: String::new(), segment: empty, torn: false };
-    let mut scanner = Scanner::new(file, name.salt);
-    let sealed = sealed(scanner.file(), name.salt, size)?;
-    if let Some((last, counts)) = sealed {
-        read.segment = Segment { last, counts, end: size - FOOTER, ..read.segment };
+fn add(state: &mut State, number: u64, taken: Taken, lost: bool, written: &Written) {
+    let Taken { name, segments, missing, torn, .. } = taken;
+    state.stats.torn += torn;
+    state.stats.missing += missing.len() as u64;
+    let name = name.or_else(|| written.name(number)).unwrap_or_default();
+    if name.is_empty() && !segments.is_empty() {
+        tracing::error!(
+            stream = format_args!("{number:016x}"),
+            "the name of a stream is damaged, and no cursor tells it; its segments are kept"
+        );
     }
-    loop {
-        match scanner.next(size)? {
-            Found::Frame(head, body, end) => {
-                match head.kind {
-                    Kind::Name => read.text = String::from_utf8_lossy(&body).into_owned(),
-                    Kind::Record => {
-                        count(&mut read.segment.counts, usize::from(head.signal), head.items);
-                        read.segment.last = head.sequence.max(read.segment.last);
-                    }
-                    Kind::Footer | Kind::Entry | Kind::Whole => continue,
+    for Missing { file, why } in &missing {
+        tracing::error!(stream = %name, %file, why, "a segment is missing or damaged: what was in it is lost");
+    }
+    if segments.is_empty() {
+        return;
+    }
+    let bytes = segments.values().map(|segment| segment.end).sum::<u64>();
+    state.stored_bytes += bytes;
+    let committed = segments.values().filter_map(|segment| segment.sure).max().unwrap_or_default();
+    // Cursors would have told the name.
+    let lost = lost || name.is_empty();
+    let stream = Stream::new(&name, state.epoch);
+    state.streams.insert(number, Stream { segments, bytes, committed, lost, ..stream });
+}
+
+/// What the cursors' file held.
+#[derive(Default)]
+struct Written {
+    epoch: u64,
+    places: BTreeMap<(String, String), (Option<u64>, Cursor)>,
+    /// By number of the stream: the newest record that was committed.
+    committed: BTreeMap<u64, u64>,
+    names: BTreeMap<u64, String>,
+}
+
+impl Written {
+    fn read(entries: &[Bytes]) -> Self {
+        let mut written = Self::default();
+        for entry in entries.iter().filter_map(|bytes| Entry::read(bytes)) {
+            match entry {
+                Entry::Epoch(epoch) => written.epoch = epoch.max(written.epoch),
+                Entry::Gone { stream, destination } => drop(written.places.remove(&(stream, destination))),
+                Entry::Cursor { stream, destination, idle, place } => {
+                    written.names.insert(number(&stream), stream.clone());
+                    written.places.insert((stream, destination), (idle, Cursor::from_place(place)));
                 }
-                read.segment.end = end;
-            }
-            Found::Bad => {}
-            Found::End(at) => {
-                read.torn = at < size;
-                break;
+                Entry::Committed { stream, last } => {
+                    written.committed.insert(number(&stream), last);
+                    written.names.insert(number(&stream), stream);
+                }
             }
         }
-        if let Some((last, counts)) = sealed {
-            // The name was all that was missing.
-            read.segment = Segment { last, counts, end: size - FOOTER, ..read.segment };
-            return Ok(read);
-        }
+        written
     }
-    let cut = scanner.file().truncate(read.segment.end);
-    drop(cut.and_then(|()| scanner.file().append(&[&footer(&read.segment)])));
-    Ok(read)
+
+    fn name(&self, stream: u64) -> Option<String> {
+        self.names.get(&stream).cloned()
+    }
 }
 
-fn sealed(file: &dyn DiskFile, salt: u32, size: u64) -> io::Result<Option<(u64, Counts)>> {
-    let Some(at) = size.checked_sub(FOOTER) else { return Ok(None) };
-    let mut bytes = [0; FOOTER as usize];
-    file.read_at(&mut bytes, at)?;
-    let (head, body) = bytes.split_at(HEAD);
-    let Some(head) = Head::read(head, salt).filter(|head| head.kind == Kind::Footer && head.fits(body, salt))
-    else {
-        return Ok(None);
-    };
-    let pair = |at: usize| Some((u64_at(body, at)?, u64_at(body, at + 8)?));
-    Ok(Some((head.sequence, [pair(0), pair(16), pair(32)].map(Option::unwrap_or_default))))
-}
+/// What the manifest knows of each stream.
+pub(crate) type Manifested = BTreeMap<u64, Kept>;

@@ -5,7 +5,7 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 use throughline_component::port::DiskFile;
 
-use crate::frame::{HEAD, Head, MAGIC};
+use crate::frame::{HEAD, Head, MAGIC, is_foreign};
 
 const BLOCK: usize = 256 << 10;
 
@@ -35,6 +35,12 @@ impl Scanner {
 
     pub(crate) fn file(&self) -> &dyn DiskFile {
         &*self.file
+    }
+
+    /// Whether the file was written by another version of ours.
+    pub(crate) fn is_foreign(&mut self) -> io::Result<bool> {
+        let size = self.file.size()?;
+        Ok(self.bytes(0, HEAD, size)?.is_some_and(|start| is_foreign(&start, self.salt)))
     }
 
     /// The next frame before `end`.

@@ -16,7 +16,7 @@ pub struct Settings {
     pub durability: Durability,
     /// The most bytes that all streams may take up; what comes on top is answered with Retry.
     pub max_bytes: u64,
-    /// From what size on a segment is followed by a new one; never more than an eighth of `max_bytes`.
+    /// From what size on a segment is followed by a new one; never more than an eighth of what may wait for a destination.
     pub segment_bytes: u64,
     /// The most bytes that may wait for the disk; what comes on top is answered with Retry.
     pub pending_bytes: usize,
@@ -24,7 +24,16 @@ pub struct Settings {
     pub tail_bytes: usize,
     /// The most bytes that a reader gives out without hearing of them; one record always goes.
     pub window_bytes: usize,
-    /// How long the cursor of a destination that nobody reads for is kept. Zero: for ever.
+    /// From what size on the file of cursors is written anew.
+    pub cursors_bytes: u64,
+    /// How much room is kept free on the disk for cursors and journals; never more than a 64th of `max_bytes`.
+    pub reserve_bytes: u64,
+    /// The most bytes that may wait for one destination, in whole segments from its cursor to the stream's end. Unset:
+    /// streams have equal shares of seven eighths of `max_bytes`.
+    pub quota: Option<u64>,
+    /// What happens when more would wait.
+    pub overflow: Overflow,
+    /// How long the cursor of a destination that nobody reads for is kept, while the log is open. Zero: for ever.
     pub orphan_expiry: Duration,
 }
 
@@ -37,7 +46,18 @@ pub enum Durability {
     Memory,
 }
 
-/// The most unsettled records of a reader, and the most that may be settled beyond the first unsettled one.
+/// What happens when as much waits for a destination as may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// What comes in is not for it, while others take it. If nobody can, it is refused.
+    DropNewest,
+    /// Its cursor moves on, over the oldest that waits.
+    DropOldest,
+    /// What comes in is refused, and others wait too.
+    Block,
+}
+
+/// The most unsettled records of a reader.
 pub(crate) const WINDOW_RECORDS: usize = 1024;
 
 impl Settings {
@@ -53,12 +73,16 @@ impl Settings {
             pending_bytes: 64 << 20,
             tail_bytes: 4 << 20,
             window_bytes: 16 << 20,
+            cursors_bytes: 1 << 20,
+            reserve_bytes: 8 << 20,
+            quota: None,
+            overflow: Overflow::DropNewest,
             orphan_expiry: Duration::from_hours(7 * 24),
         }
     }
 
-    pub(crate) fn segment_size(&self) -> u64 {
-        self.segment_bytes.min(self.max_bytes / 8)
+    pub(crate) fn reserve_size(&self) -> u64 {
+        self.reserve_bytes.min(self.max_bytes / 64)
     }
 
     pub(crate) fn syncs(&self) -> bool {

@@ -8,7 +8,10 @@ pub const STORAGE_DIRECTORY: SyncSite = SyncSite("storage-directory");
 pub const SEGMENT_DATA: SyncSite = SyncSite("segment-data");
 /// The name of a new segment, before its first record is acknowledged.
 pub const SEGMENT_DIRECTORY: SyncSite = SyncSite("segment-directory");
-/// A cursor that is new, or whose segments are about to be removed.
+/// What the manifest knows: an epoch before a number of it is given away, a segment before what is in it is acknowledged,
+/// and before it is removed.
+pub const MANIFEST_DATA: SyncSite = SyncSite("manifest-data");
+/// A cursor whose segments are about to be removed.
 pub const CURSOR_DATA: SyncSite = SyncSite("cursor-data");
 /// A new generation of the cursors' file, before the old one is removed.
 pub const CURSOR_SNAPSHOT_DATA: SyncSite = SyncSite("cursor-snapshot-data");
@@ -22,10 +25,11 @@ pub const JOURNAL_SNAPSHOT_DATA: SyncSite = SyncSite("journal-snapshot-data");
 pub const JOURNAL_SNAPSHOT_DIRECTORY: SyncSite = SyncSite("journal-snapshot-directory");
 
 /// All of them.
-pub const ALL: [SyncSite; 9] = [
+pub const ALL: [SyncSite; 10] = [
     STORAGE_DIRECTORY,
     SEGMENT_DATA,
     SEGMENT_DIRECTORY,
+    MANIFEST_DATA,
     CURSOR_DATA,
     CURSOR_SNAPSHOT_DATA,
     CURSOR_SNAPSHOT_DIRECTORY,

@@ -1,5 +1,6 @@
 //! A log that is opened when it is first needed, and the journals in it.
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,13 +8,15 @@ use bytes::Bytes;
 use throughline_component::port::{Journal, Journals, Opened, StoreError};
 use throughline_component::{ComponentId, Settle};
 
-use crate::journal::{JournalFile, Sites};
+use crate::io::{Io, is_full};
+use crate::journal::{Held, JournalFile, Sort};
 use crate::log::{Log, Ports, Shared};
-use crate::name::number;
+use crate::name::{number, parse_generation};
 use crate::state::Task;
 use crate::{Settings, sites};
 
-const SITES: Sites = Sites {
+const SORT: Sort = Sort {
+    copies: 1,
     data: sites::JOURNAL_DATA,
     snapshot_data: sites::JOURNAL_SNAPSHOT_DATA,
     snapshot_directory: sites::JOURNAL_SNAPSHOT_DIRECTORY,
@@ -22,19 +25,31 @@ const SITES: Sites = Sites {
 /// One storage. Building it opens nothing, so that a configuration can be checked beside an agent that runs.
 pub struct Storage {
     ports: Ports,
-    settings: Settings,
+    settings: Mutex<Settings>,
     log: Mutex<Option<Arc<Log>>>,
 }
 
 impl Storage {
     /// A storage that is not open yet.
     pub fn new(ports: Ports, settings: Settings) -> Self {
-        Self { ports, settings, log: Mutex::new(None) }
+        Self { ports, settings: Mutex::new(settings), log: Mutex::new(None) }
     }
 
-    /// What it was built with.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
+    /// What it is opened with.
+    pub fn settings(&self) -> Settings {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes over other settings. If the log is open, says whether all of them could change, see [`Log::adjust`].
+    pub fn adjust(&self, settings: Settings) -> bool {
+        let slot = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(
+            &mut *self.settings.lock().unwrap_or_else(PoisonError::into_inner),
+            settings.clone(),
+        );
+        let Some(log) = &*slot else { return true };
+        log.adjust(&settings);
+        before.durability == settings.durability
     }
 
     /// The log, opened by the first who asks. This blocks.
@@ -46,7 +61,7 @@ impl Storage {
         if let Some(log) = &*slot {
             return Ok(Arc::clone(log));
         }
-        let log = Arc::new(Log::open(self.ports.clone(), self.settings.clone())?);
+        let log = Arc::new(Log::open(self.ports.clone(), self.settings())?);
         *slot = Some(Arc::clone(&log));
         Ok(log)
     }
@@ -66,12 +81,16 @@ impl Log {
     pub fn journal(&self, id: &ComponentId) -> Result<Opened, StoreError> {
         let shared = self.shared();
         let name = id.as_str();
+        // It may have been closed a moment ago.
+        shared.turn();
         let mut io = shared.io();
         if !shared.state().journals.insert(name.to_owned()) {
             return Err(StoreError(format!("the journal of {id} is open already")));
         }
         let stem = format!("journal-{:016x}", number(name));
-        let opened = JournalFile::open(&shared.ports, &shared.settings, SITES, &stem, name);
+        let known = io.manifest.known.generations.get(&number(&stem)).copied();
+        let known = known.or(io.knows_journals.then_some(0));
+        let opened = open(&shared.ports, &shared.settings, &mut io, (&stem, name), known);
         let (file, entries) = opened.map_err(|error| {
             shared.state().journals.remove(name);
             StoreError(format!("the journal of {id} cannot be opened: {error}"))
@@ -81,6 +100,63 @@ impl Log {
         let journal = Handle { shared: Arc::clone(shared), name: name.to_owned(), size };
         Ok(Opened { journal: Box::new(journal), entries })
     }
+
+    /// Takes a journal away, sound or not, so that its component begins anew. Says whether there was any. This blocks.
+    ///
+    /// # Errors
+    /// It is open, or the disk fails.
+    pub fn forget_journal(&self, name: &str) -> Result<bool, StoreError> {
+        let shared = self.shared();
+        shared.turn();
+        let mut io = shared.io();
+        if shared.state().journals.contains(name) {
+            return Err(StoreError(format!("the journal of {name} is open")));
+        }
+        let stem = format!("journal-{:016x}", number(name));
+        let mut forget = || {
+            let known = io.manifest.known.generations.remove(&number(&stem)).is_some();
+            if known {
+                io.write_manifest()?;
+            }
+            let (disk, directory) = (&shared.ports.disk, &shared.settings.directory);
+            let files =
+                disk.list(directory)?.into_iter().filter(|file| parse_generation(&stem, file).is_some());
+            let files: Vec<String> = files.collect();
+            files.iter().try_for_each(|file| disk.remove(&directory.join(file)))?;
+            Ok(known || !files.is_empty())
+        };
+        forget().map_err(|error: io::Error| StoreError(format!("the journal of {name} stays: {error}")))
+    }
+}
+
+fn open(
+    ports: &Ports,
+    settings: &Settings,
+    io: &mut Io,
+    (stem, name): (&str, &str),
+    known: Option<u64>,
+) -> io::Result<(JournalFile, Vec<Bytes>)> {
+    let (mut file, Held { entries, trouble }) =
+        JournalFile::open(ports, settings, SORT, (stem, name), known)?;
+    if let Some(why) = trouble {
+        // It is left as it is, and not replaced by nothing.
+        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    }
+    let mut compacted = file.compact(&entries);
+    if compacted.as_ref().is_err_and(is_full) && io.reserve.give_up(&*ports.disk) {
+        compacted = file.compact(&entries);
+    }
+    match compacted {
+        // From here on its loss would be noticed.
+        Ok(()) if io.manifest.known.renewed(number(stem), file.generation()) => io.write_manifest()?,
+        Ok(()) => {}
+        // A disk that is full is no reason not to read what was there before.
+        Err(error) if file.generation() > 0 => {
+            tracing::error!(%error, journal = name, "the journal cannot be written anew; nothing is added to it yet");
+        }
+        Err(error) => return Err(error),
+    }
+    Ok((file, entries))
 }
 
 struct Handle {
@@ -89,17 +165,25 @@ struct Handle {
     size: Arc<AtomicU64>,
 }
 
+impl Handle {
+    fn ask(&self, task: Task) {
+        let mut state = self.shared.state();
+        state.group.push(task);
+        let ended = state.ended;
+        self.shared.wake(state);
+        if ended {
+            self.shared.turn();
+        }
+    }
+}
+
 impl Journal for Handle {
     fn append(&self, entry: Bytes, settle: Settle) {
-        let mut state = self.shared.state();
-        state.group.push(Task::Entry { journal: number(&self.name), entry, settle });
-        self.shared.wake(state);
+        self.ask(Task::Entry { journal: number(&self.name), entry, settle });
     }
 
     fn compact(&self, snapshot: Bytes, settle: Settle) {
-        let mut state = self.shared.state();
-        state.group.push(Task::Compact { journal: number(&self.name), snapshot, settle });
-        self.shared.wake(state);
+        self.ask(Task::Compact { journal: number(&self.name), snapshot, settle });
     }
 
     fn size(&self) -> u64 {
@@ -109,9 +193,7 @@ impl Journal for Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // What was appended before belongs into the file, so that the next to open it finds it.
-        self.shared.turn();
-        self.shared.io().journals.remove(&number(&self.name));
-        self.shared.state().journals.remove(&self.name);
+        // This may be the log's own thread, in the middle of a turn.
+        self.ask(Task::Close { journal: number(&self.name), name: self.name.clone() });
     }
 }

@@ -2,28 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use throughline_component::{Outcome, Settle};
 
 use crate::Record;
-use crate::commit::Writers;
-use crate::cursor::Entry;
-use crate::journal::JournalFile;
+use crate::commit::Target;
+use crate::io::{Io, is_full};
 use crate::log::Shared;
-use crate::state::{State, Task};
-
-/// What only the holder of the disk touches.
-pub(crate) struct Io {
-    pub(crate) writers: Writers,
-    pub(crate) journals: BTreeMap<u64, JournalFile>,
-    pub(crate) cursors: JournalFile,
-}
-
-/// From what size on the file of cursors is written anew.
-const CURSORS_BYTES: u64 = 1 << 20;
+use crate::state::Task;
 
 #[derive(Default)]
 struct Appends {
@@ -44,7 +33,8 @@ impl Shared {
         let (group, idle) = {
             let mut state = self.state();
             let group = std::mem::take(&mut state.group);
-            let idle = group.is_empty() && !state.moved && !state.pressed;
+            let is_due = || self.now() >= state.next_look;
+            let idle = group.is_empty() && !state.moved && !state.pressed && !is_due();
             (group, idle)
         };
         if idle {
@@ -67,25 +57,28 @@ impl Shared {
                 Task::Compact { journal, snapshot, settle } => {
                     // What came before is in the snapshot, and settles with it; if that fails, it goes on alone.
                     let before = journals.entry(journal).or_default();
-                    let done = io.journals.get_mut(&journal).map(|file| file.compact(&[snapshot]));
-                    let outcome = outcome(done.unwrap_or_else(closed));
+                    let outcome = outcome(io.compact_journal(journal, &snapshot));
                     if outcome == Outcome::DONE {
                         before.entries.clear();
-                        before.settles.drain(..).for_each(|settle| settle.settle(Outcome::DONE));
+                        before.settles.drain(..).for_each(|settle| tell(settle, Outcome::DONE));
                     }
-                    settle.settle(outcome);
+                    tell(settle, outcome);
+                }
+                Task::Close { journal, name } => {
+                    // What was appended before belongs into the file, so that the next to open it finds it.
+                    if let Some(entries) = journals.remove(&journal) {
+                        append_entries(&mut io, journal, entries);
+                    }
+                    io.journals.remove(&journal);
+                    self.state().journals.remove(&name);
                 }
             }
         }
         for (stream, appends) in streams {
             self.append_group(&mut io, stream, appends);
         }
-        for (journal, Entries { entries, settles }) in
-            journals.into_iter().filter(|(_, j)| !j.entries.is_empty())
-        {
-            let done = io.journals.get_mut(&journal).map(|file| file.append(&entries, true));
-            let outcome = outcome(done.unwrap_or_else(closed));
-            settles.into_iter().for_each(|settle| settle.settle(outcome.clone()));
+        for (journal, entries) in journals {
+            append_entries(&mut io, journal, entries);
         }
         self.tidy(&mut io);
         true
@@ -93,24 +86,50 @@ impl Shared {
 
     fn append_group(&self, io: &mut Io, number: u64, appends: Appends) {
         let Appends { records, settles } = appends;
-        let name = self.state().streams.get(&number).map(|stream| stream.name.clone()).unwrap_or_default();
+        let (name, before, segment_size) = {
+            let state = self.state();
+            let segment_size = self.settings.segment_bytes.min(state.quota / 8);
+            let stream = state.streams.get(&number);
+            let newest = stream.and_then(|stream| stream.segments.last_key_value());
+            let before = newest.and_then(|(first, segment)| Some((*first, segment.sure?)));
+            (stream.map(|stream| stream.name.clone()).unwrap_or_default(), before, segment_size)
+        };
         let bytes: usize = records.iter().map(|(_, record)| record.size()).sum();
         let count = records.len() as u64;
-        let committed = io.writers.commit(&self.ports, &self.settings, (number, &name), &records);
+        let to = Target { stream: number, name: &name, before, segment_size };
+        let committed = io.writers.commit(&self.ports, &self.settings, &to, &records);
+        match &committed {
+            Ok(committed) => {
+                if io.manifest.known.begun(number, committed.first)
+                    && let Err(error) = io.write_manifest()
+                {
+                    tracing::error!(%error, "the manifest cannot be written: nobody would miss the new segment");
+                }
+            }
+            Err(error) => {
+                if let Some(times) = io.quiet.happened("records", count) {
+                    tracing::error!(%error, times, stream = name, "records cannot be kept; senders are told to try again");
+                }
+            }
+        }
         let outcome = {
             let mut state = self.state();
             state.pending_bytes -= bytes;
             let Some(stream) = state.streams.get_mut(&number) else { return };
+            stream.pending -= bytes as u64;
             match committed {
                 Ok(committed) => {
                     if let Some(segment) = stream.segments.values_mut().next_back() {
                         segment.active = false;
                     }
                     let end = committed.segment.end;
+                    let last = committed.segment.last;
                     let before = stream.segments.insert(committed.first, committed.segment);
+                    stream.committed = last;
                     let grown = end - before.map_or(0, |segment| segment.end);
                     stream.publish(records.into_iter(), self.settings.tail_bytes);
                     stream.changed.notify_waiters();
+                    stream.bytes += grown;
                     state.stored_bytes += grown;
                     state.stats.committed += count;
                     state.stats.groups += 1;
@@ -119,113 +138,29 @@ impl Shared {
                 Err(error) => {
                     stream.segments.values_mut().for_each(|segment| segment.active = false);
                     state.stats.failed += count;
+                    state.pressed |= is_full(&error);
+                    state.wants_room |= is_full(&error);
                     Outcome::retry(format!("the storage cannot keep it: {error}"))
                 }
             }
         };
-        settles.into_iter().for_each(|settle| settle.settle(outcome.clone()));
-    }
-
-    /// Writes down where cursors are, and removes what all of them have passed.
-    pub(crate) fn tidy(&self, io: &mut Io) {
-        let (entries, passed) = {
-            let mut state = self.state();
-            self.expire(&mut state);
-            if state.pressed {
-                retire(&mut state, io);
-            }
-            state.pressed = false;
-            (state.cursor_entries(false), passed(&state))
-        };
-        // A lagging cursor only means that something is delivered again; a segment that is gone means that it is not.
-        if let Err(error) = self.write_cursors(io, &entries, !passed.is_empty()) {
-            tracing::error!(%error, "the cursors cannot be written; nothing is removed");
-            return;
-        }
-        for (stream, first, path) in passed {
-            match self.ports.disk.remove(&path) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    tracing::error!(%error, "a segment that everybody has passed cannot be removed");
-                    continue;
-                }
-            }
-            let mut state = self.state();
-            let removed = state.streams.get_mut(&stream).and_then(|stream| stream.segments.remove(&first));
-            state.stored_bytes -= removed.map_or(0, |segment| segment.end);
-        }
-    }
-
-    /// Writes down cursors, on the disk when this returns if `sync` says so.
-    pub(crate) fn write_cursors(&self, io: &mut Io, entries: &[Entry], sync: bool) -> io::Result<()> {
-        if entries.is_empty() && !sync {
-            return Ok(());
-        }
-        let written = if io.cursors.size() > CURSORS_BYTES {
-            let all = self.state().cursor_entries(true);
-            io.cursors.compact(&twice(&all))
-        } else {
-            io.cursors.append(&twice(entries), sync)
-        };
-        if written.is_err() {
-            let mut state = self.state();
-            state
-                .streams
-                .values_mut()
-                .flat_map(|stream| stream.cursors.values_mut())
-                .for_each(|c| c.dirty = true);
-        }
-        written
-    }
-
-    fn expire(&self, state: &mut State) {
-        let expiry = u64::try_from(self.settings.orphan_expiry.as_nanos()).unwrap_or(u64::MAX);
-        if expiry == 0 {
-            return;
-        }
-        let now = self.ports.clock.unix_nanos();
-        for stream in state.streams.values_mut() {
-            let name = &stream.name;
-            let over = |since: u64| now.saturating_sub(since) > expiry;
-            for (destination, _) in
-                stream.cursors.extract_if(.., |_, cursor| cursor.orphan_since.is_some_and(over))
-            {
-                tracing::warn!(stream = %name, %destination, "nobody reads for it any more; its cursor has expired");
-                state.stats.expired += 1;
-                state.gone.push(Entry::Gone { stream: name.clone(), destination });
-            }
-        }
+        settles.into_iter().for_each(|settle| tell(settle, outcome.clone()));
     }
 }
 
-/// Ends segments that everybody has passed although they are written to, since their room is wanted.
-fn retire(state: &mut State, io: &mut Io) {
-    for (number, stream) in &mut state.streams {
-        let passed = stream.passed();
-        if let Some(segment) =
-            stream.segments.values_mut().next_back().filter(|s| s.active && s.last < passed)
-        {
-            segment.active = false;
-            io.writers.seal(*number);
-        }
+fn append_entries(io: &mut Io, journal: u64, Entries { entries, settles }: Entries) {
+    if entries.is_empty() {
+        return;
     }
+    let outcome = outcome(io.append_journal(journal, &entries));
+    settles.into_iter().for_each(|settle| tell(settle, outcome.clone()));
 }
 
-fn passed(state: &State) -> Vec<(u64, u64, PathBuf)> {
-    let mut all = Vec::new();
-    for (number, stream) in &state.streams {
-        let low = stream.passed();
-        let passed = stream.segments.iter().filter(|(_, segment)| !segment.active && segment.last < low);
-        all.extend(passed.map(|(first, segment)| (*number, *first, segment.path.clone())));
+/// Tells what became of it. Whoever listens and panics must not end the thread that writes for all.
+fn tell(settle: Settle, outcome: Outcome) {
+    if catch_unwind(AssertUnwindSafe(|| settle.settle(outcome))).is_err() {
+        tracing::error!("somebody who was told what became of a record panicked");
     }
-    all
-}
-
-/// Every entry twice: one flipped bit must not cost a destination its place.
-pub(crate) fn twice(entries: &[Entry]) -> Vec<Bytes> {
-    let entries: Vec<Bytes> = entries.iter().map(|entry| entry.write().into()).collect();
-    [entries.clone(), entries].concat()
 }
 
 fn outcome(done: io::Result<()>) -> Outcome {
@@ -233,8 +168,4 @@ fn outcome(done: io::Result<()>) -> Outcome {
         Ok(()) => Outcome::DONE,
         Err(error) => Outcome::retry(format!("the storage cannot keep it: {error}")),
     }
-}
-
-fn closed() -> io::Result<()> {
-    Err(io::Error::other("the journal is closed"))
 }

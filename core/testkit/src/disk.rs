@@ -40,6 +40,17 @@ pub enum Fault {
     DeadAfter(u32),
 }
 
+/// What becomes of a file behind the back of who uses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// It is removed.
+    Gone,
+    /// It ends here.
+    Cut(usize),
+    /// All of it is zeros.
+    Zeros,
+}
+
 #[derive(Debug, Default)]
 struct State {
     /// What the process sees.
@@ -52,6 +63,7 @@ struct State {
     locks: BTreeSet<PathBuf>,
     skip: Option<SyncSite>,
     fault: Option<Fault>,
+    limit: Option<usize>,
     syncs: BTreeMap<SyncSite, u64>,
     /// Counts crashes: handles and locks from before one are dead.
     age: u64,
@@ -72,6 +84,26 @@ impl LossyDisk {
     /// Sets or clears what goes wrong.
     pub fn fail(&self, fault: Option<Fault>) {
         self.lock_state().fault = fault;
+    }
+
+    /// How many bytes all files together may have; who writes more finds the disk full.
+    pub fn limit(&self, bytes: Option<usize>) {
+        self.lock_state().limit = bytes;
+    }
+
+    /// Removes a file behind the back of who uses it, or cuts it, or writes zeros over it: on the disk itself.
+    pub fn damage(&self, path: &Path, damage: Damage) {
+        let mut state = self.lock_state();
+        let Some(Node::File(file)) = state.entries.get(path).copied() else { return };
+        match damage {
+            Damage::Gone => {
+                state.entries.remove(path);
+                state.durable.remove(path);
+                state.unsynced.retain(|(changed, _)| changed != path);
+            }
+            Damage::Cut(size) => state.files[file].cut(size),
+            Damage::Zeros => state.files[file].zero(),
+        }
     }
 
     /// How often each site was synced.
@@ -113,12 +145,25 @@ impl LossyDisk {
         }
     }
 
-    /// Cuts a file, as if its last writes had never reached the disk.
-    pub fn cut(&self, path: &Path, size: usize) {
-        let mut state = self.lock_state();
-        if let Some(Node::File(file)) = state.entries.get(path).copied() {
-            state.files[file].truncate(size);
+    /// What is in a file.
+    pub fn contents(&self, path: &Path) -> Option<Vec<u8>> {
+        let state = self.lock_state();
+        match state.entries.get(path)? {
+            Node::File(file) => Some(state.files[*file].bytes().to_vec()),
+            Node::Directory => None,
         }
+    }
+
+    /// Puts a file there, on the disk itself.
+    pub fn put(&self, path: &Path, bytes: &[u8]) {
+        let mut state = self.lock_state();
+        let mut contents = Contents::default();
+        contents.append(bytes);
+        contents.sync();
+        let file = state.files.len();
+        state.files.push(contents);
+        state.entries.insert(path.to_owned(), Node::File(file));
+        state.durable.insert(path.to_owned(), Node::File(file));
     }
 
     /// All files and their sizes.
@@ -156,6 +201,16 @@ impl State {
             }
             _ => Ok(()),
         }
+    }
+
+    /// How many bytes more the disk takes.
+    fn room(&self) -> usize {
+        let Some(limit) = self.limit else { return usize::MAX };
+        let size = |node: &Node| match node {
+            Node::Directory => 0,
+            Node::File(file) => self.files[*file].bytes().len(),
+        };
+        limit.saturating_sub(self.entries.values().map(size).sum())
     }
 
     fn is_full(&mut self) -> bool {
@@ -250,6 +305,13 @@ impl Disk for LossyDisk {
         }
     }
 
+    fn open_in_place(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        match self.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.create(path),
+            opened => opened,
+        }
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.lock_state();
         state.call()?;
@@ -335,11 +397,25 @@ impl DiskFile for Handle {
     fn append(&self, parts: &[&[u8]]) -> io::Result<()> {
         let bytes = parts.concat();
         let mut state = self.live()?;
-        if state.is_full() {
-            state.files[self.file].append(&bytes[..bytes.len() / 2]);
+        let room = state.room();
+        if room < bytes.len() || state.is_full() {
+            let some = room.min(bytes.len() / 2);
+            state.files[self.file].append(&bytes[..some]);
             return Err(io::ErrorKind::StorageFull.into());
         }
         state.files[self.file].append(&bytes);
+        Ok(())
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut state = self.live()?;
+        let at = usize::try_from(offset).unwrap_or(usize::MAX);
+        let size = state.files[self.file].bytes().len();
+        let grows = at.saturating_add(bytes.len()).saturating_sub(size);
+        if grows > 0 && (grows > state.room() || state.is_full()) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        state.files[self.file].write_at(at, bytes);
         Ok(())
     }
 

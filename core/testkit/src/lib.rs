@@ -7,7 +7,7 @@ mod disk;
 mod rng;
 
 pub use clock::FakeClock;
-pub use disk::{Fault, Keep, LossyDisk};
+pub use disk::{Damage, Fault, Keep, LossyDisk};
 pub use rng::Rng;
 
 /// The page on writing a component, compiled and run as a test.

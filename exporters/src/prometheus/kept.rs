@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use throughline_component::port::Clock;
-use throughline_component::{Position, Replay};
+use throughline_component::{Position, Replay, Unreadable};
 
 use super::registry::{Exemplar, Family, Kind, Labels, Registry, Sample, Series};
 
@@ -54,15 +54,12 @@ fn signed(nanos: u64) -> i64 {
 }
 
 impl Replay for State {
-    fn replay(&mut self, entry: &[u8]) {
+    fn replay(&mut self, entry: &[u8]) -> Result<(), Unreadable> {
         let mut reader = Reader { rest: entry, ahead: self.ahead() };
-        match reader.state() {
-            Some((taken, registry)) => {
-                self.synced.clone_from(&taken);
-                (self.taken, self.registry) = (taken, registry);
-            }
-            None => tracing::error!("prometheus: a snapshot cannot be read; the registry begins empty"),
-        }
+        let (taken, registry) = reader.state().ok_or(Unreadable)?;
+        self.synced.clone_from(&taken);
+        (self.taken, self.registry) = (taken, registry);
+        Ok(())
     }
 
     fn snapshot(&self) -> Vec<u8> {

@@ -13,7 +13,7 @@ use throughline_change::{Bounds, Claim, Identity, Repository};
 use throughline_component::port::{Clock, Mask};
 use throughline_component::{
     Build, Chunk, ComponentId, ConfigError, Counter, Editor, Factory, Internal, Journaled, Pass, Replay,
-    Touch,
+    Touch, Unreadable,
 };
 use throughline_otlp::Signal;
 use throughline_otlp::edit::Levels;
@@ -115,10 +115,13 @@ impl Editor for Change {
 struct Learnt(Identity);
 
 impl Replay for Learnt {
-    fn replay(&mut self, entry: &[u8]) {
+    fn replay(&mut self, entry: &[u8]) -> Result<(), Unreadable> {
+        let mut read = 0;
         for claim in entry.split(|byte| *byte == b'\n').filter_map(Claim::read) {
             self.0.remember(&claim);
+            read += 1;
         }
+        if read > 0 { Ok(()) } else { Err(Unreadable) }
     }
 
     fn snapshot(&self) -> Vec<u8> {

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use throughline_component::Replay;
+use throughline_component::{Replay, Unreadable};
 use tokio::sync::watch;
 
 /// How many are remembered. GitHub redelivers for three days at most, by hand.
@@ -69,10 +69,11 @@ impl Seen {
 
 /// A journal has an id a line.
 impl Replay for Seen {
-    fn replay(&mut self, entry: &[u8]) {
+    fn replay(&mut self, entry: &[u8]) -> Result<(), Unreadable> {
         for id in entry.split(|byte| *byte == b'\n') {
             self.insert(String::from_utf8_lossy(id).into_owned());
         }
+        Ok(())
     }
 
     fn snapshot(&self) -> Vec<u8> {

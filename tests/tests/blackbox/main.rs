@@ -23,4 +23,5 @@ mod reload_phases;
 mod restarts;
 mod sdk;
 mod secured;
+mod storage;
 mod telemetry;

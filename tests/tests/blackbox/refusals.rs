@@ -191,11 +191,11 @@ fn a_record_that_always_fails_keeps_none_of_those_behind_it_waiting() {
         );
     let agent = Agent::start(folder.path(), &config(&backend, QUICK, true));
     let mut connection = http::KeptAlive::open(&agent.http());
-    for number in 0..900 {
-        let body = if number % 150 == 7 { format!("<poison {number}>") } else { format!("<{number}>") };
+    for number in 0..3000 {
+        let body = if number % 500 == 7 { format!("<poison {number}>") } else { format!("<{number}>") };
         assert_eq!(connection.post("/v1/logs", &[PROTOBUF], &otlp::log(&body)), 200);
     }
-    await_that("all others arrive", || names(&backend.accepted()).len() == 894);
+    await_that("all others arrive", || names(&backend.accepted()).len() == 2994);
     assert_eq!(agent.counter("throughline_rejected_items", "otlp_http"), 0.0);
     let health = http::get(&agent.address("health_check", "/"), "/");
     assert!(health.text().contains("6 batches keep failing while others pass"), "{}", health.text());

@@ -124,3 +124,46 @@ fn self_telemetry_moves_to_the_address_that_a_reload_gives_it() {
     reload(&agent, &before, RELOADED);
     assert_eq!(http::get(&agent.telemetry(), "/metrics").status, 200, "it survives a reload");
 }
+
+fn stored(endpoint: &str, exporter: &str) -> String {
+    format!(
+        "
+receivers: {{otlp: {{protocols: {{http: {{endpoint: '{endpoint}'}}}}}}}}
+extensions: {{file_storage: {{directory: storage, create_directory: true}}}}
+exporters: {{{exporter}: {{endpoint: 'http://127.0.0.1:1', sending_queue: {{storage: file_storage}}}}}}
+service:
+  extensions: [file_storage]
+  pipelines: {{logs: {{receivers: [otlp], exporters: [{exporter}]}}}}
+"
+    )
+}
+
+#[test]
+fn a_reload_tells_of_the_backlog_that_it_strands_and_one_that_fails_leaves_no_cursor_behind() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let address = free();
+    let agent = Agent::start(folder.path(), &stored(&address, "otlp_http"));
+    assert_eq!(logs(&mut http::KeptAlive::open(&address)), 200);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let busy = taken.local_addr().expect("it is bound").to_string();
+    reload(&agent, &stored(&busy, "otlp_http/renamed"), STAYS);
+    let cursors = || {
+        let page = agent.metrics();
+        let lines = page.lines().filter(|line| line.starts_with("throughline_storage_backlog_bytes"));
+        lines
+            .map(|line| line.split("destination=\"").nth(1).unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert!(cursors().iter().all(|cursor| cursor.starts_with("otlp_http\"")), "{:?}", cursors());
+    assert_eq!(cursors().len(), 1);
+
+    reload(&agent, &stored(&address, "otlp_http/renamed"), RELOADED);
+    let told = "data waits here for an exporter that the configuration does not feed";
+    let entries = agent.entries();
+    let told: Vec<_> = entries.iter().filter(|entry| entry["message"] == told).collect();
+    assert_eq!(told.len(), 1, "{}", agent.log());
+    assert_eq!((&told[0]["destination"], &told[0]["stream"]), (&"otlp_http".into(), &"logs".into()));
+    reload(&agent, &config("otlp", &address, ""), RELOADED);
+    agent.await_log("data waits in a storage that the configuration does not have any more");
+    assert_eq!(agent.stop().code, Some(0));
+}

@@ -9,8 +9,12 @@ use crate::port::Opened;
 struct Letters(BTreeSet<u8>);
 
 impl Replay for Letters {
-    fn replay(&mut self, entry: &[u8]) {
+    fn replay(&mut self, entry: &[u8]) -> Result<(), Unreadable> {
+        if !entry.is_ascii() {
+            return Err(Unreadable);
+        }
         self.0.extend(entry);
+        Ok(())
     }
 
     fn snapshot(&self) -> Vec<u8> {
@@ -27,6 +31,8 @@ struct Written {
     entries: Vec<Bytes>,
     queue: Vec<(bool, Bytes, Settle)>,
     large: bool,
+    locked: bool,
+    opened: usize,
 }
 
 impl Paper {
@@ -50,14 +56,19 @@ impl Paper {
     fn letters(&self) -> String {
         let written = self.0.lock().expect("no panic");
         let mut letters = Letters::default();
-        written.entries.iter().for_each(|entry| letters.replay(entry));
+        written.entries.iter().for_each(|entry| letters.replay(&entry[1..]).expect("letters"));
         String::from_utf8(letters.snapshot()).expect("letters")
     }
 }
 
 impl Journals for Paper {
     fn open(&self, _: &ComponentId) -> Result<Opened, StoreError> {
-        let entries = self.0.lock().expect("no panic").entries.clone();
+        let mut written = self.0.lock().expect("no panic");
+        written.opened += 1;
+        if written.locked {
+            return Err(StoreError("it is locked".into()));
+        }
+        let entries = written.entries.clone();
         Ok(Opened { journal: Box::new(self.clone()), entries })
     }
 }
@@ -172,4 +183,31 @@ fn a_large_journal_is_compacted_once_not_by_everybody_until_it_is_done() {
     assert_eq!(snapshots, 1);
     (0..5).for_each(|_| paper.work(true));
     assert_eq!(paper.letters(), "abcde");
+}
+
+#[test]
+fn a_journal_that_cannot_be_read_stops_its_component_for_good_and_stays_as_it_is() {
+    for entries in [&[b"\x01a".to_vec(), b"\x01\xff".to_vec()][..], &[b"\x02a".to_vec()]] {
+        let paper = Paper::default();
+        let before: Vec<Bytes> = entries.iter().cloned().map(Bytes::from).collect();
+        paper.0.lock().expect("no panic").entries.clone_from(&before);
+        let state = Journaled::new(ComponentId::new("letters"), Arc::new(paper.clone()), Letters::default());
+        for _ in 0..100 {
+            assert!(state.open().is_err() && state.read().is_err());
+        }
+        let written = paper.0.lock().expect("no panic");
+        assert_eq!((&written.entries, written.queue.len(), written.opened), (&before, 0, 1));
+    }
+}
+
+#[test]
+fn a_journal_that_cannot_be_opened_is_tried_for_again_more_and_more_rarely() {
+    let paper = Paper::default();
+    paper.0.lock().expect("no panic").locked = true;
+    let state = Journaled::new(ComponentId::new("letters"), Arc::new(paper.clone()), Letters::default());
+    assert!((0..100).all(|_| state.open().is_err()));
+    assert!(paper.0.lock().expect("no panic").opened < 10);
+    paper.0.lock().expect("no panic").locked = false;
+    assert!((0..100).any(|_| state.open().is_ok()), "it is opened in the end");
+    assert!(state.open().is_ok());
 }

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Which promise a sync keeps. A test can leave out all syncs of one site, and must then see data lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,6 +36,11 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// What the file system answers.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Opens a file to write over what is there, and creates it where it is missing.
+    ///
+    /// # Errors
+    /// What the file system answers.
+    fn open_in_place(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Removes a file.
     ///
     /// # Errors
@@ -46,11 +51,12 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// What the file system answers. After an error, entries made since the last success may be lost for good.
     fn sync_dir(&self, directory: &Path, site: SyncSite) -> io::Result<()>;
-    /// Takes the lock file at `path` for this process, until the answer is dropped.
+    /// Takes a directory for this process, until the answer is dropped. It is the directory itself that is locked, so that
+    /// no file that somebody removes lets a second process in.
     ///
     /// # Errors
     /// `WouldBlock` if another process has it; else what the file system answers.
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>>;
+    fn lock(&self, directory: &Path) -> io::Result<Box<dyn Send + Sync>>;
 }
 
 /// An open file.
@@ -70,6 +76,13 @@ pub trait DiskFile: Send + Sync {
     /// # Errors
     /// What the file system answers.
     fn append(&self, parts: &[&[u8]]) -> io::Result<()>;
+    /// Writes over what stands at an offset, in a file opened with [`Disk::open_in_place`]. What was there before may be
+    /// there still, or be torn, after an error or a loss of power. It needs no new room on the disk, but where the file
+    /// grows.
+    ///
+    /// # Errors
+    /// What the file system answers.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Cuts the file.
     ///
     /// # Errors
@@ -87,54 +100,87 @@ pub trait DiskFile: Send + Sync {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemDisk;
 
+/// An open file of the machine; its errors name it.
+struct SystemFile {
+    file: File,
+    path: PathBuf,
+    in_place: bool,
+}
+
 impl Disk for SystemDisk {
     fn is_dir(&self, path: &Path) -> bool {
         path.is_dir()
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        std::fs::create_dir(path)
+        std::fs::create_dir(path).map_err(|error| named(path, error))
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
-        let names =
-            std::fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.file_name().into_string()));
+        let entries = std::fs::read_dir(directory).map_err(|error| named(directory, error))?;
+        let names = entries.map(|entry| entry.map(|entry| entry.file_name().into_string()));
         // A name that is not UTF-8 is none of ours.
         names.filter_map(|name| name.map(Result::ok).transpose()).collect()
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(OpenOptions::new().read(true).append(true).create_new(true).open(path)?))
+        open(path, false, OpenOptions::new().read(true).append(true).create_new(true))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(OpenOptions::new().read(true).append(true).open(path)?))
+        open(path, false, OpenOptions::new().read(true).append(true))
+    }
+
+    fn open_in_place(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        open(path, true, OpenOptions::new().read(true).write(true).create(true).truncate(false))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        std::fs::remove_file(path)
+        std::fs::remove_file(path).map_err(|error| named(path, error))
     }
 
     fn sync_dir(&self, directory: &Path, _: SyncSite) -> io::Result<()> {
-        File::open(directory)?.sync_all()
+        File::open(directory).and_then(|file| file.sync_all()).map_err(|error| named(directory, error))
     }
 
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
-        file.try_lock()?;
-        Ok(Box::new(file))
+    fn lock(&self, directory: &Path) -> io::Result<Box<dyn Send + Sync>> {
+        let lock = |file: File| match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(error) => Err(io::Error::from(error)),
+        };
+        let locked = File::open(directory).and_then(lock).or_else(|error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::NotFound => Err(error),
+            // Some network file systems lock only what is open for writing.
+            _ => OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(directory.join("LOCK"))
+                .and_then(lock),
+        });
+        Ok(Box::new(locked.map_err(|error| named(directory, error))?))
     }
 }
 
-impl DiskFile for File {
-    fn size(&self) -> io::Result<u64> {
-        Ok(self.metadata()?.len())
+fn open(path: &Path, in_place: bool, options: &OpenOptions) -> io::Result<Box<dyn DiskFile>> {
+    let file = options.open(path).map_err(|error| named(path, error))?;
+    Ok(Box::new(SystemFile { file, path: path.to_owned(), in_place }))
+}
+
+/// The error with the file's name.
+fn named(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+impl SystemFile {
+    fn named<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        result.map_err(|error| named(&self.path, error))
     }
 
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    fn read_all(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut filled = 0;
         while filled < buffer.len() {
-            match FileExt::read_at(self, &mut buffer[filled..], offset + filled as u64) {
+            match self.file.read_at(&mut buffer[filled..], offset + filled as u64) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -144,13 +190,13 @@ impl DiskFile for File {
         Ok(filled)
     }
 
-    fn append(&self, parts: &[&[u8]]) -> io::Result<()> {
+    fn append_all(&self, parts: &[&[u8]]) -> io::Result<()> {
         let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
         let mut left = &mut slices[..];
         // Empty parts in front would make an empty write look like a full disk.
         IoSlice::advance_slices(&mut left, 0);
         while !left.is_empty() {
-            match (&mut &*self).write_vectored(left) {
+            match (&self.file).write_vectored(left) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => IoSlice::advance_slices(&mut left, written),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -159,12 +205,36 @@ impl DiskFile for File {
         }
         Ok(())
     }
+}
+
+impl DiskFile for SystemFile {
+    fn size(&self) -> io::Result<u64> {
+        self.named(self.file.metadata().map(|metadata| metadata.len()))
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.named(self.read_all(buffer, offset))
+    }
+
+    fn append(&self, parts: &[&[u8]]) -> io::Result<()> {
+        self.named(self.append_all(parts))
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        // A file that is open for appending would append it, wherever it was to go.
+        let written = if self.in_place {
+            self.file.write_all_at(bytes, offset)
+        } else {
+            Err(io::ErrorKind::Unsupported.into())
+        };
+        self.named(written)
+    }
 
     fn truncate(&self, size: u64) -> io::Result<()> {
-        self.set_len(size)
+        self.named(self.file.set_len(size))
     }
 
     fn sync_data(&self, _: SyncSite) -> io::Result<()> {
-        File::sync_data(self)
+        self.named(self.file.sync_data())
     }
 }

@@ -6,10 +6,11 @@ use crate::{ComponentId, Outcome, Settle};
 
 /// Where components find their journals. Offered by a storage extension under its id.
 pub trait Journals: Send + Sync {
-    /// Opens the journal of a component; it exists from then on. This blocks.
+    /// Opens the journal of a component; it exists from then on. `id` is the component's kind and id, see
+    /// [`Build::key`](crate::Build::key). This blocks.
     ///
     /// # Errors
-    /// [`StoreError`] if the storage cannot be opened, or the journal is open already.
+    /// [`StoreError`] if the storage cannot be opened, the journal is open already, or it is damaged; then it stays as it is.
     fn open(&self, id: &ComponentId) -> Result<Opened, StoreError>;
 }
 

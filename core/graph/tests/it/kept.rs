@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 use throughline_component::{
     Batch, Build, ComponentId, ConfigError, Delivery, Exporter, Factory, Fatal, Journaled, Kept, Outcome,
-    Replay, Stop,
+    Replay, Stop, Unreadable,
 };
 use throughline_testkit::{Keep, LossyDisk, Rng};
 use tokio::sync::Notify;
@@ -35,11 +35,12 @@ struct Times {
 }
 
 impl Replay for Times {
-    fn replay(&mut self, entry: &[u8]) {
+    fn replay(&mut self, entry: &[u8]) -> Result<(), Unreadable> {
         let mut numbers =
             entry.chunks_exact(8).map(|bytes| u64::from_le_bytes(bytes.try_into().expect("eight")));
         self.taken = numbers.next().zip(numbers.next());
         self.times = numbers.collect();
+        Ok(())
     }
     fn snapshot(&self) -> Vec<u8> {
         let (stream, sequence) = self.taken.unwrap_or_default();

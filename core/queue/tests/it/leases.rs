@@ -104,3 +104,46 @@ async fn the_cursor_of_a_destination_that_has_left_is_reported_kept_for_a_while_
     assert_eq!((log.orphans().len(), log.stats().expired), (0, 1));
     assert!(log.reader(stream, "leaves").await.is_err(), "it has no place any more");
 }
+
+#[test]
+fn no_more_than_a_window_of_records_is_out_at_once() {
+    let (log, stream) = open(&LossyDisk::default(), &Arc::default());
+    log.subscribe(stream, "only").expect("synced");
+    for _ in 0..1100 {
+        log.append(stream, record(Bytes::from_static(b"x")), Settle::nobody());
+    }
+    log.turn();
+    let mut reader = crate::world::ready(log.reader(stream, "only")).expect("it has subscribed");
+    let mut out: Vec<Delivered> = std::iter::from_fn(|| next(&mut reader)).collect();
+    assert_eq!(out.len(), 1024);
+    // It does not matter which one makes room.
+    out.swap_remove(500).ack.done();
+    assert_eq!(std::iter::from_fn(|| next(&mut reader)).count(), 1);
+    drop(out);
+    assert_eq!(
+        std::iter::from_fn(|| next(&mut reader)).count(),
+        1024,
+        "what was given back is given out again"
+    );
+}
+
+#[test]
+fn no_more_than_a_window_of_bytes_is_out_at_once() {
+    let disk = LossyDisk::default();
+    let ports = Ports {
+        disk: Arc::new(disk),
+        clock: Arc::new(FakeClock::default()),
+        random: Arc::new(SystemRandom::default()),
+    };
+    let settings =
+        Settings { create_directory: true, window_bytes: 1000, ..Settings::new(PathBuf::from("/log")) };
+    let log = Log::open_still(ports, settings).expect("the disk is sound");
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "only").expect("synced");
+    for _ in 0..20 {
+        append(&log, stream, "some text");
+    }
+    let mut reader = crate::world::ready(log.reader(stream, "only")).expect("it has subscribed");
+    let out: Vec<Delivered> = std::iter::from_fn(|| next(&mut reader)).collect();
+    assert!(out.len() > 10 && out.len() < 20, "{} of 20 are out", out.len());
+}

@@ -1,8 +1,14 @@
 //! The log on a disk that loses what was not synced, and on a real one.
 
 mod crashes;
+mod full;
+mod history;
 mod leases;
+mod lost;
 mod oracle;
+mod poison;
+mod quota;
 mod real;
+mod thread;
 mod torn;
 mod world;

@@ -93,6 +93,28 @@ fn a_second_opening_of_a_directory_is_refused() {
 }
 
 #[test]
+fn no_file_that_is_removed_lets_a_second_one_in() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let settings = Settings::new(folder.path().to_owned());
+    std::fs::write(folder.path().join("LOCK"), "").expect("a writable folder");
+    let _first = Log::open(ports(), settings.clone()).expect("nobody has it");
+    std::fs::remove_file(folder.path().join("LOCK")).expect("it is there");
+    assert!(Log::open(ports(), settings).is_err());
+}
+
+#[test]
+fn errors_name_the_file() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let settings = Settings::new(folder.path().to_owned());
+    drop(Log::open(ports(), settings.clone()).expect("an empty folder"));
+    // Not even an administrator reads a folder as a file.
+    let segment = "stream-0000000000000001-0000010000000000-00-00000001.log";
+    std::fs::create_dir(folder.path().join(segment)).expect("a writable folder");
+    let error = Log::open(ports(), settings).expect_err("it cannot be read");
+    assert!(error.to_string().contains(segment), "{error}");
+}
+
+#[test]
 fn a_missing_directory_is_created_only_if_that_was_asked_for() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let settings = Settings::new(folder.path().join("a/b"));

@@ -89,6 +89,7 @@ impl World {
             create_directory: true,
             segment_bytes: 700,
             tail_bytes: 400,
+            reserve_bytes: 100,
             ..Settings::new(PathBuf::from("/data/log"))
         };
         Self { disk, oracle: Arc::default(), running: None, settings, flips: 0 }
@@ -155,6 +156,10 @@ impl World {
         let ports =
             Ports { disk, clock: Arc::new(FakeClock::default()), random: Arc::new(SystemRandom::default()) };
         let Ok(log) = Log::open_still(ports, self.settings.clone()) else { return Ok(false) };
+        let stats = log.stats();
+        if self.flips == 0 && (stats.missing, stats.lost_cursors) != (0, 0) {
+            return Err(format!("something is missing on a sound disk: {stats:?}"));
+        }
         let streams = STREAMS.map(|name| log.stream(name).expect("no two names have one number"));
         let mut readers = Vec::new();
         for stream in streams {

@@ -25,6 +25,26 @@ impl Contents {
         self.seen.extend_from_slice(bytes);
     }
 
+    pub(super) fn write_at(&mut self, at: usize, bytes: &[u8]) {
+        let change = Change::Write(at, bytes.to_vec());
+        change.apply(&mut self.seen);
+        self.unsynced.push(Change::Write(at, bytes.to_vec()));
+    }
+
+    pub(super) fn cut(&mut self, size: usize) {
+        for bytes in [&mut self.seen, &mut self.durable] {
+            bytes.truncate(size);
+        }
+        self.unsynced.clear();
+        self.durable.clone_from(&self.seen);
+    }
+
+    pub(super) fn zero(&mut self) {
+        self.seen.fill(0);
+        self.unsynced.clear();
+        self.durable.clone_from(&self.seen);
+    }
+
     pub(super) fn truncate(&mut self, size: usize) {
         self.seen.truncate(size);
         self.unsynced.push(Change::Truncate(size));

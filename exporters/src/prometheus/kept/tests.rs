@@ -49,7 +49,7 @@ fn full() -> State {
 #[test]
 fn a_registry_is_read_as_it_was_written() {
     let (before, mut after) = (full(), state(1_000, 1_000_000));
-    after.replay(&before.snapshot());
+    after.replay(&before.snapshot()).expect("our own");
     assert_eq!(after.registry, before.registry);
     assert_eq!(after.taken, BTreeMap::from([(1, 5)]));
     assert_eq!(after.synced, after.taken, "what was read is on the disk");
@@ -59,7 +59,7 @@ fn a_registry_is_read_as_it_was_written() {
 fn a_series_is_as_old_after_a_restart_as_the_time_of_day_says() {
     // A new process, whose monotonic clock has only just begun, 50 ns later.
     let (before, mut after) = (full(), state(10, 1_000_050));
-    after.replay(&before.snapshot());
+    after.replay(&before.snapshot()).expect("our own");
     let updated: Vec<_> =
         after.registry.families.values().flat_map(|f| f.series.values()).map(|s| s.updated).collect();
     assert_eq!(updated, [10 - 150; 6], "100 ns old then, 150 now");
@@ -79,7 +79,7 @@ fn a_snapshot_that_is_cut_off_anywhere_is_not_believed() {
     let whole = full().snapshot();
     for end in 0..whole.len() {
         let mut state = State::new(Arc::new(SystemClock::default()));
-        state.replay(&whole[..end]);
+        assert!(state.replay(&whole[..end]).is_err(), "cut at {end}");
         assert_eq!((state.registry, state.taken), (Registry::default(), BTreeMap::new()), "cut at {end}");
     }
 }

@@ -1,0 +1,122 @@
+//! What only the holder of the disk touches.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use throughline_component::port::Disk;
+
+use crate::commit::Writers;
+use crate::entry::Entry;
+use crate::journal::JournalFile;
+use crate::log::Ports;
+use crate::manifest::Manifest;
+use crate::name::number;
+use crate::quiet::Quiet;
+use crate::recover::CURSORS;
+use crate::reserve::Reserve;
+use crate::settings::Settings;
+
+/// The files that are written to.
+pub(crate) struct Io {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) writers: Writers,
+    pub(crate) journals: BTreeMap<u64, JournalFile>,
+    pub(crate) cursors: JournalFile,
+    pub(crate) manifest: Manifest,
+    /// Whether the manifest was there, so that a journal it does not know is new.
+    pub(crate) knows_journals: bool,
+    pub(crate) reserve: Reserve,
+    /// Whether whoever appends was told that there is no reserve.
+    pub(crate) was_short: bool,
+    pub(crate) quiet: Quiet,
+}
+
+impl Io {
+    pub(crate) fn new(ports: &Ports, settings: &Settings, cursors: JournalFile, manifest: Manifest) -> Self {
+        Self {
+            disk: Arc::clone(&ports.disk),
+            writers: Writers::default(),
+            journals: BTreeMap::new(),
+            cursors,
+            manifest,
+            knows_journals: true,
+            reserve: Reserve::open(&*ports.disk, settings),
+            was_short: false,
+            quiet: Quiet::new(Arc::clone(&ports.clock)),
+        }
+    }
+
+    /// Does what must not fail for want of room, twice if there is a reserve to be given up for it.
+    fn insist(&mut self, mut what: impl FnMut(&mut Self) -> io::Result<()>) -> io::Result<()> {
+        match what(self) {
+            Err(error) if is_full(&error) && self.reserve.give_up(&*Arc::clone(&self.disk)) => what(self),
+            done => done,
+        }
+    }
+
+    /// Writes the cursors' file anew.
+    pub(crate) fn replace_cursors(&mut self, all: &[Entry]) -> io::Result<()> {
+        let all = encoded(all);
+        self.insist(|io| io.cursors.compact(&all))?;
+        self.note(number(CURSORS), self.cursors.generation());
+        Ok(())
+    }
+
+    pub(crate) fn append_cursors(&mut self, entries: &[Entry], sync: bool) -> io::Result<()> {
+        let entries = encoded(entries);
+        self.insist(|io| io.cursors.append(&entries, sync))?;
+        self.note(number(CURSORS), self.cursors.generation());
+        Ok(())
+    }
+
+    /// Appends to the journal of this number.
+    pub(crate) fn append_journal(&mut self, journal: u64, entries: &[Bytes]) -> io::Result<()> {
+        self.insist(|io| io.journal(journal)?.append(entries, true))?;
+        self.note_journal(journal)
+    }
+
+    /// Replaces what is in the journal of this number.
+    pub(crate) fn compact_journal(&mut self, journal: u64, snapshot: &Bytes) -> io::Result<()> {
+        self.insist(|io| io.journal(journal)?.compact(std::slice::from_ref(snapshot)))?;
+        self.note_journal(journal)
+    }
+
+    /// Writes the manifest. Where files are written over in place this needs no room.
+    pub(crate) fn write_manifest(&mut self) -> io::Result<()> {
+        self.insist(|io| io.manifest.write())
+    }
+
+    fn journal(&mut self, journal: u64) -> io::Result<&mut JournalFile> {
+        self.journals.get_mut(&journal).ok_or_else(|| io::Error::other("the journal is closed"))
+    }
+
+    fn note_journal(&mut self, journal: u64) -> io::Result<()> {
+        let file = self.journal(journal)?;
+        let (stem, generation) = (number(file.stem()), file.generation());
+        self.note(stem, generation);
+        Ok(())
+    }
+
+    /// Sees to it that the manifest knows the newest generation, so that an older one is not taken for it.
+    fn note(&mut self, stem: u64, generation: u64) {
+        if self.manifest.known.renewed(stem, generation)
+            && let Err(error) = self.write_manifest()
+            && let Some(times) = self.quiet.happened("manifest", 1)
+        {
+            tracing::error!(%error, times, "the manifest cannot be written; what is newest stands in there later");
+        }
+    }
+}
+
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::WriteZero
+    )
+}
+
+fn encoded(entries: &[Entry]) -> Vec<Bytes> {
+    entries.iter().map(|entry| entry.write().into()).collect()
+}

@@ -1,0 +1,199 @@
+//! What must be known even when a file is gone: which segments there are to be, which were removed on purpose, and how new
+//! the journals are. It lies in room that is there from the beginning and is written over in place, so that a disk that is
+//! full can be told what is about to be removed from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::Path;
+
+use throughline_component::port::{Disk, DiskFile};
+
+use crate::frame::{HEAD, Head, Kind, is_foreign, u64_at};
+use crate::ranges::Ranges;
+use crate::settings::Settings;
+use crate::sites;
+
+/// The file's name.
+pub(crate) const NAME: &str = "MANIFEST";
+
+/// It is written to two places in turn: one of them is whole, whenever the end comes.
+const SLOT: usize = 64 << 10;
+
+/// The file, and what stands in it.
+pub(crate) struct Manifest {
+    file: Box<dyn DiskFile>,
+    syncs: bool,
+    /// Counts the writes that succeeded.
+    written: u64,
+    pub(crate) known: Known,
+}
+
+/// What the manifest knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// Sequence numbers up to this epoch may have been given away.
+    pub(crate) epoch: u64,
+    /// By number of the stem: the newest generation of a journal, or of the cursors, that was whole.
+    pub(crate) generations: BTreeMap<u64, u64>,
+    pub(crate) streams: BTreeMap<u64, Kept>,
+}
+
+/// What the manifest knows of a stream's segments.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// By what the newest begins with.
+    pub(crate) newest: Option<u64>,
+    /// A segment that begins in here was removed since everybody had passed it.
+    pub(crate) removed: Ranges,
+}
+
+/// How a manifest was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// There was none, nor anything else.
+    Fresh,
+    Sound,
+    /// There must have been one.
+    Lost,
+}
+
+impl Manifest {
+    /// Opens the manifest, creating it where it is missing. `alone`: there is no other file of ours.
+    pub(crate) fn open(disk: &dyn Disk, settings: &Settings, alone: bool) -> io::Result<(Self, State)> {
+        let file = disk.open_in_place(&settings.directory.join(NAME))?;
+        let mut manifest = Self { file, syncs: settings.syncs(), written: 0, known: Known::default() };
+        let slots = [manifest.slot(0)?, manifest.slot(1)?];
+        let newest = slots.iter().filter_map(|slot| read(slot)).max_by_key(|(written, _)| *written);
+        if newest.is_none() && slots.iter().any(|slot| is_foreign(slot, 0)) {
+            return Err(foreign(&settings.directory.join(NAME)));
+        }
+        let state = match newest {
+            Some((written, known)) => {
+                (manifest.written, manifest.known) = (written, known);
+                State::Sound
+            }
+            None => {
+                // All of its room is taken now. Its name is synced with that of the cursors' new generation.
+                manifest.file.write_at(&vec![0; 2 * SLOT], 0)?;
+                if manifest.syncs {
+                    manifest.file.sync_data(sites::MANIFEST_DATA)?;
+                }
+                if alone { State::Fresh } else { State::Lost }
+            }
+        };
+        Ok((manifest, state))
+    }
+
+    /// Writes down what is known; it is on the disk when this returns.
+    pub(crate) fn write(&mut self) -> io::Result<()> {
+        let written = self.written + 1;
+        let body = self.known.encode();
+        if body.len() > SLOT - HEAD {
+            return Err(io::Error::other("there are more streams than the manifest has room for"));
+        }
+        let mut out = Vec::with_capacity(HEAD + body.len());
+        Head { sequence: written, ..Head::of(Kind::Manifest) }.write(&mut out, 0, &body);
+        self.file.write_at(&out, (written % 2) * SLOT as u64)?;
+        if self.syncs {
+            self.file.sync_data(sites::MANIFEST_DATA)?;
+        }
+        // Until here the other slot counts, and a failed try is written over.
+        self.written = written;
+        Ok(())
+    }
+
+    fn slot(&self, slot: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; SLOT];
+        let read = self.file.read_at(&mut bytes, slot * SLOT as u64)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+}
+
+/// What stands in a slot, and its number.
+fn read(slot: &[u8]) -> Option<(u64, Known)> {
+    let head = Head::read(slot, 0).filter(|head| head.kind == Kind::Manifest)?;
+    let body = slot.get(HEAD..)?.get(..usize::try_from(head.body).ok()?)?;
+    let known = head.fits(body, 0).then(|| Known::decode(body))??;
+    Some((head.sequence, known))
+}
+
+/// What is said of a file of another version.
+pub(crate) fn foreign(path: &Path) -> io::Error {
+    let why = format!("{} was written by another version of the agent, and cannot be read", path.display());
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+impl Kept {
+    /// A segment goes. Its neighbours that are gone already are one range with it; `live` is what the others begin with.
+    pub(crate) fn remove(&mut self, live: &BTreeSet<u64>, first: u64, last: u64) {
+        let from = live.range(..first).next_back().map_or(0, |before| before + 1);
+        let to = live.range(first + 1..).next().copied().unwrap_or(last + 1);
+        self.removed.add(from, to);
+    }
+}
+
+impl Known {
+    /// A stream has a new segment. Says whether that was news.
+    pub(crate) fn begun(&mut self, stream: u64, first: u64) -> bool {
+        self.streams.entry(stream).or_default().newest.replace(first) != Some(first)
+    }
+
+    /// A journal, or the cursors, have a new generation that is whole. Says whether that was news.
+    pub(crate) fn renewed(&mut self, stem: u64, generation: u64) -> bool {
+        self.generations.insert(stem, generation) != Some(generation)
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut number = |number: u64| out.extend_from_slice(&number.to_le_bytes());
+        number(self.epoch);
+        number(self.generations.len() as u64);
+        self.generations.iter().flat_map(|(stem, generation)| [*stem, *generation]).for_each(&mut number);
+        for (stream, Kept { newest, removed }) in &self.streams {
+            let ranges = removed.iter();
+            let newest = newest.map_or([0, 0], |newest| [1, newest]);
+            [*stream, newest[0], newest[1], ranges.len() as u64].into_iter().for_each(&mut number);
+            ranges.flat_map(|(from, to)| [from, to]).for_each(&mut number);
+        }
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut at = 0;
+        let mut number = || {
+            at += 8;
+            u64_at(bytes, at - 8)
+        };
+        let mut known = Self { epoch: number()?, ..Self::default() };
+        for _ in 0..number()? {
+            known.generations.insert(number()?, number()?);
+        }
+        while let Some(stream) = number() {
+            let (is_any, newest) = (number()?, number()?);
+            let mut removed = Ranges::default();
+            for _ in 0..number()? {
+                removed.add(number()?, number()?);
+            }
+            known.streams.insert(stream, Kept { newest: (is_any == 1).then_some(newest), removed });
+        }
+        Some(known)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_is_read_as_it_was_written() {
+        let mut known = Known { epoch: 3, ..Known::default() };
+        assert_eq!(Known::decode(&known.encode()), Some(known.clone()));
+        assert!(known.renewed(7, 1) && !known.renewed(7, 1) && known.renewed(7, 2));
+        assert!(known.begun(9, 0) && !known.begun(9, 0) && known.begun(9, 5));
+        let kept = known.streams.entry(4).or_default();
+        kept.removed.add(0, 3);
+        kept.removed.add(9, 12);
+        assert_eq!(Known::decode(&known.encode()), Some(known));
+    }
+}

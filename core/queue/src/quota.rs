@@ -1,0 +1,277 @@
+//! How much may wait for a destination, so that one that is down takes nothing from the others.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use throughline_component::port::{Clock, Disk};
+
+use crate::Record;
+use crate::cursor::{Cursor, Place};
+use crate::frame::Kind;
+use crate::scan::{Found, Scanner};
+use crate::settings::{Overflow, Settings};
+use crate::state::{Segment, State, Stream};
+
+/// What of the settings can change while the log is open.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) max_bytes: u64,
+    quota: Option<u64>,
+    pub(crate) overflow: Overflow,
+    /// In nanoseconds; zero: never.
+    pub(crate) orphan_expiry: u64,
+}
+
+impl Limits {
+    pub(crate) fn of(settings: &Settings) -> Self {
+        Self {
+            max_bytes: settings.max_bytes,
+            quota: settings.quota,
+            overflow: settings.overflow,
+            orphan_expiry: u64::try_from(settings.orphan_expiry.as_nanos()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// How much may wait for a destination. Unless it was set, streams have equal shares of the storage, with room
+    /// for what has been passed and not been removed yet.
+    pub(crate) fn quota(&self, streams: usize) -> u64 {
+        let share = || (self.max_bytes - self.max_bytes / 8) / (streams.max(1) as u64);
+        self.quota.unwrap_or_else(share)
+    }
+}
+
+/// How long, in nanoseconds, nobody must have read for a cursor before others go first: a reload, or a start, takes less.
+pub(crate) const GRACE: u64 = 300_000_000_000;
+
+/// Why something did not reach its destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reason {
+    /// `drop_oldest`: it was the oldest that waited.
+    DropOldest,
+    /// `drop_newest`: there was no room for it.
+    DropNewest,
+    /// Nobody has read for the destination for too long.
+    Expired,
+    /// Nobody reads for the destination, and others need the room.
+    Space,
+    /// Somebody asked for it.
+    Asked,
+}
+
+impl Reason {
+    /// The label of counters.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::DropOldest => "drop_oldest",
+            Self::DropNewest => "drop_newest",
+            Self::Expired => "expired",
+            Self::Space => "space",
+            Self::Asked => "asked",
+        }
+    }
+}
+
+/// How much was dropped, by stream, destination and reason.
+pub(crate) type Dropped = BTreeMap<(String, String, Reason), Sum>;
+
+/// Records and items.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sum {
+    pub(crate) records: u64,
+    pub(crate) items: u64,
+}
+
+impl std::ops::AddAssign for Sum {
+    fn add_assign(&mut self, other: Self) {
+        self.records += other.records;
+        self.items += other.items;
+    }
+}
+
+impl Stream {
+    /// Bytes of the segments that a cursor holds.
+    pub(crate) fn held(&self, destination: &str) -> u64 {
+        self.cursors.get(destination).map_or(0, |cursor| self.bytes - cursor.passed.bytes.min(self.bytes))
+    }
+
+    /// Counts segments that cursors have passed since this was done last.
+    pub(crate) fn count_passed(&mut self) {
+        for cursor in self.cursors.values_mut() {
+            while let Some((first, segment)) = self
+                .segments
+                .range(cursor.passed.below..)
+                .next()
+                .filter(|(_, segment)| segment.last < cursor.low)
+            {
+                if segment.active {
+                    break;
+                }
+                cursor.passed.below = first + 1;
+                cursor.passed.bytes += segment.end;
+            }
+        }
+    }
+
+    /// A segment is gone.
+    pub(crate) fn forget(&mut self, first: u64) -> Option<Segment> {
+        let segment = self.segments.remove(&first)?;
+        self.bytes -= segment.end;
+        for cursor in self.cursors.values_mut().filter(|cursor| first < cursor.passed.below) {
+            cursor.passed.bytes -= segment.end;
+        }
+        Some(segment)
+    }
+
+    /// Whether a record can be taken in, and for whom it is not. Nobody is left out unless somebody is not.
+    pub(crate) fn admits(
+        &mut self,
+        record: &Record,
+        overflow: Overflow,
+        quota: u64,
+        dropped: &mut Dropped,
+        clock: &dyn Clock,
+    ) -> bool {
+        let sequence = self.next;
+        let coming = self.pending + record.size() as u64;
+        if self.bytes + coming <= quota {
+            return true;
+        }
+        let bytes = self.bytes + coming;
+        let now = clock.monotonic_nanos();
+        let is_over = |cursor: &Cursor| bytes - cursor.passed.bytes.min(bytes) > quota;
+        // Whoever is not configured keeps nobody waiting, and nothing is dropped for what comes in for him.
+        let is_orphan = |cursor: &Cursor| cursor.orphan.is_some_and(|idle| idle.age(now) >= GRACE);
+        let is_left_out =
+            |cursor: &Cursor| is_over(cursor) && (overflow == Overflow::DropNewest || is_orphan(cursor));
+        let blocks = |cursor: &Cursor| overflow == Overflow::Block && is_over(cursor) && !is_orphan(cursor);
+        if self.cursors.values().any(blocks)
+            || (!self.cursors.is_empty() && self.cursors.values().all(is_left_out))
+        {
+            return false;
+        }
+        for (destination, cursor) in self.cursors.iter_mut().filter(|(_, cursor)| is_left_out(cursor)) {
+            cursor.skips.add(sequence, sequence + 1);
+            cursor.dirty = true;
+            let key = (self.name.clone(), destination.clone(), Reason::DropNewest);
+            *dropped.entry(key).or_default() += Sum { records: 1, items: u64::from(record.items) };
+        }
+        true
+    }
+}
+
+impl State {
+    /// Works out how much may wait for a destination.
+    pub(crate) fn share(&mut self) {
+        let streams = self.streams.values().filter(|stream| !stream.cursors.is_empty()).count();
+        self.quota = self.limits.quota(streams);
+    }
+
+    /// Moves cursors of destinations for which too much waits. Says what they lose.
+    pub(crate) fn drop_oldest(&mut self) -> Vec<Loss> {
+        let mut losses = Vec::new();
+        if self.limits.overflow != Overflow::DropOldest {
+            return losses;
+        }
+        let quota = self.quota;
+        for stream in self.streams.values_mut().filter(|stream| stream.bytes > quota) {
+            let destinations: Vec<String> = stream.cursors.keys().cloned().collect();
+            for destination in destinations {
+                let Some(cursor) = stream.cursors.get(&destination).filter(|c| c.orphan.is_none()) else {
+                    continue;
+                };
+                let (place, mut held) = (cursor.place(), stream.held(&destination));
+                let mut over = Vec::new();
+                for (first, segment) in stream.segments.range(cursor.passed.below..) {
+                    if held <= quota || segment.active {
+                        break;
+                    }
+                    held -= segment.end;
+                    over.push((*first, segment.clone()));
+                }
+                let Some((_, last)) = over.last() else { continue };
+                let to = last.last + 1;
+                if let Some(cursor) = stream.cursors.get_mut(&destination) {
+                    cursor.drop_below(to);
+                }
+                let name = stream.name.clone();
+                losses.push(Loss {
+                    stream: name,
+                    destination,
+                    reason: Reason::DropOldest,
+                    place,
+                    segments: over,
+                });
+            }
+            stream.count_passed();
+            stream.changed.notify_waiters();
+        }
+        losses
+    }
+
+    /// Takes a cursor away. Says what its destination loses.
+    pub(crate) fn drop_cursor(&mut self, stream: u64, destination: &str, reason: Reason) -> Option<Loss> {
+        let stream = self.streams.get_mut(&stream)?;
+        let segments = stream.waiting(destination);
+        let cursor = stream.cursors.remove(destination)?;
+        stream.changed.notify_waiters();
+        let (stream, destination) = (stream.name.clone(), destination.to_owned());
+        let gone = crate::entry::Entry::Gone { stream: stream.clone(), destination: destination.clone() };
+        self.gone.push(gone);
+        self.moved = true;
+        self.share();
+        Some(Loss { stream, destination, reason, place: cursor.place(), segments })
+    }
+}
+
+impl Stream {
+    /// The segments in which something waits for a destination.
+    pub(crate) fn waiting(&self, destination: &str) -> Vec<(u64, Segment)> {
+        let Some(cursor) = self.cursors.get(destination) else { return Vec::new() };
+        let waiting =
+            self.segments.iter().filter(|(first, segment)| !cursor.has_passed(**first, segment.last));
+        waiting.map(|(first, segment)| (*first, segment.clone())).collect()
+    }
+}
+
+/// What a destination does not get.
+pub(crate) struct Loss {
+    pub(crate) stream: String,
+    pub(crate) destination: String,
+    pub(crate) reason: Reason,
+    pub(crate) place: Place,
+    pub(crate) segments: Vec<(u64, Segment)>,
+}
+
+/// How much of some segments is unsettled, seen from a place. This reads those that are settled in part.
+pub(crate) fn unsettled(disk: &Arc<dyn Disk>, place: &Place, segments: &[(u64, Segment)]) -> Sum {
+    let mut sum = Sum::default();
+    let limits = segments.iter().skip(1).map(|(first, _)| *first).chain([u64::MAX]);
+    for ((first, segment), limit) in segments.iter().zip(limits) {
+        let whole = place.low <= *first && place.high <= *first && place.skips.iter().len() == 0;
+        let counted = if whole { None } else { scan(&**disk, place, segment, limit).ok() };
+        sum += counted.unwrap_or_else(|| {
+            segment.counts.iter().fold(Sum::default(), |mut sum, (records, items)| {
+                sum += Sum { records: *records, items: *items };
+                sum
+            })
+        });
+    }
+    sum
+}
+
+fn scan(disk: &dyn Disk, place: &Place, segment: &Segment, limit: u64) -> io::Result<Sum> {
+    let mut scanner = Scanner::new(disk.open(&segment.path)?, segment.salt);
+    let mut sum = Sum::default();
+    loop {
+        match scanner.next(segment.end)? {
+            Found::Frame(head, _, _) if head.kind == Kind::Record && head.sequence < limit => {
+                if place.wants(head.sequence) {
+                    sum += Sum { records: 1, items: u64::from(head.items) };
+                }
+            }
+            Found::Frame(..) | Found::Bad => {}
+            Found::End(_) => return Ok(sum),
+        }
+    }
+}

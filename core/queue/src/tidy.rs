@@ -1,0 +1,235 @@
+//! After each turn: cursors are written down, and what all of them have passed is removed.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::entry::Entry;
+use crate::io::Io;
+use crate::log::Shared;
+use crate::quota::{GRACE, Loss, Reason, Sum};
+use crate::state::{Segment, State, Stream};
+
+/// How often the age of an orphan is written down, in nanoseconds.
+const LOOK: u64 = 60_000_000_000;
+
+impl Shared {
+    /// Writes down where cursors are, and removes what all of them have passed.
+    pub(crate) fn tidy(&self, io: &mut Io) {
+        // One look at the state a turn: those who append are waiting for it.
+        let (entries, passed, losses, dropped) = {
+            let mut state = self.state();
+            let now = self.now();
+            let mut losses = self.expire(&mut state, now);
+            losses.extend(state.drop_oldest());
+            if state.pressed {
+                retire(&mut state, io);
+            }
+            let mut passed = passed(&state);
+            if state.wants_room && passed.is_empty() {
+                losses.extend(state.make_room(now));
+                passed = self::passed(&state);
+            }
+            (state.pressed, state.wants_room) = (false, false);
+            state.streams.values_mut().for_each(Stream::count_passed);
+            (state.cursor_entries(false, now), passed, losses, state.news_of_dropped())
+        };
+        say_what_was_dropped(io, dropped);
+        for loss in losses {
+            self.lose(loss);
+            say_what_was_dropped(io, self.state().news_of_dropped());
+        }
+        // A lagging cursor only means that something is delivered again, so a disk that takes nothing stops no removal.
+        if let Err(error) = self.write_cursors(io, &entries, !passed.is_empty())
+            && let Some(times) = io.quiet.happened("cursors", 1)
+        {
+            tracing::error!(%error, times, "the cursors cannot be written; after a restart some data will be delivered again");
+        }
+        if !passed.is_empty() {
+            self.remove(io, passed);
+        }
+        self.take_reserve(io);
+    }
+
+    fn remove(&self, io: &mut Io, passed: Vec<Passed>) {
+        // What is missing and was not recorded is damage.
+        for Passed { stream, first, last, live, .. } in &passed {
+            io.manifest.known.streams.entry(*stream).or_default().remove(live, *first, *last);
+        }
+        if let Err(error) = io.write_manifest() {
+            if let Some(times) = io.quiet.happened("manifest", 1) {
+                tracing::error!(%error, times, "the manifest cannot be written; nothing is removed");
+            }
+            return;
+        }
+        for Passed { stream, first, path, .. } in passed {
+            match self.ports.disk.remove(&path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    if let Some(times) = io.quiet.happened("remove", 1) {
+                        tracing::error!(%error, times, "a segment that everybody has passed cannot be removed");
+                    }
+                    continue;
+                }
+            }
+            let mut state = self.state();
+            let removed = state.streams.get_mut(&stream).and_then(|stream| stream.forget(first));
+            state.stored_bytes -= removed.map_or(0, |segment| segment.end);
+        }
+    }
+
+    /// Sees to it that there is a reserve; until there is, records are refused.
+    pub(crate) fn take_reserve(&self, io: &mut Io) {
+        if !io.reserve.is_short() && !io.was_short {
+            return;
+        }
+        if io.reserve.is_short() && io.cursors.is_wasteful() {
+            let all = self.state().cursor_entries(true, self.now());
+            if io.replace_cursors(&all).is_err() {
+                self.state().all_dirty();
+            }
+        }
+        let taken = io.reserve.take(&*self.ports.disk, self.ports.clock.monotonic_nanos());
+        let mut state = self.state();
+        let was_short = std::mem::replace(&mut state.short, io.reserve.is_short());
+        let is_short = state.short;
+        drop(state);
+        io.was_short = is_short;
+        if let Err(error) = taken
+            && let Some(times) = io.quiet.happened("reserve", 1)
+        {
+            tracing::error!(%error, times, "the disk is full: nothing is taken in until there is room for a reserve");
+        }
+        if was_short && !is_short {
+            tracing::info!("the disk has room again");
+        }
+    }
+
+    /// Writes down cursors, on the disk when this returns if `sync` says so.
+    pub(crate) fn write_cursors(&self, io: &mut Io, entries: &[Entry], sync: bool) -> io::Result<()> {
+        if entries.is_empty() && !sync {
+            return Ok(());
+        }
+        let written = if io.cursors.size() > self.settings.cursors_bytes || io.cursors.is_to_be_replaced() {
+            let all = self.state().cursor_entries(true, self.now());
+            io.replace_cursors(&all).inspect(|()| self.state().unwritten = false)
+        } else {
+            io.append_cursors(entries, sync)
+        };
+        if written.is_err() {
+            self.state().all_dirty();
+        }
+        written
+    }
+
+    /// Takes cursors away that nobody has read for too long.
+    fn expire(&self, state: &mut State, now: u64) -> Vec<Loss> {
+        let expiry = state.limits.orphan_expiry;
+        state.next_look = u64::MAX;
+        let mut over = Vec::new();
+        for (number, stream) in &mut state.streams {
+            for (destination, cursor) in &mut stream.cursors {
+                let Some(idle) = cursor.orphan else { continue };
+                if expiry > 0 && idle.age(now) > expiry {
+                    tracing::warn!(stream = %stream.name, %destination, "nobody reads for it any more; its cursor has expired");
+                    over.push((*number, destination.clone()));
+                } else if now >= cursor.looked.saturating_add(LOOK) {
+                    // Its age is written down, so that it goes on from there after a restart.
+                    (cursor.looked, cursor.dirty) = (now, true);
+                }
+                state.next_look = state.next_look.min(cursor.looked.saturating_add(LOOK));
+            }
+        }
+        state.stats.expired += over.len() as u64;
+        over.into_iter()
+            .filter_map(|(s, destination)| state.drop_cursor(s, &destination, Reason::Expired))
+            .collect()
+    }
+}
+
+/// Says what was dropped, once a minute for every destination.
+fn say_what_was_dropped(io: &mut Io, news: Vec<(String, Sum)>) {
+    for (what, Sum { records, items }) in news {
+        let records = io.quiet.happened(&what, records);
+        if let Some(records) = records {
+            tracing::warn!(records, items, "dropped for {what}");
+        }
+    }
+}
+
+impl State {
+    /// For whom something was dropped since this was asked last: records since then, and items so far.
+    fn news_of_dropped(&mut self) -> Vec<(String, Sum)> {
+        if self.dropped == self.told {
+            return Vec::new();
+        }
+        let news = self.dropped.iter().map(|(key, sum)| {
+            let ((stream, destination, reason), told) =
+                (key, self.told.get(key).copied().unwrap_or_default());
+            let what = format!("{destination} in {stream}: {}", reason.as_str());
+            (what, Sum { records: sum.records - told.records, items: sum.items })
+        });
+        let news = news.collect();
+        self.told = self.dropped.clone();
+        news
+    }
+
+    /// Room is wanted, and there is none to be had but from who is no longer configured: the longest of them goes first.
+    fn make_room(&mut self, now: u64) -> Option<Loss> {
+        let orphans = self.streams.iter().flat_map(|(number, stream)| {
+            let orphans = stream.cursors.iter().filter_map(|(d, cursor)| Some((d, cursor.orphan?.age(now))));
+            orphans.map(|(destination, age)| (*number, destination.clone(), age))
+        });
+        let oldest = orphans.filter(|(number, destination, age)| {
+            *age >= GRACE
+                && self.streams.get(number).is_some_and(|stream| !stream.waiting(destination).is_empty())
+        });
+        let (stream, destination, _) = oldest.max_by_key(|(_, _, age)| *age)?;
+        tracing::warn!(%destination, "nobody reads for it, and others need the room; its cursor is dropped");
+        self.drop_cursor(stream, &destination, Reason::Space)
+    }
+}
+
+/// Ends segments that everybody has passed although they are written to, since their room is wanted.
+fn retire(state: &mut State, io: &mut Io) {
+    for (number, stream) in &mut state.streams {
+        let newest = stream.segments.last_key_value().map(|(first, segment)| (*first, segment));
+        if newest.is_some_and(|(first, segment)| segment.active && stream.has_passed(first, segment)) {
+            stream.segments.values_mut().for_each(|segment| segment.active = false);
+            io.writers.seal(*number);
+        }
+    }
+}
+
+/// A segment that can be removed.
+struct Passed {
+    stream: u64,
+    first: u64,
+    last: u64,
+    path: PathBuf,
+    /// What the stream's other segments begin with.
+    live: Arc<BTreeSet<u64>>,
+}
+
+fn passed(state: &State) -> Vec<Passed> {
+    let mut all = Vec::new();
+    for (number, stream) in &state.streams {
+        let is_passed =
+            |(first, segment): &(&u64, &Segment)| !segment.active && stream.has_passed(**first, segment);
+        if !stream.segments.iter().any(|segment| is_passed(&segment)) {
+            continue;
+        }
+        let (passed, live): (Vec<_>, Vec<_>) = stream.segments.iter().partition(is_passed);
+        let live = Arc::new(live.into_iter().map(|(first, _)| *first).collect());
+        all.extend(passed.into_iter().map(|(first, segment)| Passed {
+            stream: *number,
+            first: *first,
+            last: segment.last,
+            path: segment.path.clone(),
+            live: Arc::clone(&live),
+        }));
+    }
+    all
+}

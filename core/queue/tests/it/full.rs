@@ -1,0 +1,170 @@
+//! A disk that is full.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use throughline_component::port::SystemRandom;
+use throughline_component::{ComponentId, Outcome, Settle};
+use throughline_queue::{Log, Polled, Ports, Settings};
+use throughline_testkit::{Damage, FakeClock, Keep, LossyDisk, Rng};
+
+use crate::world::{ready, record};
+
+const RESERVE: usize = 1500;
+
+struct World {
+    disk: LossyDisk,
+    clock: Arc<FakeClock>,
+}
+
+impl World {
+    fn of(bytes: usize) -> Self {
+        let disk = LossyDisk::default();
+        disk.limit(Some((128 << 10) + bytes));
+        Self { disk, clock: Arc::default() }
+    }
+
+    fn open(&self) -> (Log, u64) {
+        let (disk, clock) = (Arc::new(self.disk.clone()), Arc::<FakeClock>::clone(&self.clock));
+        let ports = Ports { disk, clock, random: Arc::new(SystemRandom::default()) };
+        let settings = Settings {
+            create_directory: true,
+            segment_bytes: 1000,
+            tail_bytes: 0,
+            reserve_bytes: RESERVE as u64,
+            ..Settings::new(PathBuf::from("/log"))
+        };
+        let log = Log::open_still(ports, settings).expect("a full disk is no reason not to open");
+        let stream = log.stream("traces").expect("the only one");
+        (log, stream)
+    }
+
+    fn put(&self, log: &Log, stream: u64, n: usize) -> bool {
+        let (settle, ticket) = Settle::ticket();
+        log.append(stream, record(Bytes::from(format!("{n}:{}", "x".repeat(100)))), settle);
+        log.turn();
+        self.clock.advance(Duration::from_millis(100));
+        ready(ticket) == Outcome::DONE
+    }
+
+    /// Puts records until the disk is full, and long after. Says which were taken.
+    fn fill(&self, log: &Log, stream: u64, from: usize) -> Vec<usize> {
+        (from..from + 300).filter(|n| self.put(log, stream, *n)).collect()
+    }
+
+    fn used(&self) -> usize {
+        self.disk.files().values().sum()
+    }
+}
+
+fn drain(log: &Log, stream: u64) -> Vec<usize> {
+    log.subscribe(stream, "otlp").expect("cursors have room that is theirs");
+    let mut reader = ready(log.reader(stream, "otlp")).expect("it has subscribed");
+    let mut read = Vec::new();
+    loop {
+        match reader.poll() {
+            Polled::Record(delivered) => {
+                let text = String::from_utf8_lossy(&delivered.record.payload).into_owned();
+                read.push(text.split(':').next().and_then(|n| n.parse().ok()).expect("ours"));
+                delivered.ack.done();
+                log.turn();
+            }
+            Polled::Load => reader.load().expect("it can be read"),
+            Polled::Wait => return read,
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_records_have_filled_takes_more_once_they_are_delivered() {
+    let world = World::of(20_000);
+    let (log, stream) = world.open();
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    for round in 0..20 {
+        let kept = world.fill(&log, stream, round * 1000);
+        assert!(kept.len() > 50 && kept.len() < 200, "round {round}: {} of 300 were taken", kept.len());
+        assert_eq!(drain(&log, stream), kept, "round {round}");
+        world.clock.advance(Duration::from_secs(2));
+        log.turn();
+    }
+    assert_eq!(log.stats().missing, 0);
+}
+
+#[test]
+fn a_log_is_opened_on_a_full_disk_and_heals_after_any_end() {
+    for seed in 0..60 {
+        let mut rng = Rng::new(seed);
+        let world = World::of(12_000);
+        let (log, stream) = world.open();
+        log.subscribe(stream, "otlp").expect("a sound disk");
+        let mut all = world.fill(&log, stream, 0);
+        let keep = match seed % 3 {
+            0 => Keep::All,
+            1 => Keep::Nothing,
+            _ => Keep::Some(rng.clone()),
+        };
+        // Somebody else takes what is left, and at times even what was kept free.
+        if rng.once_in(2) {
+            world.disk.damage(&PathBuf::from("/log/RESERVE"), Damage::Gone);
+        }
+        world.disk.limit(Some(world.used()));
+        drop(log);
+        world.disk.crash(keep);
+        let (log, stream) = world.open();
+        assert_eq!((log.stats().missing, log.stats().lost_cursors), (0, 0), "seed {seed}");
+        let read = drain(&log, stream);
+        assert!(
+            all.iter().all(|n| read.contains(n)),
+            "seed {seed}: {all:?} were acknowledged, {read:?} came"
+        );
+        for _ in 0..3 {
+            world.clock.advance(Duration::from_secs(2));
+            world.put(&log, stream, 9999);
+        }
+        all = world.fill(&log, stream, 10_000);
+        assert!(all.len() > 20, "seed {seed}: only {} were taken", all.len());
+    }
+}
+
+#[test]
+fn what_everybody_had_is_removed_from_a_disk_that_takes_no_byte_more() {
+    let world = World::of(20_000);
+    let (log, stream) = world.open();
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    let kept = world.fill(&log, stream, 0);
+    world.disk.damage(&PathBuf::from("/log/RESERVE"), Damage::Gone);
+    world.disk.limit(Some(0));
+    let before = world.used();
+    assert_eq!(drain(&log, stream), kept);
+    assert!(world.used() < before / 2 + (64 << 10), "{} of {before} bytes are still there", world.used());
+    // The cursors on the disk are old, and still nothing counts as missing.
+    drop(log);
+    world.disk.crash(Keep::Nothing);
+    let (log, stream) = world.open();
+    assert_eq!((log.stats().missing, log.stats().lost_cursors), (0, 0));
+    let again = drain(&log, stream);
+    assert!(again.len() < kept.len() / 2, "{} of {} came again", again.len(), kept.len());
+}
+
+#[test]
+fn a_journal_has_room_on_a_disk_that_records_have_filled() {
+    let world = World::of(20_000);
+    let (log, stream) = world.open();
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    let opened = log.journal(&ComponentId::new("change")).expect("a sound disk");
+    world.fill(&log, stream, 0);
+    let kept = Arc::new(AtomicUsize::new(0));
+    for _ in 0..5 {
+        let kept = Arc::clone(&kept);
+        let count = move |outcome| {
+            kept.fetch_add(usize::from(outcome == Outcome::DONE), Ordering::Relaxed);
+        };
+        opened.journal.append(Bytes::from(vec![7; 100]), Settle::hook(count));
+        log.turn();
+    }
+    assert_eq!(kept.load(Ordering::Relaxed), 5);
+    assert!(!world.put(&log, stream, 0), "what is left is not for records");
+}

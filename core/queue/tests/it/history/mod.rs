@@ -1,0 +1,58 @@
+//! Long histories: streams and destinations that come and go, quotas, full disks, damage to any file, clocks that jump.
+
+mod oracle;
+mod world;
+
+use std::collections::BTreeMap;
+
+use throughline_testkit::Rng;
+
+use world::World;
+
+#[test]
+fn any_history_keeps_what_was_promised_or_says_that_it_did_not() {
+    let mut reached: BTreeMap<&str, usize> = BTreeMap::new();
+    for seed in 0..400 {
+        let mut world = World::new(seed);
+        let mut rng = Rng::new(seed);
+        let steps = 60 + rng.below(200);
+        let lived = (0..steps).try_for_each(|_| world.step(&mut rng)).and_then(|()| world.end());
+        lived.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        for (state, times) in world.reached {
+            *reached.entry(state).or_default() += times;
+        }
+    }
+    println!("{reached:?}");
+    for state in STATES {
+        assert!(
+            reached.get(state).is_some_and(|times| *times >= 10),
+            "{state} is hardly reached: {reached:?}"
+        );
+    }
+}
+
+/// What histories must come through.
+const STATES: [&str; 22] = [
+    "a record was dropped",
+    "adjusted",
+    "an orphan expired",
+    "appended",
+    "crashed",
+    "cursors compacted",
+    "cursors lost",
+    "cursors of before put back",
+    "delivered",
+    "destination left",
+    "destination renamed",
+    "disk full",
+    "given back",
+    "journal forgotten",
+    "segment cut, zeroed or removed",
+    "segment missing",
+    "manifest damaged",
+    "opened on a full disk",
+    "refused",
+    "segment removed while a cursor is behind it",
+    "started without a stream",
+    "sync failed",
+];
