@@ -7,6 +7,7 @@
 //!
 //! [`Settle`]: throughline_component::Settle
 
+mod ahead;
 mod commit;
 mod cursor;
 mod entry;
@@ -29,6 +30,7 @@ mod scan;
 mod settings;
 mod state;
 mod storage;
+mod thread;
 mod tidy;
 mod turn;
 

@@ -1,6 +1,5 @@
 //! The log as callers see it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -45,7 +44,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     state: Mutex<State>,
     io: Mutex<Io>,
-    wake: Condvar,
+    pub(crate) wake: Condvar,
     /// Held as long as the log is open, so that no other process writes here.
     _lock: Box<dyn Send + Sync>,
 }
@@ -309,58 +308,5 @@ impl Shared {
             drop(state);
             self.wake.notify_one();
         }
-    }
-
-    fn run(&self) {
-        loop {
-            {
-                let mut state = self.state();
-                while state.group.is_empty() && !state.moved && !state.pressed && !state.closing {
-                    state.asleep = true;
-                    let look = Duration::from_nanos(state.next_look.saturating_sub(self.now()));
-                    if look.is_zero() {
-                        break;
-                    }
-                    let waited = self.wake.wait_timeout(state, look);
-                    state = waited.unwrap_or_else(PoisonError::into_inner).0;
-                }
-                state.asleep = false;
-            }
-            match catch_unwind(AssertUnwindSafe(|| self.turn())) {
-                Ok(turned) if !turned && self.state().closing => break,
-                Ok(_) => {}
-                Err(_) => self.mend(),
-            }
-        }
-        let mut io = self.io();
-        let entries = self.state().cursor_entries(false, self.now());
-        if let Err(error) = self.write_cursors(&mut io, &entries, true) {
-            tracing::warn!(%error, "the cursors could not be synced; some data will be delivered again");
-        }
-        io.writers.seal_all();
-        drop(io);
-        self.state().ended = true;
-        // What came in between.
-        self.turn();
-    }
-
-    /// A turn panicked, and whoever waited for what was in it was told to try again.
-    fn mend(&self) {
-        tracing::error!("the thread that writes the log panicked; it goes on");
-        let mut state = self.state();
-        let size = |task: &Task| match task {
-            Task::Append { record, .. } => record.size(),
-            _ => 0,
-        };
-        state.pending_bytes = state.group.iter().map(size).sum();
-        let State { group, streams, .. } = &mut *state;
-        for (number, stream) in streams {
-            let own =
-                group.iter().filter(|task| matches!(task, Task::Append { stream, .. } if stream == number));
-            stream.pending = own.map(size).sum::<usize>() as u64;
-        }
-        drop(state);
-        // If it does so again and again, not at full speed.
-        std::thread::sleep(Duration::from_millis(100));
     }
 }

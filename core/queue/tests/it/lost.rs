@@ -151,6 +151,25 @@ fn a_segment_that_is_gone_cut_or_zeroed_is_noticed_once_and_the_others_are_read(
 }
 
 #[test]
+fn the_newest_records_are_missed_where_cursors_were_written_since() {
+    let disk = LossyDisk::default();
+    let (log, stream) = open(&disk);
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    append(&log, stream, 0..1);
+    let segment = files(&disk, "stream-").remove(0);
+    let first = disk.files()[&segment];
+    append(&log, stream, 1..2);
+    assert_eq!(read(&log, stream, "otlp").len(), 2);
+    log.turn();
+    drop(log);
+    disk.damage(&segment, Damage::Cut(first));
+    let (log, stream) = open(&disk);
+    assert_eq!(missed(log.stats()), (1, 0));
+    append(&log, stream, 2..3);
+    assert_eq!(read(&log, stream, "otlp"), payloads(2..3));
+}
+
+#[test]
 fn a_segment_that_goes_while_it_is_read_stops_nobody() {
     let (disk, _) = twelve();
     let (log, stream) = open(&disk);
