@@ -2,7 +2,7 @@
 
 use super::{Found, Rule};
 use crate::allow;
-use crate::class::{ALPHANUMERIC, BASE64URL, CAPITALS, Class, DOTTED, PATH, TOKEN68, WORD};
+use crate::class::{ALPHANUMERIC, BASE64URL, CAPITALS, Class, DOTTED, PATH, TOKEN68, TOKEN68_IN_URL, WORD};
 
 /// A prefix, and what must follow it.
 pub(crate) struct Shape {
@@ -16,7 +16,7 @@ pub(crate) struct Shape {
 }
 
 const fn shape(rule: Rule, prefix: &'static str, class: Class, least: usize) -> Shape {
-    Shape { rule, prefix, class, least, most: 2048, keep: false }
+    Shape { rule, prefix, class, least, most: usize::MAX, keep: false }
 }
 
 /// How long the keys are that have one length only.
@@ -29,7 +29,7 @@ const fn keeping_prefix(shape: Shape) -> Shape {
 }
 
 /// All of them. No prefix is the start of another.
-pub(crate) static SHAPES: [Shape; 45] = [
+pub(crate) static SHAPES: [Shape; 48] = [
     exactly(16, shape(Rule::Aws, "AKIA", CAPITALS, 16)),
     exactly(16, shape(Rule::Aws, "ASIA", CAPITALS, 16)),
     shape(Rule::Github, "ghp_", ALPHANUMERIC, 30),
@@ -51,8 +51,12 @@ pub(crate) static SHAPES: [Shape; 45] = [
     shape(Rule::Slack, "xoxp-", BASE64URL, 10),
     shape(Rule::Slack, "xoxr-", BASE64URL, 10),
     shape(Rule::Slack, "xoxs-", BASE64URL, 10),
-    shape(Rule::Slack, "xapp-", BASE64URL, 10),
+    shape(Rule::Slack, "xoxo-", BASE64URL, 10),
+    // A cookie, which is mostly spelled as URLs spell it, and what has a slash in it.
+    shape(Rule::Slack, "xoxd-", TOKEN68_IN_URL, 10),
+    shape(Rule::Slack, "xapp-", TOKEN68_IN_URL, 10),
     keeping_prefix(shape(Rule::SlackWebhook, "hooks.slack.com/", PATH, 20)),
+    keeping_prefix(shape(Rule::SlackWebhook, "hooks.slack.com\\/", PATH, 20)),
     shape(Rule::Age, "AGE-SECRET-KEY-", CAPITALS, 40),
     shape(Rule::Stripe, "sk_live_", ALPHANUMERIC, 16),
     shape(Rule::Stripe, "rk_live_", ALPHANUMERIC, 16),
@@ -80,12 +84,12 @@ pub(crate) static SHAPES: [Shape; 45] = [
 impl Shape {
     /// Whether enough follows a prefix that ends at `end`.
     pub(super) fn is_plausible(&self, bytes: &[u8], end: usize) -> bool {
-        self.class.run(bytes, end, self.least) == self.least
+        self.class.run_spelled(bytes, end, self.least) >= self.least
     }
 
     /// The token whose prefix ends at `end`.
     pub(super) fn find(&self, text: &[u8], end: usize) -> Option<Found> {
-        let run = self.class.run(text, end, self.most);
+        let run = self.class.run_spelled(text, end, self.most);
         let mut body = &text[end..end + run];
         // The end of a sentence.
         while let [rest @ .., b'.'] = body {
@@ -93,7 +97,6 @@ impl Shape {
         }
         let run = body.len();
         let start = if self.keep { end } else { end - self.prefix.len() };
-        (run >= self.least && !allow::is_example(body))
-            .then_some(Found { rule: self.rule, range: start..end + run })
+        (run >= self.least && !allow::is_example(body)).then(|| Found::new(self.rule, start..end + run))
     }
 }
