@@ -158,6 +158,7 @@ fn no_secret_is_too_long() {
         }
         // A placeholder is short.
         assert_masked(&format!("PASSWORD=${{{}}}", long.to_lowercase()), &long.to_lowercase());
+        assert_masked(&format!("PASSWORD='${{{long}}}'"), &long);
         assert_masked(&format!("glpat-EXAMPLE{long}"), &long);
         let name = format!("{}password", "long.".repeat(length));
         assert!(scanner().is_sensitive(name.as_bytes()), "the end of a name says what it is");
