@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+/// Names of repositories are no longer: each record below a resource that names one gets it.
+const LONGEST_REPOSITORY: usize = 256;
+
 /// A repository: `host/owner/name`, lower case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Repository(Arc<str>);
@@ -29,7 +32,8 @@ impl Repository {
         let sane = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_graphic() && b != b'@');
         let named = host.contains('.') || host == "localhost";
         let parts = path.split('/').count();
-        (named && sane(host) && parts >= 2 && path.split('/').all(sane))
+        let short = host.len() + path.len() < LONGEST_REPOSITORY;
+        (short && named && sane(host) && parts >= 2 && path.split('/').all(sane))
             .then(|| Self(format!("{host}/{path}").to_ascii_lowercase().into()))
     }
 
@@ -255,7 +259,8 @@ mod tests {
         ] {
             assert_eq!(Repository::parse(text).map(|r| r.as_str().to_owned()), name, "{text}");
         }
-        for text in ["", "acme", "acme/infra-live", "https://github.com/acme", "a b.c/d/e"] {
+        let long = format!("github.com/acme/{}", "a".repeat(300));
+        for text in ["", "acme", "acme/infra-live", "https://github.com/acme", "a b.c/d/e", &long] {
             assert_eq!(Repository::parse(text), None, "{text:?}");
         }
     }
