@@ -67,13 +67,13 @@ impl Hits {
 }
 
 fn mask(scanner: &Scanner, record: &mut Record<'_>, counts: &mut Counts) {
-    let mut names = Names::default();
+    let (mut names, mut above) = (Names::default(), Above::default());
     record.rewrite_strings_and_unknown(&mut |leaf| {
         let masked = if leaf.is_id() {
             None
         } else if leaf.is_key() {
             names.distinct(scanner.mask(leaf.bytes, counts), leaf.bytes)
-        } else if !leaf.is_unknown() && is_under_secret_name(scanner, &leaf) {
+        } else if !leaf.is_unknown() && above.is_secret(scanner, leaf.keys) {
             scanner.mask_whole(leaf.bytes, counts)
         } else {
             plain(scanner, &leaf, counts)
@@ -87,8 +87,26 @@ fn plain(scanner: &Scanner, leaf: &Leaf<'_>, counts: &mut Counts) -> Option<Vec<
     if leaf.is_unknown() { scanner.overwrite(leaf.bytes, counts) } else { scanner.mask(leaf.bytes, counts) }
 }
 
-fn is_under_secret_name(scanner: &Scanner, leaf: &Leaf<'_>) -> bool {
-    leaf.keys.iter().any(|key| scanner.is_sensitive(key))
+/// The names around the string that was looked at last, each with whether it or one above it is secret. Strings side by side have
+/// most of them in common, and each is judged once.
+#[derive(Default)]
+struct Above(Vec<(Range<*const u8>, bool)>);
+
+impl Above {
+    fn is_secret(&mut self, scanner: &Scanner, keys: &[&[u8]]) -> bool {
+        let same =
+            self.0.iter().zip(keys).take_while(|((known, _), key)| *known == key.as_ptr_range()).count();
+        self.0.truncate(same);
+        for key in &keys[same..] {
+            let secret = self.last() || scanner.is_sensitive(key);
+            self.0.push((key.as_ptr_range(), secret));
+        }
+        self.last()
+    }
+
+    fn last(&self) -> bool {
+        self.0.last().is_some_and(|(_, secret)| *secret)
+    }
 }
 
 /// Names that were masked in one record, and how many copies of each there are: equal ones get a suffix, so that no entry

@@ -295,6 +295,28 @@ fn masking_one_secret_key_again_and_again_in_one_record_is_linear() {
 }
 
 #[test]
+fn names_are_judged_once_however_many_strings_are_below_them() {
+    let name: &str = Box::leak("long.".repeat(50).into());
+    let leaves: Vec<(&str, Value<'_>)> = vec![("k", Value::Str("v")); 2_000];
+    let leaves: &[_] = Box::leak(leaves.into());
+    let mut value = Value::Map(leaves);
+    for _ in 0..15 {
+        value = Value::Map(Box::leak(Box::new([(name, value)])));
+    }
+    let bytes = build::logs(|request| {
+        request.resource(&[], |resource| {
+            resource.scope("s", "", |scope| {
+                scope.log_record(|log| {
+                    log.body(TOKEN).attribute("a", value);
+                });
+            });
+        });
+    });
+    let steps = steps::of(|| drop(masked(Signal::Logs, &bytes)));
+    assert!(steps < 40 * bytes.len() as u64, "{steps} steps for {} bytes", bytes.len());
+}
+
+#[test]
 fn a_copy_takes_no_name_that_came_with_its_number() {
     let mut names = super::Names::default();
     let masked = || Some(b"[REDACTED:x]".to_vec());
