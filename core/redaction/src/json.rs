@@ -31,18 +31,21 @@ pub(crate) fn inside_strings(text: &[u8], found: &[Found]) -> Option<Vec<Found>>
     if found.is_empty() || !matches!(first, b'{' | b'[' | b'"') {
         return None;
     }
-    let tokens = tokens(text)?;
-    let (mut inside, mut tokens) = (Vec::with_capacity(found.len()), tokens.iter().peekable());
-    for secret in found {
-        while tokens.next_if(|token| token.range.end <= secret.range.start).is_some() {}
-        let mut rest = tokens.clone();
-        while let Some(token) = rest.next_if(|token| token.range.start < secret.range.end) {
+    // Twice, so that not all tokens have to be kept: there may be one in every other byte.
+    each_token(text, &mut |_| {})?;
+    let (mut inside, mut next) = (Vec::with_capacity(found.len()), 0);
+    each_token(text, &mut |token| {
+        while let Some(secret) = found.get(next).filter(|secret| secret.range.start < token.range.end) {
             steps::add(1);
-            inside.extend(part(text, secret, token));
+            if token.range.start < secret.range.end {
+                inside.extend(part(text, secret, &token));
+            }
+            if secret.range.end > token.range.end {
+                break;
+            }
+            next += 1;
         }
-        // The last may have more secrets in it.
-        while tokens.next_if(|token| token.range.end <= secret.range.end).is_some() {}
-    }
+    })?;
     Some(inside)
 }
 
@@ -84,10 +87,10 @@ fn escape_around(text: &[u8], string: &Range<usize>, at: usize) -> Range<usize> 
     at..at
 }
 
-/// The tokens of JSON values one behind the other; `None` if it is anything else. RFC 8259.
-fn tokens(text: &[u8]) -> Option<Vec<Token>> {
+/// Gives the tokens of JSON values one behind the other to `on`, but for marks; `None` if the text is anything else. RFC 8259.
+fn each_token(text: &[u8], on: &mut dyn FnMut(Token)) -> Option<()> {
     steps::add(text.len());
-    let (mut tokens, mut open, mut at) = (Vec::new(), Vec::new(), 0);
+    let (mut open, mut at) = (Vec::new(), 0);
     // What may stand here: a value, a name, or what follows a value.
     let mut state = State::Value;
     while let Some(&byte) = text.get(at) {
@@ -115,11 +118,11 @@ fn tokens(text: &[u8]) -> Option<Vec<Token>> {
         };
         state = state.then(kind, &mut open)?;
         if !matches!(kind, Kind::Mark(_)) {
-            tokens.push(Token { kind, range });
+            on(Token { kind, range });
         }
         at = end;
     }
-    (open.is_empty() && state == State::End).then_some(tokens)
+    (open.is_empty() && state == State::End).then_some(())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
