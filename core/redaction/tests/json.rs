@@ -40,6 +40,12 @@ fn numbers_get_quotes_and_lists_and_objects_keep_their_shape() {
         (r#"{"password":{}}"#, r#"{"password":{}}"#),
         (r#"{"password":"a\\","x":"y"}"#, r#"{"password":"[pair]","x":"y"}"#),
         (r#"{"password":"a\"b","x":"y"}"#, r#"{"password":"[pair]","x":"y"}"#),
+        (
+            r#"["--password","hunter2","--token", "hunter3"]"#,
+            r#"["--password","[pair]","--token", "[pair]"]"#,
+        ),
+        ("[\"--password\",\n\"hunter2\"]", "[\"--password\",\n\"[pair]\"]"),
+        (r#"["--password",1,"--token"]"#, r#"["--password",1,"--token"]"#),
         (r#"["token=","hunter2"]"#, r#"["token=","hunter2"]"#),
         (r#"{"log":"x {\"password\":123,\"y\":1}"}"#, r#"{"log":"x {\"password\":\"[pair]\",\"y\":1}"}"#),
         (r#"{"a":"-----BEGIN PRIVATE KEY-----\nMII"}"#, r#"{"a":"[pem]"}"#),

@@ -14,6 +14,7 @@ const PLACEHOLDER: usize = 128;
 /// In a header a value goes to the end of the line or the quotes.
 const IN_LINE: Class = Class::visible_but(b"\"'\\");
 const BLANK: Class = Class::of(b" \t");
+const SPACE: Class = Class::of(b" \t\r\n");
 
 /// How a value stands there.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -106,6 +107,12 @@ impl Values {
                 prose = true;
             }
             [b'%', b'3', b'D' | b'd' | b'A' | b'a', ..] => at += spaces + 3,
+            // A command as a list: `["--password", "…"]`.
+            [b',', ..] if name.flag && name.quote.is_some() => {
+                at += spaces + 1;
+                at += SPACE.run(text, at, usize::MAX);
+                quote(text, at)?;
+            }
             [_, ..] if name.flag && spaces > 0 => at += spaces,
             _ => return None,
         }
