@@ -200,3 +200,51 @@ fn counting_joining_and_splitting_into_a_few_parts_are_linear() {
         assert!(batch::split(Signal::Logs, &joined, some.max(1)).len() < 10);
     });
 }
+
+#[test]
+fn json_that_nobody_would_write_is_read_in_linear_time() {
+    let in_scope = |inside: String| format!("{{\"resourceLogs\":[{{\"scopeLogs\":[{{{inside}}}]}}]}}");
+    let families: [(&str, &dyn Fn(usize) -> String); 7] = [
+        ("scopes without a resource", &|n| {
+            format!("{{\"resourceLogs\":[{{\"scopeLogs\":[{}{{}}]}}]}}", "{\"logRecords\":[{}]},".repeat(n))
+        }),
+        ("a resource in pieces", &|n| {
+            format!(
+                "{{\"resourceLogs\":[{{{}\"x\":1}}]}}",
+                "\"resource\":{\"attributes\":[{\"key\":\"a\"}]},".repeat(n)
+            )
+        }),
+        ("a list in pieces", &|n| format!("{{{}\"x\":1}}", "\"resourceLogs\":[{}],".repeat(n))),
+        ("records before their scope, again and again", &|n| {
+            in_scope(format!("{}\"x\":1", "\"logRecords\":[{}],\"scope\":{\"name\":\"s\"},".repeat(n)))
+        }),
+        ("unknown keys", &|n| in_scope(format!("{}\"x\":1", "\"unknown\":[{\"a\":[1]}],".repeat(n)))),
+        ("a oneof in pieces", &|n| {
+            let value =
+                "\"stringValue\":\"a\",\"intValue\":1,\"kvlistValue\":{\"values\":[{\"key\":\"k\"}]},"
+                    .repeat(n);
+            in_scope(format!("\"logRecords\":[{{\"body\":{{{value}\"x\":1}}}}]"))
+        }),
+        ("deep values side by side", &|n| {
+            let deep = format!("{}{}", "{\"arrayValue\":{\"values\":[".repeat(10), "]}}".repeat(10));
+            in_scope(format!("\"logRecords\":[{}{{}}]", format!("{{\"body\":{deep}}},").repeat(n)))
+        }),
+    ];
+    for (name, family) in families {
+        steps::assert_linear(name, 500, |size| {
+            let text = family(size);
+            steps::of(|| {
+                let Ok(bytes) = json::decode(Signal::Logs, text.as_bytes()) else {
+                    panic!("{name} is no OTLP/JSON")
+                };
+                let Ok(admitted) = admit(Signal::Logs, bytes.into(), &Limits::default()) else {
+                    panic!("{name} is refused")
+                };
+                drop(json::encode(Signal::Logs, &admitted.bytes));
+                for (group, scope, _) in Request::new(Signal::Logs, &admitted.bytes).records() {
+                    assert!(group.resource().attributes().is_empty() || scope.scope().name().is_empty());
+                }
+            })
+        });
+    }
+}
