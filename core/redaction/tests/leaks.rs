@@ -208,3 +208,13 @@ fn objects_and_lists_under_a_secret_name_go_with_all_that_is_in_them() {
     let text = "{\"secret\":{\"secretName\":\"db\",\"optional\":false}}";
     assert_eq!(mask(text), text, "a weak name says nothing of what is below it");
 }
+
+#[test]
+fn a_dot_behind_a_name_does_not_hide_it_from_the_scan() {
+    for text in
+        ["mysql --password. hunter2-hunter3", "password. = hunter2-hunter3", "password_ : hunter2-hunter3"]
+    {
+        assert_masked(text, "hunter2-hunter3");
+    }
+    assert!(scanner().is_clean(b"I forgot my password. The end"), "it is the end of a sentence");
+}

@@ -133,15 +133,22 @@ pub(super) fn follows_a_name(bytes: &[u8], at: usize, end: usize) -> bool {
         .iter()
         .find(|more| rest.get(..more.len()).is_some_and(|there| there.eq_ignore_ascii_case(more.as_bytes())));
     let rest = &rest[more.map_or(0, |more| more.len())..];
+    let is_flag = || bytes[at - NAME.run_before(bytes, at, LONGEST)..end].contains(&b'-');
+    let is_neutral = |rest: &[u8]| {
+        let begins = |word: &&str| {
+            rest.get(..word.len()).is_some_and(|there| there.eq_ignore_ascii_case(word.as_bytes()))
+        };
+        NEUTRAL.iter().any(begins)
+    };
     match rest {
         [] => false,
         // A flag's value, or a word that says nothing; else an equals sign or a colon.
-        [b' ' | b'\t', next, ..] => {
-            !next.is_ascii_lowercase()
-                || NEUTRAL.iter().any(|word| rest[1..].starts_with(word.as_bytes()))
-                || bytes[at - NAME.run_before(bytes, at, LONGEST)..end].contains(&b'-')
+        [b' ' | b'\t', next, ..] => !next.is_ascii_lowercase() || is_neutral(&rest[1..]) || is_flag(),
+        // The end of a sentence, most likely.
+        [b'.' | b'-' | b'_', b'\n', ..] | [b'.' | b'-' | b'_', b' '] => false,
+        [b'.' | b'-' | b'_', b' ', next, ..] => {
+            !next.is_ascii_alphabetic() || is_neutral(&rest[2..]) || is_flag()
         }
-        [b'.' | b'-' | b'_', b' ' | b'\n', ..] => false,
         [b'b' | b'h' | b'j' | b'p' | b'r' | b'x' | b'z', ..] => true,
         [next, ..] => !next.is_ascii_lowercase(),
     }
