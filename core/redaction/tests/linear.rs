@@ -29,17 +29,15 @@ fn steps_of(scanner: &Scanner, text: &[u8]) -> u64 {
 }
 
 fn assert_linear(parts: &[&str; 3], smallest: usize) {
+    scanners().iter().for_each(|scanner| assert_linear_with(scanner, parts, smallest));
+}
+
+fn assert_linear_with(scanner: &Scanner, parts: &[&str; 3], smallest: usize) {
     let [before, again, behind] = parts;
-    for scanner in scanners() {
-        steps::assert_linear(
-            &format!("{before:?}, {again:?} again and again, {behind:?}"),
-            smallest,
-            |size| {
-                let text = [before, &*again.repeat(size / again.len().max(1)), behind].concat();
-                steps_of(scanner, text.as_bytes())
-            },
-        );
-    }
+    steps::assert_linear(&format!("{before:?}, {again:?} again and again, {behind:?}"), smallest, |size| {
+        let text = [before, &*again.repeat(size / again.len().max(1)), behind].concat();
+        steps_of(scanner, text.as_bytes())
+    });
 }
 
 #[test]
@@ -105,7 +103,7 @@ fn what_once_took_minutes_is_linear() {
         ["", "{\"a\":", "1"],
         ["\"", "\\u0041", "password=x\""],
     ] {
-        assert_linear(&parts, 4_000);
+        assert_linear(&parts, 2_000);
     }
 }
 
@@ -184,12 +182,14 @@ const ATOMS: &[&str] = &[
 fn any_two_things_by_turns_are_linear() {
     for one in ATOMS {
         for other in ATOMS {
-            assert_linear(&["", &[*one, *other].concat(), ""], 600);
+            assert_linear_with(&scanners()[0], &["", &[*one, *other].concat(), ""], 400);
         }
     }
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn anything_again_and_again_is_linear(
         before in prop::collection::vec(prop::sample::select(ATOMS), 0..4),
