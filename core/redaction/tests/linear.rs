@@ -180,8 +180,9 @@ const ATOMS: &[&str] = &[
 
 #[test]
 fn any_two_things_by_turns_are_linear() {
-    for one in ATOMS {
-        for other in ATOMS {
+    for (at, one) in ATOMS.iter().enumerate() {
+        // The other way round is the same but for its ends.
+        for other in &ATOMS[at..] {
             assert_linear_with(&scanners()[0], &["", &[*one, *other].concat(), ""], 400);
         }
     }
