@@ -8,7 +8,7 @@
 //! calls [`add`] and gets a family in its crate's `tests/linear.rs`.
 
 #[cfg(feature = "steps")]
-std::thread_local! {
+thread_local! {
     static STEPS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
