@@ -3,6 +3,7 @@
 
 mod change_metrics;
 mod events;
+mod resource;
 
 use throughline_component::Factory;
 

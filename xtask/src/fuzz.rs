@@ -6,13 +6,19 @@ use anyhow::{Result, bail};
 
 use crate::shell::{answers, cargo, command, root, run, target};
 
+/// How long an input may be, and how many seconds one may take: 15 microseconds a byte, which is plenty for work that is linear and
+/// far too little for work that is not.
+const LIMITS: [&str; 2] = ["-max_len=131072", "-timeout=2"];
+
 /// Runs one target for some seconds.
 pub(crate) fn fuzz(target: &str, seconds: &str) -> Result<()> {
     if let Some(why) = why_not() {
         bail!("cannot fuzz, because {why}");
     }
     let time = format!("-max_total_time={}", seconds.parse::<u32>()?);
-    run(nightly(&["fuzz", "run", target, "--", &time]))
+    let [length, timeout] = LIMITS;
+    // Without this the length grows over hours.
+    run(nightly(&["fuzz", "run", target, "--", &time, length, timeout, "-len_control=0"]))
 }
 
 /// Builds all targets with the workspace's toolchain: without coverage they find little, but they are what they would be.

@@ -28,6 +28,7 @@ use throughline_config as config;
 use throughline_otlp::view::{Record, Request};
 use throughline_otlp::{Signal, batch};
 
+use crate::resource::Resource;
 use state::{Fact, Room, State};
 
 pub(crate) const FACTORY: Factory = Factory::connector::<ChangeMetrics>("change_metrics");
@@ -114,9 +115,12 @@ impl Processor for ChangeMetrics {
         };
         let mut entry = Vec::new();
         for chunk in &batch.chunks {
+            let mut resource = None;
             for (group, _, record) in Request::new(batch.signal, &chunk.bytes).records() {
                 let Record::Log(log) = record else { continue };
-                let Some(fact) = Fact::read(log, group.resource()) else { continue };
+                let before = resource.take();
+                let resource = resource.insert(Resource::of(group, before));
+                let Some(fact) = Fact::read(log, resource) else { continue };
                 if state.take(&fact) {
                     fact.write(&mut entry);
                 } else {

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use serde::{Deserialize, Serialize};
 use throughline_change::event;
 use throughline_component::{Counter, Replay, Unreadable};
-use throughline_otlp::view::{AnyValue, LogRecord, Resource};
+use throughline_otlp::view::{AnyValue, LogRecord};
+
+use crate::resource::{Resource, cut};
 
 /// How many event ids are remembered to count each once.
 const REMEMBERED_EVENTS: usize = 200_000;
@@ -36,11 +38,11 @@ pub(super) struct Labels {
 
 impl Fact {
     /// Reads a domain event; any other record is none.
-    pub(super) fn read(log: LogRecord<'_>, resource: Resource<'_>) -> Option<Self> {
+    pub(super) fn read(log: LogRecord<'_>, resource: &Resource<'_>) -> Option<Self> {
         let kind = event::of_record(log.event_name())?;
         let text = |key: &str| {
             let own = log.attributes().get_str(key);
-            own.or_else(|| resource.attributes().get_str(key)).unwrap_or_default().to_owned()
+            cut(own.or_else(|| resource.get_str(key)).unwrap_or_default()).to_owned()
         };
         let (event_id, change_id) = (text("event_id"), text("change_id"));
         if event_id.is_empty() || change_id.is_empty() {

@@ -1,6 +1,10 @@
 use throughline_component::Replay;
 
+use throughline_otlp::view::{Record, Request};
+use throughline_otlp::{Signal, Value, build, steps};
+
 use super::state::{Ended, Fact, Labels, Room, State};
+use crate::resource::Resource;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -162,4 +166,36 @@ fn trp_27_a_restart_from_facts_or_from_a_snapshot_goes_on_with_the_same_series()
         assert_eq!(after.waiting(), before.waiting());
         assert!(!after.take(&facts[2]), "what was counted before the restart is not counted again");
     }
+}
+
+#[test]
+fn facts_below_a_long_resource_take_no_more_than_their_own_length() {
+    let (long, keys) = ("é".repeat(100_000), (0..1000).map(|n| format!("a{n}")).collect::<Vec<_>>());
+    let labels = keys.iter().map(|key| (&**key, Value::Str("x")));
+    let labels: Vec<_> = labels.chain([("change_id", Value::Str(&long))]).collect();
+    steps::assert_linear("facts below one resource", 100, |size| {
+        let bytes = build::logs(|request| {
+            request.resource(&labels, |resource| {
+                resource.scope("", "", |scope| {
+                    (0..size).for_each(|_| {
+                        scope.log_record(|log| {
+                            log.event_name("change.opened").attribute("event_id", "evt-1");
+                        });
+                    });
+                });
+            });
+        });
+        let (mut resource, mut read) = (None, 0);
+        let steps = steps::of(|| {
+            for (group, _, record) in Request::new(Signal::Logs, &bytes).records() {
+                let before = resource.take();
+                let resource = resource.insert(Resource::of(group, before));
+                let Record::Log(log) = record else { continue };
+                read +=
+                    usize::from(Fact::read(log, resource).is_some_and(|fact| fact.change_id.len() == 1024));
+            }
+        });
+        assert_eq!(read, size);
+        steps
+    });
 }

@@ -16,6 +16,7 @@ use throughline_component::{Batch, Build, Chunk, ConfigError, Counter, Factory, 
 use throughline_otlp::view::{Record, Request};
 use throughline_otlp::{Signal, batch};
 
+use crate::resource::Resource;
 use rules::{Rule, Rules};
 use write::Found;
 
@@ -72,11 +73,13 @@ impl Processor for Events {
 
 impl Events {
     fn look(&self, signal: Signal, bytes: &[u8]) -> Vec<Found> {
-        let mut found = Vec::new();
+        let (mut found, mut resource) = (Vec::new(), None);
         for (group, _, record) in Request::new(signal, bytes).records() {
+            let before = resource.take();
+            let resource = resource.insert(Resource::of(group, before));
             match record {
-                Record::Span(span) => self.rules.span(group.resource(), span, &mut found),
-                Record::Log(log) => self.rules.log(group.resource(), log, &mut found),
+                Record::Span(span) => self.rules.span(resource, span, &mut found),
+                Record::Log(log) => self.rules.log(resource, log, &mut found),
                 Record::Metric(_) => {}
             }
         }

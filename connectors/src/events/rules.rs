@@ -6,9 +6,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use throughline_change::event::{self, TYPES, Type};
 use throughline_component::ConfigError;
-use throughline_otlp::view::{AnyValue, Attributes, LogRecord, Resource, Span};
+use throughline_otlp::view::{AnyValue, Attributes, LogRecord, Span};
 
 use super::write::Found;
+use crate::resource::Resource;
 
 /// One rule.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -121,19 +122,18 @@ impl Rules {
         }
     }
 
-    pub(super) fn span(&self, resource: Resource<'_>, span: Span<'_>, found: &mut Vec<Found>) {
+    pub(super) fn span(&self, resource: &Resource<'_>, span: Span<'_>, found: &mut Vec<Found>) {
         let status = match span.status().map(|status| status.code()) {
             Some(1) => "ok",
             Some(2) => "error",
             _ => "unset",
         };
         let own = [("name", span.name()), ("status", status)];
-        for rule in self.spans.iter().filter(|rule| rule.fits(&own, span.attributes(), resource.attributes()))
-        {
+        for rule in self.spans.iter().filter(|rule| rule.fits(&own, span.attributes(), resource)) {
             let (start, end) = (span.start_time_unix_nano(), span.end_time_unix_nano());
             let at = if rule.at == At::Start { start } else { end };
             let origin = [span.trace_id(), span.span_id()];
-            let mut event = Found::new(rule.kind, at, &origin, span.attributes(), resource.attributes());
+            let mut event = Found::new(rule.kind, at, &origin, span.attributes(), resource);
             if rule.at == At::End {
                 event.duration(end.saturating_sub(start));
             }
@@ -141,22 +141,22 @@ impl Rules {
         }
     }
 
-    pub(super) fn log(&self, resource: Resource<'_>, log: LogRecord<'_>, found: &mut Vec<Found>) {
+    pub(super) fn log(&self, resource: &Resource<'_>, log: LogRecord<'_>, found: &mut Vec<Found>) {
         // What is an event already makes no other of its kind.
         let body = log.body().and_then(AnyValue::as_str).unwrap_or_default();
         let own = [("event_name", log.event_name()), ("severity", log.severity_text()), ("body", body)];
-        for rule in self.logs.iter().filter(|rule| rule.fits(&own, log.attributes(), resource.attributes())) {
+        for rule in self.logs.iter().filter(|rule| rule.fits(&own, log.attributes(), resource)) {
             let at =
                 if log.time_unix_nano() > 0 { log.time_unix_nano() } else { log.observed_time_unix_nano() };
             let (time, body) = (at.to_be_bytes(), body.as_bytes());
             let origin = [log.trace_id(), log.span_id(), &time, body];
-            found.push(Found::new(rule.kind, at, &origin, log.attributes(), resource.attributes()));
+            found.push(Found::new(rule.kind, at, &origin, log.attributes(), resource));
         }
     }
 }
 
 impl Compiled {
-    fn fits(&self, own: &[(&str, &str)], record: Attributes<'_>, resource: Attributes<'_>) -> bool {
+    fn fits(&self, own: &[(&str, &str)], record: Attributes<'_>, resource: &Resource<'_>) -> bool {
         self.conditions.iter().all(|(key, values)| {
             let own = own.iter().find(|(name, _)| name == key).map(|(_, text)| *text);
             let text = own.or_else(|| record.get_str(key)).or_else(|| resource.get_str(key));

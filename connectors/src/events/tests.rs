@@ -1,8 +1,8 @@
 use throughline_component::port::{SystemClock, SystemRandom};
 use throughline_component::{ComponentId, Context, Services, Settle};
 use throughline_otlp::Value;
-use throughline_otlp::build;
 use throughline_otlp::view::LogRecord;
+use throughline_otlp::{build, steps};
 
 use super::*;
 
@@ -100,4 +100,37 @@ fn own_rules_are_data_and_unknown_events_are_refused_with_a_list() {
     let error = Rules::compile(wrong.rules, true).err().expect("there is no such event");
     assert_eq!(error.path, ["rules", "0", "event"]);
     assert!(error.message.contains("PlanCompleted"));
+}
+
+/// A resource with so many attributes, of the length of one, above as many spans that make events.
+fn below_much(attributes: usize, length: usize, spans: usize) -> bytes::Bytes {
+    let (keys, long) = ((0..attributes).map(|n| format!("a{n}")).collect::<Vec<_>>(), "é".repeat(length));
+    let mut labels: Vec<(&str, Value<'_>)> = keys.iter().map(|key| (&**key, Value::Str("x"))).collect();
+    labels.push(("application", Value::Str(&long)));
+    build::traces(|request| {
+        request.resource(&labels, |resource| {
+            resource.scope("", "", |scope| {
+                (0..spans).for_each(|_| {
+                    scope.span(|span| {
+                        span.name("tofu plan");
+                    })
+                })
+            });
+        });
+    })
+}
+
+#[test]
+fn a_resource_with_much_in_it_above_many_records_is_read_once() {
+    steps::assert_linear("attributes above as many records", 500, |size| {
+        let bytes = below_much(size, 1, size);
+        steps::of(|| assert_eq!(run(Config::default(), Signal::Traces, bytes).len(), 1))
+    });
+}
+
+#[test]
+fn a_long_value_of_a_resource_is_cut_in_its_events() {
+    let made = run(Config::default(), Signal::Traces, below_much(0, 100_000, 100));
+    let lengths = read(&made, |log| log.attributes().get_str("application").map(str::len));
+    assert_eq!(lengths, [Some(1024); 200]);
 }

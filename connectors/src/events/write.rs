@@ -7,6 +7,8 @@ use throughline_change::labels::LABELS;
 use throughline_otlp::view::{AnyValue, Attributes};
 use throughline_otlp::{Value, build};
 
+use crate::resource::{Resource, cut};
+
 /// Attributes that say what happened, and go into the payload if they are there (EVT-02, LG0-12).
 const PAYLOAD: &[&str] = &[
     "changes.create",
@@ -39,19 +41,19 @@ impl Found {
         at: u64,
         origin: &[&[u8]],
         record: Attributes<'_>,
-        resource: Attributes<'_>,
+        resource: &Resource<'_>,
     ) -> Self {
         let origin: Vec<String> = origin.iter().map(hex::encode).collect();
         let mut parts = vec!["events", kind.name];
         parts.extend(origin.iter().map(String::as_str));
         let get = |key: &str| record.get(key).or_else(|| resource.get(key));
         let labels =
-            LABELS.iter().filter_map(|label| Some((*label, get(label)?.as_str()?.to_owned()))).collect();
+            LABELS.iter().filter_map(|label| Some((*label, cut(get(label)?.as_str()?).to_owned()))).collect();
         let payload = PAYLOAD.iter().filter_map(|key| {
             Some((
                 *key,
                 match get(key)? {
-                    AnyValue::Str(text) => Owned::Text(text.to_owned()),
+                    AnyValue::Str(text) => Owned::Text(cut(text).to_owned()),
                     AnyValue::Int(number) => Owned::Int(number),
                     _ => return None,
                 },

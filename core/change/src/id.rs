@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+/// Names of repositories are no longer: each record below a resource that names one gets it.
+const LONGEST_REPOSITORY: usize = 256;
+
 /// A repository: `host/owner/name`, lower case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Repository(Arc<str>);
@@ -29,7 +32,8 @@ impl Repository {
         let sane = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_graphic() && b != b'@');
         let named = host.contains('.') || host == "localhost";
         let parts = path.split('/').count();
-        (named && sane(host) && parts >= 2 && path.split('/').all(sane))
+        let short = host.len() + path.len() < LONGEST_REPOSITORY;
+        (short && named && sane(host) && parts >= 2 && path.split('/').all(sane))
             .then(|| Self(format!("{host}/{path}").to_ascii_lowercase().into()))
     }
 
@@ -111,36 +115,36 @@ fn eight_digits(text: u64) -> (u32, u64) {
 
 impl Hash for Sha {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // The first sixteen bytes tell commits apart as well as all of them do.
-        let mut half = [0; 8];
-        half.copy_from_slice(&self.0[..8]);
-        state.write_u64(u64::from_le_bytes(half));
-        half.copy_from_slice(&self.0[8..16]);
-        state.write_u64(u64::from_le_bytes(half));
+        // Every byte: whoever may leave some out can be sent commits that differ only there.
+        self.0.as_chunks::<8>().0.iter().for_each(|word| state.write_u64(u64::from_le_bytes(*word)));
     }
 }
 
-/// Hashes commits: they are hashes already, so two multiplications with a secret do what SipHash takes four times as
-/// long for. The secret keeps a sender from choosing commits that all fall into one bucket.
+/// Hashes commits by NH (Black et al., *UMAC*, 1999) in a quarter of the time of SipHash: two products of sums with secret
+/// words. Two commits share a product with a probability of 2⁻⁶⁴, whoever chose them: nobody outside knows the words.
 #[derive(Clone, Debug)]
-pub(crate) struct BuildShaHasher(u64);
+pub(crate) struct BuildShaHasher([u64; 4]);
 
 impl Default for BuildShaHasher {
     fn default() -> Self {
-        Self(std::hash::RandomState::new().hash_one(0) | 1)
+        let secret = std::hash::RandomState::new();
+        Self([0_u8, 1, 2, 3].map(|word| secret.hash_one(word)))
     }
 }
 
 impl BuildHasher for BuildShaHasher {
     type Hasher = ShaHasher;
     fn build_hasher(&self) -> ShaHasher {
-        ShaHasher { secret: self.0, state: self.0 }
+        ShaHasher { secret: self.0, before: 0, words: 0, sum: 0 }
     }
 }
 
 pub(crate) struct ShaHasher {
-    secret: u64,
-    state: u64,
+    secret: [u64; 4],
+    /// The sum that waits for its other factor.
+    before: u64,
+    words: usize,
+    sum: u128,
 }
 
 impl Hasher for ShaHasher {
@@ -148,13 +152,21 @@ impl Hasher for ShaHasher {
         bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
     }
 
+    #[inline]
     fn write_u64(&mut self, word: u64) {
-        let product = u128::from(self.state ^ word) * u128::from(self.secret);
-        self.state = (product as u64) ^ (product >> 64) as u64;
+        let factor = word.wrapping_add(self.secret[self.words % 4]);
+        if self.words % 2 == 1 {
+            self.sum = self.sum.wrapping_add(u128::from(self.before) * u128::from(factor));
+        }
+        self.before = factor;
+        self.words += 1;
     }
 
+    #[inline]
     fn finish(&self) -> u64 {
-        self.state
+        // Tables take the topmost and the lowest bits: both must depend on all of the product.
+        let folded = (self.sum as u64) ^ (self.sum >> 64) as u64;
+        folded.wrapping_mul(self.secret[0] | 1).rotate_left(26)
     }
 }
 
@@ -247,7 +259,8 @@ mod tests {
         ] {
             assert_eq!(Repository::parse(text).map(|r| r.as_str().to_owned()), name, "{text}");
         }
-        for text in ["", "acme", "acme/infra-live", "https://github.com/acme", "a b.c/d/e"] {
+        let long = format!("github.com/acme/{}", "a".repeat(300));
+        for text in ["", "acme", "acme/infra-live", "https://github.com/acme", "a b.c/d/e", &long] {
             assert_eq!(Repository::parse(text), None, "{text:?}");
         }
     }
@@ -270,6 +283,35 @@ mod tests {
         for text in ["", "0123456", &"0".repeat(40), &"0".repeat(64), &"g".repeat(40)] {
             assert_eq!(Sha::parse(text), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn commits_that_differ_in_any_one_byte_do_not_share_a_bucket() {
+        let build = BuildShaHasher::default();
+        let base = [0x5a; 32];
+        let mut forged: Vec<Sha> = vec![Sha(base)];
+        for at in 0..32 {
+            for byte in (0..=u8::MAX).filter(|byte| *byte != base[at]) {
+                let mut bytes = base;
+                bytes[at] = byte;
+                forged.push(Sha(bytes));
+            }
+        }
+        let hashes: std::collections::HashSet<u64> = forged.iter().map(|sha| build.hash_one(sha)).collect();
+        assert_eq!(hashes.len(), forged.len());
+        for bits in [0..13, 51..64] {
+            let bucket = |hash: &u64| hash >> bits.start & ((1 << bits.len()) - 1);
+            let mut buckets = std::collections::HashMap::<u64, usize>::new();
+            hashes.iter().for_each(|hash| *buckets.entry(bucket(hash)).or_default() += 1);
+            let fullest = buckets.values().max().copied().unwrap_or_default();
+            assert!(fullest < 24, "{fullest} of {} commits in one of 8192 buckets", hashes.len());
+        }
+    }
+
+    #[test]
+    fn hashes_of_two_tables_have_nothing_in_common() {
+        let sha = Sha([7; 32]);
+        assert_ne!(BuildShaHasher::default().hash_one(sha), BuildShaHasher::default().hash_one(sha));
     }
 
     #[test]

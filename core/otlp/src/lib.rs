@@ -5,6 +5,7 @@
 //!   On other bytes nothing panics, but answers may be incomplete.
 //! * [`view`] reads, [`edit`] changes records, [`batch`] counts, joins and splits requests.
 //! * [`schema`] describes every message of OTLP 1.x, [`path`] names places inside them.
+//! * [`steps`] counts work, by which tests hold that all of it is linear.
 
 pub mod admit;
 pub mod batch;
@@ -15,6 +16,7 @@ pub mod partial;
 pub mod path;
 pub mod schema;
 mod signal;
+pub mod steps;
 mod utf8;
 mod value;
 pub mod view;

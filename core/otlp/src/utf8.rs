@@ -1,9 +1,12 @@
 //! Whether bytes are UTF-8: names and values are short, mostly ASCII, and asked about by the dozen in every record.
 
+use crate::steps;
+
 /// Whether these bytes are UTF-8.
 pub(crate) fn is_text(bytes: &[u8]) -> bool {
     // Setting up vectors costs more than it saves below this.
     const SHORT: usize = 64;
+    steps::add(bytes.len());
     if bytes.len() > SHORT {
         simdutf8::basic::from_utf8(bytes).is_ok()
     } else {

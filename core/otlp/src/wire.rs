@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use crate::steps;
+
 /// How deep groups may nest when a field is skipped. Groups of known messages do not exist in OTLP.
 pub const MAX_GROUP_DEPTH: u32 = 64;
 
@@ -134,6 +136,7 @@ impl<'a> Fields<'a> {
         if start >= self.buffer.len() {
             return Ok(None);
         }
+        steps::add(1);
         let (tag, after) = varint(self.buffer, start).ok_or(Broken::Varint)?;
         let number = field_number(tag).ok_or(Broken::Tag)?;
         let (payload, value, end) = match tag & 7 {
@@ -199,6 +202,7 @@ impl<'a> Members<'a> {
     #[inline(always)]
     fn step(message: &'a [u8], at: usize, wanted: u8) -> Option<(Option<&'a [u8]>, usize)> {
         let tag = *message.get(at)?;
+        steps::add(1);
         let end = match (tag & 0x87, tag >> 3) {
             (2, 1..) => {
                 let (length, start) = varint(message, at + 1)?;
@@ -290,6 +294,7 @@ fn group_end(bytes: &[u8], at: usize, number: u32, depth: u32) -> Result<usize, 
     let depth = depth.checked_sub(1).ok_or(Broken::Depth)?;
     let mut fields = Fields { buffer: bytes, position: at };
     loop {
+        steps::add(1);
         let (tag, after) = varint(bytes, fields.position).ok_or(Broken::Varint)?;
         if WireType::of(tag) == Some(WireType::EndGroup) {
             return if field_number(tag) == Some(number) { Ok(after) } else { Err(Broken::EndGroup) };
@@ -345,6 +350,7 @@ pub fn put_fixed32(out: &mut Vec<u8>, number: u32, value: u32) {
 pub fn put_len(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
     put_tag(out, number, WireType::Len);
     put_varint(out, bytes.len() as u64);
+    steps::add(bytes.len());
     out.extend_from_slice(bytes);
 }
 
@@ -363,6 +369,7 @@ pub fn put_message<R>(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Ve
 pub(crate) fn close_length(out: &mut Vec<u8>, start: usize, width: usize) {
     let length = out.len() - start;
     let needed = varint_len(length as u64);
+    steps::add(if needed == width { 1 } else { length });
     if needed > width {
         out.resize(out.len() + needed - width, 0);
         out.copy_within(start..start + length, start + needed - width);

@@ -1,10 +1,19 @@
 //! What is no secret though it stands where one would. It exempts the span found, never the text around it.
 
+use throughline_otlp::steps;
+
 use crate::tag::replacement;
+
+/// Placeholders and examples are short: what is longer is a secret. Else a text of nothing but their beginnings would take forever.
+const LONGEST: usize = 256;
 
 /// Whether all of a value is a stand-in: nothing, a placeholder, a word for nothing, or a mask.
 pub(crate) fn is_stand_in(value: &[u8]) -> bool {
     let value = value.trim_ascii();
+    if value.len() > LONGEST {
+        return false;
+    }
+    steps::add(value.len());
     let (first, last) = match value {
         [] => return true,
         [only] => (*only, *only),
@@ -42,8 +51,10 @@ fn is_word(value: &[u8]) -> bool {
 
 /// Whether a token, its prefix left out, is one of a manual: it says so, or is one character over and over.
 pub(crate) fn is_example(body: &[u8]) -> bool {
-    body.windows(7).any(|window| window == b"EXAMPLE")
-        || body.first().is_some_and(|first| body.iter().all(|byte| byte == first))
+    steps::add(body.len().min(LONGEST));
+    body.len() <= LONGEST
+        && (body.windows(7).any(|window| window == b"EXAMPLE")
+            || body.first().is_some_and(|first| body.iter().all(|byte| byte == first)))
 }
 
 #[cfg(test)]

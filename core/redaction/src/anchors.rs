@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use fearless_simd::prelude::*;
 use fearless_simd::{Level, Simd, dispatch, u8x16, u8x32};
+use throughline_otlp::steps;
 
 use crate::buckets::{PLACES, Tables, deal, frequency};
 use crate::words::{Words, word};
@@ -95,6 +96,7 @@ impl Anchors {
     /// Gives every hit to `on`, in the order of their rarest parts.
     pub(crate) fn each(&self, bytes: &[u8], on: &mut dyn FnMut(Hit)) {
         let mut block = Block { masks: [0; VECTORS], any: 0 };
+        steps::add(bytes.len());
         let mut at = 0;
         while at < bytes.len() {
             let rest = &bytes[at..];

@@ -1,10 +1,14 @@
 //! Just enough base64 to look into a token.
 
-/// Decodes as many whole bytes as there are; both alphabets, padding not needed. Stops at what is not base64.
+use throughline_otlp::steps;
+
+/// Decodes as many whole bytes as there are; both alphabets, padding not needed, slashes spelled `\/` or not. Stops at what is not
+/// base64.
 pub(crate) fn decode(text: &[u8]) -> Vec<u8> {
+    steps::add(text.len());
     let mut out = Vec::with_capacity(text.len() / 4 * 3 + 2);
     let (mut bits, mut count) = (0_u32, 0);
-    for value in text.iter().map_while(|byte| value(*byte)) {
+    for value in text.iter().filter(|byte| **byte != b'\\').map_while(|byte| value(*byte)) {
         bits = bits << 6 | value;
         count += 6;
         if count >= 8 {
@@ -34,6 +38,7 @@ mod tests {
     fn any_length_and_both_alphabets_decode() {
         assert_eq!(decode(b"eyJhbGciOiJIUzI1NiJ9"), br#"{"alg":"HS256"}"#);
         assert_eq!(decode(b"_-8"), decode(b"/+8="));
+        assert_eq!(decode(b"\\/+8="), decode(b"/+8="));
         assert_eq!(decode(b"aGk"), b"hi");
         assert_eq!(decode(b""), b"");
     }

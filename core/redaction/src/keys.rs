@@ -1,6 +1,9 @@
 //! Names of attributes, headers and variables whose values are secret.
 
 use smallvec::SmallVec;
+use throughline_otlp::steps;
+
+use crate::rules::is_directory;
 
 /// What a secret name ends in, word by word. Words are split at separators and at capitals: `dbPassword`, `DB_PASSWORD`
 /// and `db.password` are the same two words, `token_count` ends in `count`.
@@ -64,7 +67,7 @@ pub(crate) const NEUTRAL: &[&str] = &[
     "previous",
 ];
 
-/// Names longer than this are no names.
+/// Of longer names the end is looked at: that is what says what they are.
 const LONGEST: usize = 256;
 
 /// Which names are secret.
@@ -85,10 +88,10 @@ impl Keys {
 
     /// Whether what stands under this name is secret.
     pub(crate) fn is_sensitive(&self, name: &[u8]) -> bool {
-        // The shell's working directory.
-        if name.len() > LONGEST || matches!(name, b"PWD" | b"OLDPWD") {
+        if is_directory(name) {
             return false;
         }
+        let name = &name[name.len().saturating_sub(LONGEST)..];
         let words = words(name);
         if self.allow.contains(&words) {
             return false;
@@ -106,6 +109,7 @@ impl Keys {
 
 /// Whether a name says that its value is a PagerDuty key if it looks like one.
 pub(crate) fn is_pagerduty(name: &[u8]) -> bool {
+    let name = &name[name.len().saturating_sub(LONGEST)..];
     let words = words(name);
     ["routing key", "integration key", "service key"].iter().any(|phrase| ends_in(&words, phrase.as_bytes()))
 }
@@ -129,6 +133,7 @@ fn without_neutral(mut words: &[u8]) -> &[u8] {
 }
 
 fn words(name: &[u8]) -> Words {
+    steps::add(name.len());
     let mut out = Words::new();
     for (index, &byte) in name.iter().enumerate() {
         if !byte.is_ascii_alphanumeric() && byte < 0x80 {

@@ -21,6 +21,8 @@ mod base64;
 mod buckets;
 mod class;
 mod counts;
+mod escape;
+mod json;
 mod keys;
 mod rules;
 mod scanner;

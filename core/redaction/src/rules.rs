@@ -1,18 +1,25 @@
 //! The rules: what each kind of secret looks like behind its anchor.
 
 mod jwt;
+mod names;
 mod pairs;
 mod pem;
 mod tokens;
 mod unquoted;
 mod url;
+mod values;
 
 use std::ops::Range;
 
-use pairs::follows_a_name;
-pub(crate) use pairs::{KEY_STEMS, pair};
+use jwt::Jwt;
+use names::follows_a_name;
+pub(crate) use names::{Quote, is_directory};
+pub(crate) use pairs::KEY_STEMS;
+use pairs::Pairs;
 pub(crate) use tokens::{SHAPES, Shape};
-pub(crate) use url::Userinfo;
+pub(crate) use url::{Userinfo, passwords};
+
+use crate::keys::Keys;
 
 /// A kind of secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -136,6 +143,14 @@ impl Rule {
 pub(crate) struct Found {
     pub(crate) rule: Rule,
     pub(crate) range: Range<usize>,
+    /// The quotes to put around what stands in for it: where it stands without any, and JSON would be none without them.
+    pub(crate) quote: Option<Quote>,
+}
+
+impl Found {
+    pub(crate) const fn new(rule: Rule, range: Range<usize>) -> Self {
+        Self { rule, range, quote: None }
+    }
 }
 
 /// What to look for around an anchor.
@@ -153,27 +168,45 @@ pub(crate) enum Probe {
     Name,
 }
 
-impl Probe {
+/// Looks behind the anchors of a text, from front to back. What is remembered from one to the next keeps the work linear.
+#[derive(Default)]
+pub(crate) struct Probing {
+    jwt: Jwt,
+    pairs: Pairs,
+}
+
+impl Probing {
     /// The secret at an anchor that stands in `text` from `at` to `end`.
-    pub(crate) fn find(self, text: &[u8], at: usize, end: usize) -> Option<Found> {
-        match self {
-            Self::Shape(shape) => shape.find(text, end),
-            Self::Jwt => jwt::find(text, at),
-            Self::Pem => pem::find(text, at),
-            Self::Scheme => pairs::scheme(text, end),
-            // Names need to know which keys are secret: see `pairs`.
-            Self::Name => None,
+    pub(crate) fn find(
+        &mut self,
+        probe: Probe,
+        text: &[u8],
+        Range { start: at, end }: Range<usize>,
+        keys: &Keys,
+        is_on: impl Fn(Rule) -> bool,
+    ) -> Option<Found> {
+        match probe {
+            Probe::Shape(shape) => shape.find(text, end),
+            Probe::Jwt => self.jwt.find(text, at),
+            Probe::Pem => pem::find(text, at),
+            Probe::Scheme => pairs::scheme(text, end),
+            Probe::Name => self.pairs.find(text, at, end, keys, is_on),
         }
     }
 
     /// Whether there may be a secret at an anchor in undivided bytes: yes wherever [`Self::find`] finds one in any part of them.
-    pub(crate) fn is_plausible(self, bytes: &[u8], at: usize, end: usize) -> bool {
-        match self {
-            Self::Shape(shape) => shape.is_plausible(bytes, end),
-            Self::Name => follows_a_name(bytes, at, end),
-            // Where the first part starts cannot be told from what precedes the string.
-            Self::Jwt if bytes[at] == b'.' => true,
-            Self::Jwt | Self::Pem | Self::Scheme => self.find(bytes, at, end).is_some(),
+    pub(crate) fn is_plausible(
+        &mut self,
+        probe: Probe,
+        bytes: &[u8],
+        Range { start: at, end }: Range<usize>,
+    ) -> bool {
+        match probe {
+            Probe::Shape(shape) => shape.is_plausible(bytes, end),
+            Probe::Jwt => self.jwt.is_plausible(bytes, at),
+            Probe::Pem => pem::header(bytes, at).is_some(),
+            Probe::Scheme => pairs::scheme(bytes, end).is_some(),
+            Probe::Name => follows_a_name(bytes, at, end),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The scanner: anchors in one pass, then a closer look at each.
 
+use throughline_otlp::steps;
+
 use crate::anchors::{Anchors, Literal};
 use crate::keys::Keys;
-use crate::rules::{self, Found, KEY_STEMS, Probe, Rule, Userinfo};
+use crate::rules::{self, Found, KEY_STEMS, Probe, Probing, Rule, Userinfo};
 use crate::tag::{TagKey, replacement};
-use crate::{Counts, allow};
+use crate::{Counts, allow, json};
 
 /// What to leave out and what to add.
 #[derive(Clone, Debug, Default)]
@@ -67,14 +69,14 @@ impl Scanner {
     /// part of the bytes is among them, and so is every name that [`Self::is_sensitive`].
     #[must_use]
     pub fn hits(&self, bytes: &[u8]) -> Vec<usize> {
-        let mut hits = Vec::new();
+        let (mut hits, mut probing) = (Vec::new(), Probing::default());
         self.anchors.each(bytes, &mut |hit| {
-            if self.probes[hit.literal].is_plausible(bytes, hit.start, hit.end) {
+            if probing.is_plausible(self.probes[hit.literal], bytes, hit.start..hit.end) {
                 hits.push(hit.start);
             }
         });
         let mut userinfo = Userinfo::default();
-        hits.extend(memchr::memchr_iter(b'@', bytes).filter(|at| userinfo.is_plausible(bytes, *at)));
+        hits.extend(memchr::memchr_iter(b'@', bytes).filter(|at| userinfo.start(bytes, *at).is_some()));
         hits.sort_unstable();
         hits
     }
@@ -95,9 +97,8 @@ impl Scanner {
     /// valid. To mask again changes nothing: what shows only once the secret glued to it is gone is masked too.
     #[must_use]
     pub fn mask(&self, text: &[u8], counts: &mut Counts) -> Option<Vec<u8>> {
-        let mut round = |text: &[u8]| {
-            self.rewrite(text, counts, |rule, secret, out| self.tag_key.replace(rule, secret, out))
-        };
+        let mut round =
+            |text: &[u8]| self.rewrite(text, counts, |found, secret, out| self.put(found, secret, out));
         let mut masked = round(text)?;
         for _ in 0..ROUNDS {
             match round(&masked) {
@@ -119,7 +120,7 @@ impl Scanner {
         &self,
         text: &[u8],
         counts: &mut Counts,
-        mut put: impl FnMut(Rule, &[u8], &mut Vec<u8>),
+        mut put: impl FnMut(&Found, &[u8], &mut Vec<u8>),
     ) -> Option<Vec<u8>> {
         let found = self.find(text);
         if found.is_empty() {
@@ -127,14 +128,26 @@ impl Scanner {
         }
         let mut out = Vec::with_capacity(text.len() + 64);
         let mut copied = 0;
-        for Found { rule, range } in found {
-            out.extend_from_slice(&text[copied..range.start]);
-            put(rule, &text[range.clone()], &mut out);
-            counts.add(rule);
-            copied = range.end;
+        steps::add(text.len());
+        for secret in found {
+            out.extend_from_slice(&text[copied..secret.range.start]);
+            put(&secret, &text[secret.range.clone()], &mut out);
+            counts.add(secret.rule);
+            copied = secret.range.end;
         }
         out.extend_from_slice(&text[copied..]);
         Some(out)
+    }
+
+    fn put(&self, found: &Found, secret: &[u8], out: &mut Vec<u8>) {
+        let quote = |out: &mut Vec<u8>| {
+            let Some((mark, slashes)) = found.quote else { return };
+            out.resize(out.len() + slashes, b'\\');
+            out.push(mark);
+        };
+        quote(out);
+        self.tag_key.replace(found.rule, secret, out);
+        quote(out);
     }
 
     /// The mask of a value that is secret as a whole; `None` if it only stands in for one.
@@ -149,42 +162,34 @@ impl Scanner {
         Some(out)
     }
 
-    /// Secrets in ascending order; what overlaps is one.
+    /// Secrets in ascending order; what overlaps is one. In JSON none goes beyond its string.
     fn find(&self, text: &[u8]) -> Vec<Found> {
-        let mut found = Vec::new();
+        let (mut found, mut probing) = (Vec::new(), Probing::default());
         // A value can hold the start of something longer, a token cannot.
         let mut token = 0..0;
-        // Names inside a value that goes anyway need no look, or a text of nothing but names would take forever.
+        // Names inside a value that goes anyway need no look.
         let mut names_from = 0;
         self.anchors.each(text, &mut |hit| {
-            if token.contains(&hit.start) {
+            let probe = self.probes[hit.literal];
+            let is_name = matches!(probe, Probe::Name);
+            if token.contains(&hit.start) || is_name && hit.start < names_from {
                 return;
             }
-            let secret = match self.probes[hit.literal] {
-                Probe::Name if hit.start < names_from => None,
-                Probe::Name => rules::pair(text, hit.start, hit.end, &self.keys),
-                probe => probe.find(text, hit.start, hit.end),
-            };
+            let secret = probing.find(probe, text, hit.start..hit.end, &self.keys, |rule| self.is_on(rule));
             if let Some(secret) = secret.filter(|secret| self.is_on(secret.rule)) {
-                match self.probes[hit.literal] {
-                    Probe::Name => names_from = secret.range.end,
-                    _ => token = secret.range.clone(),
+                match is_name {
+                    true => names_from = secret.range.end,
+                    false => token = secret.range.clone(),
                 }
                 found.push(secret);
             }
         });
-        let mut userinfo = Userinfo::default();
-        let ats = memchr::memchr_iter(b'@', text).filter_map(|at| userinfo.find(text, at));
-        found.extend(ats.filter(|secret| self.is_on(secret.rule)));
-        if found.len() > 1 {
-            found.sort_by_key(|secret| (secret.range.start, std::cmp::Reverse(secret.range.end)));
-            found.dedup_by(|next, last| {
-                let overlaps = next.range.start < last.range.end;
-                if overlaps {
-                    last.range.end = last.range.end.max(next.range.end);
-                }
-                overlaps
-            });
+        rules::passwords(text, &mut found);
+        found.retain(|secret| self.is_on(secret.rule));
+        join(&mut found);
+        if let Some(inside) = json::inside_strings(text, &found) {
+            found = inside;
+            join(&mut found);
         }
         found.retain(|secret| replacement(&text[secret.range.clone()]) != Some(secret.range.len()));
         found
@@ -193,6 +198,21 @@ impl Scanner {
     fn is_on(&self, rule: Rule) -> bool {
         self.enabled[rule as usize]
     }
+}
+
+/// Sorts secrets, and makes one of what overlaps.
+fn join(found: &mut Vec<Found>) {
+    if found.len() < 2 {
+        return;
+    }
+    found.sort_by_key(|secret| (secret.range.start, std::cmp::Reverse(secret.range.end)));
+    found.dedup_by(|next, last| {
+        let overlaps = next.range.start < last.range.end;
+        if overlaps {
+            last.range.end = last.range.end.max(next.range.end);
+        }
+        overlaps
+    });
 }
 
 /// The last word of a name.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
+use throughline_otlp::steps;
 
 use crate::Rule;
 
@@ -26,6 +27,7 @@ impl TagKey {
 
     /// Appends `[REDACTED:rule:tag]`. Equal secrets get equal tags as long as the key is the same.
     pub(crate) fn replace(&self, rule: Rule, secret: &[u8], out: &mut Vec<u8>) {
+        steps::add(secret.len());
         let mut mac = self.0.clone();
         // So that a tag is of no use to anything else that would use the same key.
         mac.update(b"throughline.redaction.v1\0");

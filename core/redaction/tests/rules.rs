@@ -41,6 +41,9 @@ fn examples() -> Vec<(Rule, String, String, &'static str)> {
     add(Rule::Github, "", format!("github_pat_{}_{}", run(22), run(59)), "\n");
     add(Rule::Gitlab, "with ", format!("glpat-{}", run(20)), ".");
     add(Rule::Slack, "", format!("xoxb-123456789012-1234567890123-{}", run(24)), "");
+    add(Rule::Slack, "d=", format!("xoxd-{}%2B{}%3D", run(24), run(24)), "; b=x");
+    add(Rule::Slack, "", format!("xoxo-{}", run(24)), "");
+    add(Rule::Slack, "", format!("xapp-1-A0000-{}/{}", run(24), run(24)), "\"");
     add(
         Rule::SlackWebhook,
         "https://hooks.slack.com/",
@@ -120,7 +123,6 @@ fn examples() -> Vec<(Rule, String, String, &'static str)> {
     );
     add(Rule::Pair, "Server=x;Uid=y;Pwd=", "hunter2".into(), ";Database=z");
     add(Rule::Pair, "DB_PASSWORD=", "hunt\\er2,de;f&g)h".into(), ", DB_USER=x");
-    add(Rule::Pair, "{\"password\": ", "123456".into(), "}");
     add(Rule::Pair, "helm --set db.password=", "pa,ss".into(), ",image.tag=v1");
     add(Rule::Pagerduty, "routing_key=", run(32), ",severity=critical");
     add(Rule::Pair, "DD-API-KEY: ", "0123456789abcdef0123456789abcdef".into(), "");

@@ -6,7 +6,7 @@ use throughline_component::{Context, Services, Settle, States};
 use throughline_otlp::build::{self, Exemplar, NumberPoint, Temporality};
 use throughline_otlp::edit::rewrite;
 use throughline_otlp::view::{Data, Record as ViewedRecord, Request};
-use throughline_otlp::{Limits, Value, admit};
+use throughline_otlp::{Limits, Value, admit, steps};
 
 use super::*;
 
@@ -209,4 +209,75 @@ fn commits_that_are_forgotten_for_want_of_room_are_counted() {
         walk(&change, Signal::Logs, log(&[("repository", LIVE), ("commit_sha", &sha)]));
     }
     assert_eq!(change.counters.forgotten.get(), 3);
+}
+
+/// The steps of a walk.
+fn steps_of(signal: Signal, bytes: Bytes) -> u64 {
+    let (change, _) = processor();
+    steps::of(|| drop(walk(&change, signal, bytes)))
+}
+
+#[test]
+fn learning_and_labelling_are_linear_whatever_a_request_names() {
+    let sha = |n: usize| format!("{n:040x}");
+    type Family = fn(usize, &dyn Fn(usize) -> String) -> (Signal, Bytes);
+    let families: [(&str, Family); 4] = [
+        ("one record with its labels again and again", |n, sha| {
+            let commits: Vec<String> = (1..=n).map(sha).collect();
+            let commits = commits.iter().flat_map(|sha| {
+                [("commit_sha", &**sha), ("repository", LIVE), ("k8s.cluster.name", "eu"), ("change_id", "x")]
+            });
+            (Signal::Logs, log(&commits.collect::<Vec<_>>()))
+        }),
+        ("as many commits as records", |n, sha| {
+            let bytes = build::logs(|request| {
+                request.resource(&[("repository", Value::Str(LIVE))], |resource| {
+                    resource.scope("", "", |scope| {
+                        for number in 1..=n {
+                            scope.log_record(|log| {
+                                log.attribute("commit_sha", &*sha(number))
+                                    .attribute("merge_commit_sha", &*sha(number));
+                            });
+                        }
+                    });
+                });
+            });
+            (Signal::Logs, bytes)
+        }),
+        ("one commit that more and more pull requests and repositories claim", |n, sha| {
+            let bytes = build::logs(|request| {
+                request.resource(&[], |resource| {
+                    resource.scope("", "", |scope| {
+                        for number in 1..=n {
+                            let repository = format!("github.com/acme/live{}", number % 1000);
+                            scope.log_record(|log| {
+                                log.attribute("repository", &*repository).attribute("commit_sha", &*sha(1));
+                                log.attribute("pull_request", i64::try_from(number).unwrap_or_default());
+                            });
+                        }
+                    });
+                });
+            });
+            (Signal::Logs, bytes)
+        }),
+        ("one metric with many points and exemplars", |n, sha| {
+            let exemplars = [Exemplar::default(); 3];
+            let point = NumberPoint { exemplars: &exemplars, ..NumberPoint::default() };
+            let (points, sha) = (vec![point; n], sha(1));
+            let resource = [("repository", Value::Str(LIVE)), ("commit_sha", Value::Str(&sha))];
+            let bytes = build::metrics(|request| {
+                request.resource(&resource, |resource| {
+                    resource
+                        .scope("", "", |scope| scope.metric("jobs").sum(Temporality::Delta, true, &points));
+                });
+            });
+            (Signal::Metrics, bytes)
+        }),
+    ];
+    for (name, family) in families {
+        steps::assert_linear(name, 300, |size| {
+            let (signal, bytes) = family(size, &sha);
+            steps_of(signal, bytes)
+        });
+    }
 }

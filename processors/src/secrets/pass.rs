@@ -1,12 +1,12 @@
 //! One walk: only records in which the scan found an anchor are looked into.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ops::Range;
 
 use bytes::Bytes;
 use throughline_component::{Barrier, Pass};
-use throughline_otlp::Signal;
 use throughline_otlp::edit::{Keep, Leaf, Record, Rewrite, rewrite_groups};
+use throughline_otlp::{Signal, steps};
 use throughline_redaction::{Counts, Scanner};
 
 use super::Secrets;
@@ -67,13 +67,13 @@ impl Hits {
 }
 
 fn mask(scanner: &Scanner, record: &mut Record<'_>, counts: &mut Counts) {
-    let mut names = Names::default();
+    let (mut names, mut above) = (Names::default(), Above::default());
     record.rewrite_strings_and_unknown(&mut |leaf| {
         let masked = if leaf.is_id() {
             None
         } else if leaf.is_key() {
             names.distinct(scanner.mask(leaf.bytes, counts), leaf.bytes)
-        } else if !leaf.is_unknown() && is_under_secret_name(scanner, &leaf) {
+        } else if !leaf.is_unknown() && above.is_secret(scanner, leaf.keys) {
             scanner.mask_whole(leaf.bytes, counts)
         } else {
             plain(scanner, &leaf, counts)
@@ -87,13 +87,32 @@ fn plain(scanner: &Scanner, leaf: &Leaf<'_>, counts: &mut Counts) -> Option<Vec<
     if leaf.is_unknown() { scanner.overwrite(leaf.bytes, counts) } else { scanner.mask(leaf.bytes, counts) }
 }
 
-fn is_under_secret_name(scanner: &Scanner, leaf: &Leaf<'_>) -> bool {
-    leaf.keys.iter().any(|key| scanner.is_sensitive(key))
+/// The names around the string that was looked at last, each with whether it or one above it is secret. Strings side by side have
+/// most of them in common, and each is judged once.
+#[derive(Default)]
+struct Above(Vec<(Range<*const u8>, bool)>);
+
+impl Above {
+    fn is_secret(&mut self, scanner: &Scanner, keys: &[&[u8]]) -> bool {
+        let same =
+            self.0.iter().zip(keys).take_while(|((known, _), key)| *known == key.as_ptr_range()).count();
+        self.0.truncate(same);
+        for key in &keys[same..] {
+            let secret = self.last() || scanner.is_sensitive(key);
+            self.0.push((key.as_ptr_range(), secret));
+        }
+        self.last()
+    }
+
+    fn last(&self) -> bool {
+        self.0.last().is_some_and(|(_, secret)| *secret)
+    }
 }
 
-/// Names that were masked in one record: equal ones get a suffix, so that no entry of a map hides another.
+/// Names that were masked in one record, and how many copies of each there are: equal ones get a suffix, so that no entry
+/// of a map hides another.
 #[derive(Default)]
-struct Names(HashSet<Vec<u8>>);
+struct Names(HashMap<Vec<u8>, usize>);
 
 impl Names {
     fn distinct(&mut self, masked: Option<Vec<u8>>, original: &[u8]) -> Option<Vec<u8>> {
@@ -103,14 +122,24 @@ impl Names {
             None if original.starts_with(b"[REDACTED:") => (original.to_vec(), false),
             None => return None,
         };
-        let plain = name.len();
-        let mut copies = 1;
-        while !self.0.insert(name.clone()) {
-            copies += 1;
-            name.truncate(plain);
-            name.extend_from_slice(format!("#{copies}").as_bytes());
+        let Some(&copies) = self.0.get(&name) else {
+            self.0.insert(name.clone(), 1);
+            return changed.then_some(name);
+        };
+        // Each suffix is tried once, however many copies come.
+        let (plain, mut last) = (name.clone(), copies);
+        loop {
+            steps::add(name.len());
+            last += 1;
+            name.truncate(plain.len());
+            name.extend_from_slice(format!("#{last}").as_bytes());
+            if !self.0.contains_key(&name) {
+                break;
+            }
         }
-        (changed || copies > 1).then_some(name)
+        self.0.insert(plain, last);
+        self.0.insert(name.clone(), 1);
+        Some(name)
     }
 }
 

@@ -8,6 +8,7 @@ use smallvec::{SmallVec, smallvec};
 use super::Place;
 use crate::batch;
 use crate::schema::{Cardinality, Field, Kind, Message, Role};
+use crate::steps;
 use crate::wire::{self, Fields};
 
 pub(super) struct Rewritten {
@@ -50,6 +51,7 @@ impl Pass {
         let slots = in_order(schema, parts)?;
         for slot in &slots {
             let Some(&Field { number, kind: Kind::Message(nested), .. }) = slot.field else {
+                steps::add(slot.raw.len());
                 out.extend_from_slice(slot.raw);
                 continue;
             };
@@ -89,6 +91,7 @@ fn in_order<'a>(schema: &'static Message, parts: &[&'a [u8]]) -> Result<Vec<Slot
                 continue;
             };
             let content = field.len_bytes().unwrap_or_default();
+            steps::add(if matches!(known.kind, Kind::Message(_)) { 0 } else { content.len() });
             if matches!(known.kind, Kind::String) && simdutf8::basic::from_utf8(content).is_err() {
                 return Err(Damage(Place(schema, known)));
             }

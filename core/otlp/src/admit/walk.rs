@@ -4,6 +4,7 @@
 //! states a length, hence one test of all its bytes stands for its lengths being one byte and its text being UTF-8.
 
 use crate::schema::{self, Check, Message, Role, Step};
+use crate::steps;
 use crate::utf8::{is_ascii, is_text};
 use crate::wire::{self, Fields};
 
@@ -18,6 +19,7 @@ fn message(schema: &'static Message, bytes: &[u8], depth: u32) -> Option<u32> {
     let mut seen = 0;
     let mut at = 0;
     while let Some(&tag) = bytes.get(at) {
+        steps::add(1);
         let step = if tag < 0x80 { schema.steps[usize::from(tag)] } else { Step::Other };
         if step == Step::Other {
             at = any_field(schema, bytes, at, &mut seen, &mut items, depth)?;
@@ -132,6 +134,7 @@ fn skip(bytes: &[u8], at: usize, depth: u32) -> Option<usize> {
 /// A `KeyValue`: first as it nearly always is, then as it may be.
 #[inline]
 fn key_value(pair: &[u8], depth: u32) -> Option<()> {
+    steps::add(pair.len().min(0x100));
     if depth > 0 && plain_attribute(pair) {
         return Some(());
     }

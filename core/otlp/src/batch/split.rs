@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::{count, items};
 use crate::Signal;
 use crate::schema::{Kind, Message, Role};
+use crate::steps;
 use crate::wire::{self, Fields, WireType};
 
 /// Splits a tidy request into requests of at most `max_items` items, each with its number of items. Every part repeats
@@ -66,9 +67,11 @@ impl Parts {
                 wire::put_tag(&mut self.out, around.number, WireType::Len);
                 self.out.push(0);
                 around.opened = Some(self.out.len());
+                steps::add(around.common.len());
                 self.out.extend_from_slice(&around.common);
             }
         }
+        steps::add(field.len());
         self.out.extend_from_slice(field);
         self.items += items;
     }

@@ -8,6 +8,7 @@ use super::splicer::Splicer;
 use super::strings::{self, Leaf, Rewrite};
 use super::{Keep, Level};
 use crate::path::{Node, Path, PathError};
+use crate::steps;
 use crate::value::{Value, put_pair};
 use crate::view::{Attributes, LogRecord, Metric, Resource, Scope, Span, View};
 use crate::wire::{self, WireType};
@@ -343,6 +344,7 @@ impl<'a> Record<'a> {
         if changed {
             let start = self.begin_copy(false);
             self.output.out.truncate(start);
+            steps::add(self.scratch.out.len());
             self.output.out.extend_from_slice(&self.scratch.out);
         }
         changed
@@ -361,6 +363,7 @@ impl<'a> Record<'a> {
         out.resize(out.len() + width, 0);
         let content = out.len();
         if with_content {
+            steps::add(self.spot.content.len());
             out.extend_from_slice(&self.source[self.spot.content.clone()]);
         }
         self.output.copied = self.spot.field.end;

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use crate::steps;
 use crate::wire::{self, WireType};
 
 /// Copies a source from front to back. Nothing is copied before the first change; from then on, what lies between
@@ -52,8 +53,7 @@ impl Splicer {
         let Some(frame) = self.frames.pop() else { return };
         if self.written > self.frames.len() {
             self.written = self.frames.len();
-            self.out.extend_from_slice(&source[self.copied..end]);
-            self.copied = end;
+            self.copy(source, end);
             wire::close_length(&mut self.out, frame.out_content, frame.width);
         }
     }
@@ -79,6 +79,7 @@ impl Splicer {
             self.out.reserve(source.len() + source.len() / 4 + 256);
         }
         for frame in &mut self.frames[self.written..] {
+            steps::add(frame.tag - self.copied);
             self.out.extend_from_slice(&source[self.copied..frame.tag]);
             frame.out_tag = self.out.len();
             wire::put_tag(&mut self.out, frame.number, WireType::Len);
@@ -90,6 +91,11 @@ impl Splicer {
             self.copied = frame.content;
         }
         self.written = self.frames.len();
+        self.copy(source, to);
+    }
+
+    fn copy(&mut self, source: &[u8], to: usize) {
+        steps::add(to - self.copied);
         self.out.extend_from_slice(&source[self.copied..to]);
         self.copied = to;
     }
@@ -120,8 +126,7 @@ impl Splicer {
     /// Copies the rest. Whether anything was changed; if not, the output is empty.
     pub(super) fn finish(&mut self, source: &[u8]) -> bool {
         if self.changed {
-            self.out.extend_from_slice(&source[self.copied..]);
-            self.copied = source.len();
+            self.copy(source, source.len());
         }
         self.changed
     }

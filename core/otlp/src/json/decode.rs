@@ -9,6 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 
 use super::{JsonError, is_json_name};
 use crate::schema::{Cardinality, Field, Kind, Message};
+use crate::steps;
 use crate::wire::{WireType, put_len, put_message, put_tag, put_varint, zigzag};
 
 const LENIENT: GeneralPurposeConfig =
@@ -50,6 +51,7 @@ impl<'de> Visitor<'de> for Body<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            steps::add(key.len() + self.message.fields.len());
             match self.message.fields.iter().find(|field| is_json_name(field.name, &key)) {
                 Some(field) => map.next_value_seed(Slot { field, out: self.out })?,
                 None => drop(map.next_value::<IgnoredAny>()?),

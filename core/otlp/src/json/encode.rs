@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::camel;
 use crate::schema::{Cardinality, Field, Kind, Message};
+use crate::steps;
 use crate::wire::{self, Fields, Payload, unzigzag};
 
 /// Writes a message as an object. JSON wants every key once, so the occurrences of a field are gathered.
@@ -16,6 +17,7 @@ pub(super) fn message(message: &'static Message, bytes: &[u8], out: &mut Vec<u8>
     out.push(b'{');
     let mut first = true;
     for field in message.fields {
+        steps::add(there.len());
         let occurrences =
             there.iter().filter(|found| found.number == field.number).map(|found| found.payload);
         let repeated = field.cardinality == Cardinality::Repeated;
@@ -68,6 +70,7 @@ fn unpack(field: &Field, packed: &[u8], mut each: impl FnMut(Payload<'_>)) {
     }
     let mut at = 0;
     while let Some((number, next)) = wire::varint(packed, at) {
+        steps::add(1);
         each(Payload::Varint(number));
         at = next;
     }

@@ -1,6 +1,6 @@
 //! The frame of every request: resources and scopes.
 
-use super::message::{len, view};
+use super::message::{len, text, view};
 use super::{LogRecord, Messages, Metric, Span, View};
 use crate::Signal;
 
@@ -65,40 +65,72 @@ impl<'a> View<'a> for Raw<'a> {
     }
 }
 
-view! {
+/// Declares a group: a view that remembers what leads it, a resource or a scope. That is asked for with every record, and what
+/// stands before it may be long.
+macro_rules! group {
+    ($(#[$doc:meta])* $name:ident { $(#[$lead_doc:meta])* $lead:ident as $view:ident; $($(#[$field_doc:meta])* $field:ident as $member:ident;)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default)]
+        pub struct $name<'a> {
+            bytes: &'a [u8],
+            $lead: &'a [u8],
+        }
+
+        impl<'a> View<'a> for $name<'a> {
+            fn over(bytes: &'a [u8]) -> Self {
+                Self { bytes, $lead: len(bytes, 1).unwrap_or_default() }
+            }
+
+            fn bytes(self) -> &'a [u8] {
+                self.bytes
+            }
+        }
+
+        impl<'a> $name<'a> {
+            $(#[$lead_doc])*
+            #[must_use]
+            pub fn $lead(self) -> $view<'a> {
+                $view::over(self.$lead)
+            }
+
+            $(
+                $(#[$field_doc])*
+                #[must_use]
+                pub fn $field(self) -> Messages<'a, $member<'a>> {
+                    Messages::new(self.bytes, 2)
+                }
+            )*
+
+            /// The field `schema_url`.
+            #[must_use]
+            pub fn schema_url(self) -> &'a str {
+                text(len(self.bytes, 3).unwrap_or_default())
+            }
+        }
+    };
+}
+
+group! {
     /// `ResourceSpans`, `ResourceMetrics` or `ResourceLogs`.
     ResourceGroup {
-        messages scopes = 2 as ScopeGroup;
-        str schema_url = 3;
+        /// The resource; empty if there is none.
+        resource as Resource;
+        /// The field `scopes`: its number is that of `scope_spans` and its like.
+        scopes as ScopeGroup;
     }
 }
 
-impl<'a> ResourceGroup<'a> {
-    /// The resource; empty if there is none.
-    #[must_use]
-    pub fn resource(self) -> Resource<'a> {
-        Resource::over(len(self.bytes, 1).unwrap_or_default())
-    }
-}
-
-view! {
+group! {
     /// `ScopeSpans`, `ScopeMetrics` or `ScopeLogs`.
     ScopeGroup {
-        /// Of a traces request only.
-        messages spans = 2 as Span;
-        /// Of a metrics request only.
-        messages metrics = 2 as Metric;
-        /// Of a logs request only.
-        messages log_records = 2 as LogRecord;
-        str schema_url = 3;
-    }
-}
-
-impl<'a> ScopeGroup<'a> {
-    /// The scope; empty if there is none.
-    #[must_use]
-    pub fn scope(self) -> Scope<'a> {
-        Scope::over(len(self.bytes, 1).unwrap_or_default())
+        /// The scope; empty if there is none.
+        scope as Scope;
+        /// The field `spans` of a traces request.
+        spans as Span;
+        /// The field `metrics` of a metrics request.
+        metrics as Metric;
+        /// The field `log_records` of a logs request.
+        log_records as LogRecord;
     }
 }
 

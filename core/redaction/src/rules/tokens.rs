@@ -2,7 +2,7 @@
 
 use super::{Found, Rule};
 use crate::allow;
-use crate::class::{ALPHANUMERIC, BASE64URL, CAPITALS, Class, DOTTED, PATH, TOKEN68, WORD};
+use crate::class::{ALPHANUMERIC, BASE64URL, CAPITALS, Class, DOTTED, PATH, TOKEN68, TOKEN68_IN_URL, WORD};
 
 /// A prefix, and what must follow it.
 pub(crate) struct Shape {
@@ -13,10 +13,12 @@ pub(crate) struct Shape {
     most: usize,
     /// Whether the prefix stays readable.
     keep: bool,
+    /// How the prefix goes on, where it does so in several ways: the length of the rest, `None` if it is another word.
+    rest: fn(&[u8]) -> Option<usize>,
 }
 
 const fn shape(rule: Rule, prefix: &'static str, class: Class, least: usize) -> Shape {
-    Shape { rule, prefix, class, least, most: 2048, keep: false }
+    Shape { rule, prefix, class, least, most: usize::MAX, keep: false, rest: |_| Some(0) }
 }
 
 /// How long the keys are that have one length only.
@@ -28,8 +30,28 @@ const fn keeping_prefix(shape: Shape) -> Shape {
     Shape { keep: true, ..shape }
 }
 
+const fn going_on(rest: fn(&[u8]) -> Option<usize>, shape: Shape) -> Shape {
+    Shape { rest, ..shape }
+}
+
+/// Slack's letters: bot, user, configuration, cookie and so on.
+fn slack(after: &[u8]) -> Option<usize> {
+    let known =
+        matches!(after, [b'a' | b'b' | b'c' | b'd' | b'e' | b'o' | b'p' | b'r' | b's', b'-' | b'.', ..]);
+    known.then_some(2)
+}
+
+/// A slash, or one that JSON spells `\\/`.
+fn slash(after: &[u8]) -> Option<usize> {
+    match after {
+        [b'/', ..] => Some(1),
+        [b'\\', b'/', ..] => Some(2),
+        _ => None,
+    }
+}
+
 /// All of them. No prefix is the start of another.
-pub(crate) static SHAPES: [Shape; 45] = [
+pub(crate) static SHAPES: [Shape; 38] = [
     exactly(16, shape(Rule::Aws, "AKIA", CAPITALS, 16)),
     exactly(16, shape(Rule::Aws, "ASIA", CAPITALS, 16)),
     shape(Rule::Github, "ghp_", ALPHANUMERIC, 30),
@@ -43,16 +65,10 @@ pub(crate) static SHAPES: [Shape; 45] = [
     shape(Rule::Gitlab, "glrt-", DOTTED, 20),
     shape(Rule::Gitlab, "glptt-", DOTTED, 20),
     shape(Rule::Gitlab, "glcbt-", DOTTED, 20),
-    shape(Rule::Slack, "xoxa-", BASE64URL, 10),
-    shape(Rule::Slack, "xoxb-", BASE64URL, 10),
-    shape(Rule::Slack, "xoxc-", BASE64URL, 10),
-    shape(Rule::Slack, "xoxe.", DOTTED, 10),
-    shape(Rule::Slack, "xoxe-", BASE64URL, 10),
-    shape(Rule::Slack, "xoxp-", BASE64URL, 10),
-    shape(Rule::Slack, "xoxr-", BASE64URL, 10),
-    shape(Rule::Slack, "xoxs-", BASE64URL, 10),
-    shape(Rule::Slack, "xapp-", BASE64URL, 10),
-    keeping_prefix(shape(Rule::SlackWebhook, "hooks.slack.com/", PATH, 20)),
+    // Cookies (`xoxd-`) are spelled as URLs spell them, some tokens have a slash in them.
+    going_on(slack, shape(Rule::Slack, "xox", TOKEN68_IN_URL, 10)),
+    shape(Rule::Slack, "xapp-", TOKEN68_IN_URL, 10),
+    going_on(slash, keeping_prefix(shape(Rule::SlackWebhook, "hooks.slack.com", PATH, 20))),
     shape(Rule::Age, "AGE-SECRET-KEY-", CAPITALS, 40),
     shape(Rule::Stripe, "sk_live_", ALPHANUMERIC, 16),
     shape(Rule::Stripe, "rk_live_", ALPHANUMERIC, 16),
@@ -80,20 +96,22 @@ pub(crate) static SHAPES: [Shape; 45] = [
 impl Shape {
     /// Whether enough follows a prefix that ends at `end`.
     pub(super) fn is_plausible(&self, bytes: &[u8], end: usize) -> bool {
-        self.class.run(bytes, end, self.least) == self.least
+        let rest = (self.rest)(bytes.get(end..).unwrap_or_default());
+        rest.is_some_and(|rest| self.class.run_spelled(bytes, end + rest, self.least) >= self.least)
     }
 
     /// The token whose prefix ends at `end`.
     pub(super) fn find(&self, text: &[u8], end: usize) -> Option<Found> {
-        let run = self.class.run(text, end, self.most);
+        let (before, end) =
+            (end - self.prefix.len(), end + (self.rest)(text.get(end..).unwrap_or_default())?);
+        let run = self.class.run_spelled(text, end, self.most);
         let mut body = &text[end..end + run];
         // The end of a sentence.
         while let [rest @ .., b'.'] = body {
             body = rest;
         }
         let run = body.len();
-        let start = if self.keep { end } else { end - self.prefix.len() };
-        (run >= self.least && !allow::is_example(body))
-            .then_some(Found { rule: self.rule, range: start..end + run })
+        let start = if self.keep { end } else { before };
+        (run >= self.least && !allow::is_example(body)).then(|| Found::new(self.rule, start..end + run))
     }
 }

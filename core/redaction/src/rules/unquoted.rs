@@ -1,8 +1,10 @@
 //! Where a value without quotes ends. Delimiters stand inside passwords too, so each ends the value only where what
 //! follows shows that it is one: in doubt the tail is masked with the rest.
 
-use super::pairs::LONGEST;
-use crate::class::{Class, NAME};
+use throughline_otlp::steps;
+
+use crate::class::{BACKSLASH, Class, NAME};
+use crate::escape;
 use crate::tag::replacement;
 
 /// Never ends a value.
@@ -12,11 +14,16 @@ const PLAIN: Class = Class::visible_but(b",;&\"'`<>|)}]\\[");
 pub(super) fn unquoted(text: &[u8], start: usize) -> usize {
     let mut at = start;
     loop {
-        at += PLAIN.run(text, at, LONGEST.saturating_sub(at - start));
-        if at - start >= LONGEST || ends(text, at, start) {
-            return at - start;
-        }
-        at += 1;
+        at += PLAIN.run(text, at, usize::MAX);
+        at += match text.get(at) {
+            None => return at - start,
+            Some(b'\\') => match spells_an_end(text, at) {
+                Ok(length) => length,
+                Err(()) => return at - start,
+            },
+            Some(byte) if ends(*byte, text, at + 1, at == start) => return at - start,
+            Some(_) => 1,
+        };
     }
 }
 
@@ -25,16 +32,15 @@ pub(super) fn goes_on(text: &[u8], at: usize) -> bool {
     text.get(at).is_some_and(|byte| PLAIN.has(*byte) || *byte == b'[')
 }
 
-/// Whether the value ends at `at`, where no plain byte stands.
-fn ends(text: &[u8], at: usize, start: usize) -> bool {
-    let Some(byte) = text.get(at) else { return true };
-    let rest = &text[at + 1..];
+/// Whether the value ends at a byte that is not plain, behind which `next` stands.
+fn ends(byte: u8, text: &[u8], next: usize, empty: bool) -> bool {
+    let rest = text.get(next..).unwrap_or_default();
     // A blank, a delimiter or nothing: what stood before it was the end of something.
     let broken = !goes_on(rest, 0) && rest.first() != Some(&b'\\');
     match byte {
         // An empty value, or another pair.
-        b',' | b';' => at == start || broken || another_pair(rest),
-        b'&' => at == start || broken || another_pair(rest) || rest.starts_with(b"amp;"),
+        b',' | b';' => empty || broken || another_pair(rest),
+        b'&' => empty || broken || another_pair(rest) || rest.starts_with(b"amp;"),
         b')' | b'}' | b']' | b'|' | b'>' => broken || rest.starts_with(b"\\"),
         // A tag.
         b'<' => {
@@ -42,9 +48,8 @@ fn ends(text: &[u8], at: usize, start: usize) -> bool {
                 || rest.first().is_some_and(|next| next.is_ascii_alphabetic() || matches!(next, b'/' | b'!'))
         }
         b'"' | b'\'' | b'`' => !rest.first().is_some_and(u8::is_ascii_alphanumeric),
-        b'\\' => escape(rest),
         // What was masked before is no part of it: its tag would make a value of what was none.
-        b'[' => replacement(&text[at..]).is_some(),
+        b'[' => next.checked_sub(1).is_some_and(|at| replacement(&text[at..]).is_some()),
         _ => true,
     }
 }
@@ -59,14 +64,29 @@ fn another_pair(rest: &[u8]) -> bool {
     }
 }
 
-/// What a backslash stands before where text is quoted in other text: an end of line, a quote, `\u0026`, another
-/// backslash that does.
-fn escape(rest: &[u8]) -> bool {
-    let rest = &rest[rest.iter().take_while(|byte| **byte == b'\\').count()..];
-    match rest {
-        [] | [b'n' | b'r' | b't' | b'"' | b'\'' | b'`' | b'\n' | b'\r', ..] => true,
-        [b'u', digits @ ..] => digits.len() >= 4 && digits[..4].iter().all(u8::is_ascii_hexdigit),
-        _ => false,
+/// What the backslashes at `at` spell, with what follows them, where text is quoted in other text: an end of line, a quote, a
+/// delimiter that ends a value (`Err`), or anything else, of this length.
+pub(super) fn spells_an_end(text: &[u8], at: usize) -> Result<usize, ()> {
+    let slashes = BACKSLASH.run(text, at, usize::MAX);
+    let next = at + slashes;
+    match text.get(next..).unwrap_or_default() {
+        [] | [b'n' | b'r' | b't' | b'"' | b'\'' | b'`' | b'\n' | b'\r', ..] => Err(()),
+        [b'u', digits @ ..] => {
+            let Some(spelled) = escape::unicode(digits) else { return Ok(slashes) };
+            steps::add(5);
+            match u8::try_from(spelled) {
+                Ok(byte)
+                    if byte < 0x80
+                        && byte != b'\\'
+                        && !PLAIN.has(byte)
+                        && ends(byte, text, next + 5, false) =>
+                {
+                    Err(())
+                }
+                _ => Ok(slashes + 5),
+            }
+        }
+        _ => Ok(slashes),
     }
 }
 
@@ -98,7 +118,12 @@ mod tests {
             ("a", "\\n next"),
             ("a", "\\\\n next"),
             ("a", "\\\", \\\"b\\\": 1"),
-            ("a", "\\u0026b"),
+            ("a", "\\u0026b=c"),
+            ("a\\u0026b", " next"),
+            ("a", "\\u0022, b"),
+            ("a", "\\u003c/td\\u003e"),
+            ("h\\u00fcnter", "\\u000anext"),
+            ("h\\/nter", "\\n"),
             ("123456", "},{"),
             ("a", "\"}"),
             ("a", "`."),
@@ -112,11 +137,5 @@ mod tests {
             let length = unquoted(text.as_bytes(), 0);
             assert_eq!(&text[..length], value, "{text}");
         }
-    }
-
-    #[test]
-    fn no_value_is_longer_than_the_longest() {
-        let text = "ab,c".repeat(LONGEST);
-        assert!(unquoted(text.as_bytes(), 0) <= LONGEST + 1);
     }
 }

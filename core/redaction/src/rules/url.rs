@@ -1,18 +1,36 @@
 //! Passwords in URLs and connection strings: what stands between `://` and `@`. RFC 3986, section 3.2.1.
 
+use throughline_otlp::steps;
+
 use super::{Found, Rule};
 use crate::allow::is_stand_in;
 use crate::class::{ALPHANUMERIC, Class};
+use crate::escape;
 use crate::tag::replacement;
 
 /// Userinfo does not go on beyond these.
-const INSIDE: Class = Class::visible_but(b"\"'`<>\\");
+const INSIDE: Class = Class::visible_but(b"\"'`<>");
 /// What a host starts with: names, addresses in brackets, placeholders, escapes, and nothing at all.
 const HOST: Class = Class::alphanumeric_and(b"[${/:%_-.");
-/// How far before the `@` it may start.
-const REACH: usize = 512;
 /// A lone name this long is a token.
 const TOKEN: usize = 20;
+
+/// All passwords in a text.
+pub(crate) fn passwords(text: &[u8], found: &mut Vec<Found>) {
+    let mut userinfo = Userinfo::default();
+    // The `@`s behind one start: the userinfo may go to any of them.
+    let (mut start, mut ats) = (0, Vec::new());
+    for at in memchr::memchr_iter(b'@', text) {
+        let Some(from) = userinfo.start(text, at) else { continue };
+        if from != start {
+            password(text, start, &ats, found);
+            start = from;
+            ats.clear();
+        }
+        ats.push(at);
+    }
+    password(text, start, &ats, found);
+}
 
 /// Goes through the `@`s of a text from front to back. Looks at no byte twice, whatever the text.
 #[derive(Default)]
@@ -24,18 +42,9 @@ pub(crate) struct Userinfo {
 }
 
 impl Userinfo {
-    /// The password in front of the `@` at `at`.
-    pub(crate) fn find(&mut self, text: &[u8], at: usize) -> Option<Found> {
-        password(text, self.start(text, at)?, at)
-    }
-
-    /// Whether there may be a password in front of the `@` at `at` of undivided bytes.
-    pub(crate) fn is_plausible(&mut self, bytes: &[u8], at: usize) -> bool {
-        self.start(bytes, at).is_some()
-    }
-
-    /// Where the userinfo in front of the `@` starts.
-    fn start(&mut self, text: &[u8], at: usize) -> Option<usize> {
+    /// Where the userinfo in front of the `@` at `at` starts, if there may be one. In undivided bytes there is one wherever there is
+    /// one in any part of them.
+    pub(crate) fn start(&mut self, text: &[u8], at: usize) -> Option<usize> {
         // Most bytes that happen to be an `@` are told by their neighbours.
         let after = text.get(at + 1..).unwrap_or_default();
         if !HOST.has(*after.first()?) || at == 0 || !INSIDE.has(text[at - 1]) {
@@ -48,38 +57,72 @@ impl Userinfo {
     }
 
     fn advance(&mut self, text: &[u8], at: usize) {
-        let mut from = self.seen;
-        if at - from > REACH {
-            from = at - REACH;
-            (self.run, self.authority) = (from, None);
+        let seen = self.seen;
+        let outside = (seen..at).rev().find_map(|index| end_of_outside(text, index, at));
+        if let Some(end) = outside {
+            (self.run, self.authority) = (end, None);
         }
-        if let Some(outside) = text[from..at].iter().rposition(|byte| !INSIDE.has(*byte)) {
-            from += outside + 1;
-            (self.run, self.authority) = (from, None);
-        }
-        for index in from.max(self.run + 2)..at {
-            if text[index] == b'/' && &text[index - 2..index] == b":/" {
-                self.authority = Some(index + 1);
+        let from = seen.max(self.run);
+        steps::add(at - from + 1);
+        for slash in (from..at).rev().filter(|index| text[*index] == b'/') {
+            if follows_a_scheme(&text[self.run..slash]) {
+                self.authority = Some(slash + 1);
+                break;
             }
         }
         self.seen = at;
     }
 }
 
-fn password(text: &[u8], start: usize, at: usize) -> Option<Found> {
-    let userinfo = text.get(start..at)?;
-    let Some(colon) = colon(userinfo) else {
-        return lone(userinfo, start);
+/// Where what cannot be in a userinfo ends, if the byte at `index` is that, or begins the escape of it.
+#[inline]
+fn end_of_outside(text: &[u8], index: usize, at: usize) -> Option<usize> {
+    let byte = text[index];
+    if !INSIDE.has(byte) {
+        return Some(index + 1);
+    }
+    if !matches!(byte, b'n' | b'r' | b't' | b'u') || index == 0 || text[index - 1] != b'\\' {
+        return None;
+    }
+    if byte != b'u' {
+        return Some(index + 1);
+    }
+    let spelled = escape::unicode(&text[index + 1..at])?;
+    let outside = u8::try_from(spelled).is_ok_and(|byte| byte != b'\\' && !INSIDE.has(byte));
+    outside.then_some(index + 5)
+}
+
+/// Whether this ends in `:/`, or in that as JSON may spell it: `:\/\`, with any number of backslashes.
+fn follows_a_scheme(before: &[u8]) -> bool {
+    let without_escape = |bytes: &[u8]| {
+        let slashes = bytes.iter().rev().take_while(|byte| **byte == b'\\').count();
+        steps::add(slashes + 1);
+        bytes.len() - slashes
     };
-    let (user, password) = (&userinfo[..colon], &userinfo[colon + 1..]);
-    // `host:8080/path?mail=a@b` is no password, and neither is `host/a:b@c`.
-    let port = password.split(|byte| matches!(byte, b'/' | b'?' | b'#')).next().unwrap_or_default();
-    let no_port = port.len() == password.len() || !port.iter().all(u8::is_ascii_digit);
-    let fine = no_port
-        && !user.iter().any(|byte| matches!(byte, b'/' | b'?' | b'#'))
-        && !is_stand_in(password)
-        && replacement(password).is_none();
-    fine.then_some(Found { rule: Rule::Userinfo, range: start + colon + 1..at })
+    let before = &before[..without_escape(before)];
+    let Some(before) = before.strip_suffix(b"/") else { return false };
+    before[..without_escape(before)].ends_with(b":")
+}
+
+/// What is secret in the userinfo from `start` to one of `ats`: as much as may be.
+fn password(text: &[u8], start: usize, ats: &[usize], found: &mut Vec<Found>) {
+    let (Some(&first), Some(&last)) = (ats.first(), ats.last()) else { return };
+    steps::add(last - start);
+    found.extend(lone(&text[start..first], start));
+    let Some(colon) = colon(&text[start..last]).map(|colon| start + colon) else { return };
+    let delimits = |byte: &u8| matches!(byte, b'/' | b'?' | b'#');
+    // `host/a:b@c` is no password.
+    if text[start..colon].iter().any(delimits) || replacement(&text[colon + 1..last]).is_some() {
+        return;
+    }
+    // `host:8080/path?mail=a@b` is none either.
+    let port = text[colon + 1..last].iter().position(delimits).map_or(last, |length| colon + 1 + length);
+    let is_port = text[colon + 1..port].iter().all(|byte| byte.is_ascii_digit() || *byte == b'\\');
+    let end = ats.iter().rev().copied().take_while(|at| *at > colon).find(|at| {
+        steps::add(1);
+        (*at <= port || !is_port) && !is_stand_in(&text[colon + 1..*at])
+    });
+    found.extend(end.map(|end| Found::new(Rule::Userinfo, colon + 1..end)));
 }
 
 /// The first colon that is not inside a replacement.
@@ -101,5 +144,5 @@ fn lone(user: &[u8], start: usize) -> Option<Found> {
         && user.iter().all(|byte| ALPHANUMERIC.has(*byte) || *byte == b'_')
         && user.iter().any(u8::is_ascii_digit);
     let rule = if hex { Rule::Sentry } else { Rule::Userinfo };
-    (hex || token).then_some(Found { rule, range: start..start + user.len() })
+    (hex || token).then(|| Found::new(rule, start..start + user.len()))
 }

@@ -8,7 +8,7 @@ use throughline_component::port::{SystemClock, SystemRandom};
 use throughline_component::{Build, Chunk, ComponentId, Context, DynEditor, Editor, Meter, Services, Settle};
 use throughline_otlp::edit::{Keep, Levels, Record, rewrite};
 use throughline_otlp::schema::{Kind, Message};
-use throughline_otlp::{Limits, Signal, Value, admit, build, wire};
+use throughline_otlp::{Limits, Signal, Value, admit, build, steps, wire};
 
 use super::super::{Config, Secrets};
 
@@ -270,6 +270,69 @@ fn keys_that_hold_secrets_are_masked_and_stay_apart() {
     assert!(!leaks(&out, TOKEN));
     assert_eq!(text.matches("[REDACTED:github:").count(), 2);
     assert_eq!(text.matches("]#2").count(), 1);
+}
+
+#[test]
+fn masking_one_secret_key_again_and_again_in_one_record_is_linear() {
+    steps::assert_linear("one key", 500, |size| {
+        let bytes = build::logs(|request| {
+            request.resource(&[], |resource| {
+                resource.scope("s", "", |scope| {
+                    scope.log_record(|log| {
+                        for _ in 0..size {
+                            log.attribute(TOKEN, "value");
+                        }
+                    });
+                });
+            });
+        });
+        steps::of(|| {
+            let out = masked(Signal::Logs, &bytes);
+            let last = format!("]#{size}");
+            assert!(out.windows(last.len()).any(|window| window == last.as_bytes()));
+        })
+    });
+}
+
+#[test]
+fn names_are_judged_once_however_many_strings_are_below_them() {
+    let name: &str = Box::leak("long.".repeat(50).into());
+    let leaves: Vec<(&str, Value<'_>)> = vec![("k", Value::Str("v")); 2_000];
+    let leaves: &[_] = Box::leak(leaves.into());
+    let mut value = Value::Map(leaves);
+    for _ in 0..15 {
+        value = Value::Map(Box::leak(Box::new([(name, value)])));
+    }
+    let bytes = build::logs(|request| {
+        request.resource(&[], |resource| {
+            resource.scope("s", "", |scope| {
+                scope.log_record(|log| {
+                    log.body(TOKEN).attribute("a", value);
+                });
+            });
+        });
+    });
+    let steps = steps::of(|| drop(masked(Signal::Logs, &bytes)));
+    assert!(steps < 40 * bytes.len() as u64, "{steps} steps for {} bytes", bytes.len());
+}
+
+#[test]
+fn a_copy_takes_no_name_that_came_with_its_number() {
+    let mut names = super::Names::default();
+    let masked = || Some(b"[REDACTED:x]".to_vec());
+    let mut given = Vec::new();
+    for came in ["[REDACTED:x]#2", "[REDACTED:x]#4"] {
+        assert_eq!(names.distinct(None, came.as_bytes()), None, "it is the first of its name");
+        given.push(came.to_owned());
+    }
+    for _ in 0..4 {
+        given.extend(names.distinct(masked(), b"").map(|name| String::from_utf8_lossy(&name).into_owned()));
+    }
+    given.extend(
+        names.distinct(None, b"[REDACTED:x]#3").map(|name| String::from_utf8_lossy(&name).into_owned()),
+    );
+    let expected = ["#2", "#4", "", "#3", "#5", "#6", "#3#2"].map(|end| format!("[REDACTED:x]{end}"));
+    assert_eq!(given, expected);
 }
 
 #[test]

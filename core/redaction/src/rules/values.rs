@@ -1,0 +1,229 @@
+//! Values in text: where they begin and end behind a name.
+
+use std::ops::Range;
+
+use throughline_otlp::steps;
+
+use super::names::{Name, Quote, quote};
+use super::unquoted::{goes_on, spells_an_end, unquoted};
+use crate::allow::is_stand_in;
+use crate::class::{BACKSLASH, Class, NUMBER};
+
+/// Placeholders are no longer than this.
+const PLACEHOLDER: usize = 128;
+/// In a header a value goes to the end of the line or the quotes.
+const IN_LINE: Class = Class::visible_but(b"\"'\\");
+const BLANK: Class = Class::of(b" \t");
+const SPACE: Class = Class::of(b" \t\r\n");
+
+/// How a value stands there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Up to the first delimiter.
+    Unquoted,
+    /// In quotes.
+    Quoted,
+    /// A JSON number.
+    Number,
+    /// A JSON object or array, whose end is not known yet.
+    Composite,
+}
+
+/// Where a value stands.
+pub(super) struct Value {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) shape: Shape,
+    /// Behind a colon and without quotes: it may be prose.
+    pub(super) prose: bool,
+    /// The quotes of its name.
+    quote: Quote,
+}
+
+impl Value {
+    /// All of an object or array, if there is anything in it. One that does not end goes to the end of the text, or of the string
+    /// it stands in.
+    pub(super) fn composite(&self, text: &[u8]) -> Option<Range<usize>> {
+        let (mark, level) = self.quote;
+        let (mut depth, mut slashes, mut in_string, mut end) = (0_usize, 0, false, text.len());
+        for (at, byte) in text.iter().enumerate().skip(self.start) {
+            match byte {
+                b'\\' => {
+                    slashes += 1;
+                    continue;
+                }
+                byte if *byte == mark && slashes < level => {
+                    end = at - slashes;
+                    break;
+                }
+                byte if *byte == mark && closes(slashes, level) => in_string = !in_string,
+                b'{' | b'[' if !in_string => depth += 1,
+                b'}' | b']' if !in_string => {
+                    depth -= 1;
+                    if depth == 0 {
+                        end = at + 1;
+                        break;
+                    }
+                }
+                _ => {}
+            }
+            slashes = 0;
+        }
+        steps::add(end - self.start);
+        let inside = &text[self.start + 1..end.max(self.start + 1)];
+        let nothing = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'}' | b']');
+        (!inside.iter().all(nothing)).then_some(self.start..end)
+    }
+}
+
+/// Whether a quote behind so many backslashes ends a string whose quotes have `level` of them. In JSON an escaped quote has twice
+/// as many and one more, and each escaped backslash in front of a quote adds twice as many and two.
+const fn closes(slashes: usize, level: usize) -> bool {
+    slashes % (2 * level + 2) == level
+}
+
+/// The values of a text from front to back: where those end that others may begin in.
+#[derive(Default)]
+pub(super) struct Values {
+    unquoted: Range<usize>,
+    /// The last digit in it, once it was looked for.
+    digit: Option<Option<usize>>,
+    line: Range<usize>,
+    /// The end of the line without the blanks there.
+    trimmed: usize,
+}
+
+impl Values {
+    /// The value after a name.
+    pub(super) fn after(&mut self, text: &[u8], name: &Name) -> Option<Value> {
+        let mut at = name.behind;
+        let spaces = blanks(text, at);
+        let mut prose = false;
+        match text.get(at + spaces..).unwrap_or_default() {
+            [b'=', b'>', ..] | [b':', b'=', ..] => at += spaces + 2,
+            [b'=', ..] => at += spaces + 1,
+            [b':', ..] => {
+                at += spaces + 1;
+                prose = true;
+            }
+            [b'%', b'3', b'D' | b'd' | b'A' | b'a', ..] => at += spaces + 3,
+            // A command as a list: `["--password", "…"]`.
+            [b',', ..] if name.flag && name.quote.is_some() => {
+                at += spaces + 1;
+                at += SPACE.run(text, at, usize::MAX);
+                quote(text, at)?;
+            }
+            [_, ..] if name.flag && spaces > 0 => at += spaces,
+            _ => return None,
+        }
+        at += blanks(text, at);
+        let value = |start, end, shape, prose| Value {
+            start,
+            end,
+            shape,
+            prose,
+            quote: name.quote.unwrap_or((b'"', 0)),
+        };
+        if let Some((start, quote)) = quote(text, at) {
+            return Some(value(start, end_of_quoted(text, start, quote), Shape::Quoted, false));
+        }
+        let rest = text.get(at..).unwrap_or_default();
+        if let Some(length) = placeholder(rest) {
+            return Some(value(at, at + length, Shape::Unquoted, prose));
+        }
+        if name.quote.is_some() {
+            let number = NUMBER.run(text, at, usize::MAX);
+            if number > 0 && !goes_on(text, at + number) {
+                return Some(value(at, at + number, Shape::Number, prose));
+            }
+            if let [b'{' | b'[', ..] = rest {
+                return Some(value(at, at, Shape::Composite, false));
+            }
+        }
+        Some(value(at, self.end_of_unquoted(text, at), Shape::Unquoted, prose))
+    }
+
+    /// Whether there is a digit in a value without quotes.
+    pub(super) fn has_digit(&mut self, text: &[u8], value: &Value) -> bool {
+        let last = |range: Range<usize>| {
+            steps::add(range.len());
+            text[range.clone()].iter().rposition(u8::is_ascii_digit).map(|at| range.start + at)
+        };
+        if value.start < self.unquoted.start || value.end != self.unquoted.end {
+            return last(value.start..value.end).is_some();
+        }
+        let digit = *self.digit.get_or_insert_with(|| last(self.unquoted.clone()));
+        digit.is_some_and(|digit| digit >= value.start)
+    }
+
+    fn end_of_unquoted(&mut self, text: &[u8], start: usize) -> usize {
+        // At its start a value can end where another goes on.
+        let known = self.unquoted.contains(&start) && !matches!(text[start], b',' | b';' | b'&');
+        if !known {
+            (self.unquoted, self.digit) = (start..start + unquoted(text, start), None);
+        }
+        self.unquoted.end
+    }
+
+    /// Where a header's value ends: with the line, or at a quote that the whole header stands in.
+    pub(super) fn line_end(&mut self, text: &[u8], start: usize) -> usize {
+        if !self.line.contains(&start) {
+            let mut end = start;
+            loop {
+                end += IN_LINE.run(text, end, usize::MAX);
+                end += match text.get(end) {
+                    Some(b' ' | b'\t') => blanks(text, end),
+                    Some(b'\\') => match spells_an_end(text, end) {
+                        Ok(length) => length,
+                        Err(()) => break,
+                    },
+                    _ => break,
+                };
+            }
+            steps::add(end - start);
+            (self.line, self.trimmed) = (start..end, start + text[start..end].trim_ascii_end().len());
+        }
+        self.trimmed.max(start)
+    }
+}
+
+/// Where the string ends that starts at `start`, behind this quote.
+fn end_of_quoted(text: &[u8], start: usize, (mark, level): Quote) -> usize {
+    let (mut at, mut end) = (start, text.len());
+    while let Some(next) = memchr::memchr(mark, &text[at..]) {
+        let mark = at + next;
+        let slashes = BACKSLASH.run_before(text, mark, mark - at);
+        if slashes < level || closes(slashes, level) {
+            end = mark - slashes.min(level);
+            break;
+        }
+        at = mark + 1;
+    }
+    steps::add(end - start);
+    end
+}
+
+/// The length of a `${…}`, `{{…}}` or `[…]` that stands here, which may have blanks and delimiters in it.
+fn placeholder(rest: &[u8]) -> Option<usize> {
+    let close: &[u8] = if rest.starts_with(b"${{") || rest.starts_with(b"{{") {
+        b"}}"
+    } else if rest.starts_with(b"${") {
+        b"}"
+    } else if rest.starts_with(b"[") || rest.starts_with(b"ENC[") {
+        b"]"
+    } else {
+        return None;
+    };
+    let end =
+        rest.iter().take(PLACEHOLDER).enumerate().position(|(index, _)| rest[index..].starts_with(close));
+    steps::add(end.unwrap_or(PLACEHOLDER));
+    let end = end? + close.len();
+    // What is glued to it is part of the value.
+    let alone = !goes_on(rest, end);
+    (alone && is_stand_in(&rest[..end])).then_some(end)
+}
+
+/// How many blanks stand at `at`.
+pub(super) fn blanks(text: &[u8], at: usize) -> usize {
+    BLANK.run(text, at, usize::MAX)
+}

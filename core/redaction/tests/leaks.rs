@@ -1,0 +1,220 @@
+//! What once leaked, and what is like it: nothing of a secret may be left, however it is spelled and however long it is.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use throughline_redaction::{Counts, Scanner, Settings, TagKey};
+
+fn scanner() -> &'static Scanner {
+    static SCANNER: LazyLock<Scanner> =
+        LazyLock::new(|| Scanner::new(&Settings::default(), TagKey::new(&[7; 32])));
+    &SCANNER
+}
+
+fn mask(text: &str) -> String {
+    let masked = scanner().mask(text.as_bytes(), &mut Counts::default());
+    masked.map_or_else(|| text.to_owned(), |masked| String::from_utf8(masked).expect("text stays text"))
+}
+
+/// Asserts that no five bytes in a row of a secret are left, and that the scan of undivided bytes sees it.
+#[track_caller]
+fn assert_masked(text: &str, secret: &str) {
+    let masked = mask(text);
+    let parts: HashSet<&[u8]> = secret.as_bytes().windows(5).collect();
+    let left = masked.as_bytes().windows(5).find(|part| parts.contains(part));
+    let shown: String = masked.chars().take(300).collect();
+    assert!(
+        left.is_none(),
+        "{} is left of {text:.200}: {shown}",
+        String::from_utf8_lossy(left.unwrap_or_default())
+    );
+    assert!(!scanner().is_clean(text.as_bytes()), "{text:.200} is clean");
+}
+
+/// A run of letters and digits.
+fn run(length: usize) -> String {
+    "a1B2c3D4e5F6g7H8j9K0".chars().cycle().take(length).collect()
+}
+
+#[test]
+fn an_escape_before_a_name_is_no_part_of_it() {
+    for escape in [
+        "\\n",
+        "\\t",
+        "\\r",
+        "\\b",
+        "\\f",
+        "\\u0026",
+        "\\u003c",
+        "\\u000a",
+        "\\\\n",
+        "\\x1b[1m",
+        "\\u001b[0m",
+        "\x1b[31m",
+        "\x1b[1;31m",
+        "%26",
+        "%3F",
+        "%0A",
+        "%2526",
+        "&amp;",
+        "\n",
+        "\r\n",
+    ] {
+        for name in [
+            "api_key",
+            "apikey",
+            "private_key",
+            "cookie",
+            "authorization",
+            "pwd",
+            "DB_PASSWORD",
+            "clientSecret",
+        ] {
+            assert_masked(&format!("{{\"log\":\"env:{escape}{name}=hunter2-hunter3\"}}"), "hunter2-hunter3");
+        }
+        assert_masked(&format!("{{\"log\":\"mysql{escape}--password hunter2-hunter3\"}}"), "hunter2-hunter3");
+    }
+    // A backslash need not begin an escape.
+    assert_masked("C:\\token=hunter2-hunter3", "hunter2-hunter3");
+}
+
+#[test]
+fn a_value_goes_on_over_escapes_that_end_nothing() {
+    for value in [
+        "hunter\\/secret",
+        "hunter\\u00fcsecret",
+        "hunter\\u0026secret",
+        "hunter\\u003dsecret",
+        "hunter\\\\secret",
+    ] {
+        assert_masked(&format!("{{\"log\":\"DB_PASSWORD={value}\"}}"), "secret");
+        assert_masked(&format!("{{\"log\":\"Cookie: a={value}\\nHost: x\"}}"), "secret");
+        assert_masked(&format!("{{\"log\":\"https://u:{value}@h/\"}}"), "secret");
+    }
+    assert_eq!(mask("a=1\\u0026api_key=hunter2\\u0026b=2").split("\\u0026").count(), 3, "delimiters end it");
+    let basic = "dXNlcjpodW50ZXIy\\/aHVudGVyMw==";
+    assert_masked(&format!("{{\"log\":\"sent Basic {basic}\"}}"), "aHVudGVyMw");
+    assert_masked(&format!("{{\"log\":\"Authorization: Basic {basic}\"}}"), "aHVudGVyMw");
+}
+
+#[test]
+fn slashes_may_be_escaped_in_urls() {
+    for slashes in ["//", "\\/\\/", "\\\\/\\\\/", "\\\\\\/\\\\\\/"] {
+        assert_masked(
+            &format!("{{\"url\":\"https:{slashes}bot:hunter2hunter@example.org\"}}"),
+            "hunter2hunter",
+        );
+    }
+    let path = format!("services\\/T0000\\/B1111\\/{}", run(24));
+    assert_masked(&format!("{{\"url\":\"https:\\/\\/hooks.slack.com\\/{path}\"}}"), &run(24));
+    let masked = mask("{\"a\":\"https:\\/\\/example.org:8080\\/x?mail=a@example.org\"}");
+    assert!(!masked.contains("REDACTED"), "a port is no password: {masked}");
+}
+
+#[test]
+fn a_header_of_a_json_web_token_may_be_long() {
+    // {"alg":"RS256","x5c":["…"]} and the same with a blank line in front.
+    for (length, start) in
+        [(1_020, "eyJhbGciOiJSUzI1NiIsIng1YyI6WyI"), (5_000, "eyJ4NWMiOlsi"), (5_000, "ewogICJ4NWMiOiBbIg")]
+    {
+        for glue in ["", "token ", "\\n", "%3D"] {
+            let body = "QUJD".repeat(length / 4);
+            let rest = (4 - start.len() % 4) % 4;
+            let header = format!("{start}{}{body}Il0sImFsZyI6IlJTMjU2In0", "A".repeat(rest));
+            let token = format!("{header}.eyJzdWIiOiIxMjM0NTY3ODkwIn0.{}", run(40));
+            assert_masked(&format!("{{\"log\":\"{glue}{token}\"}}"), &token);
+        }
+    }
+    let token = format!("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{}", run(200_000));
+    assert_masked(&token, &token);
+}
+
+#[test]
+fn no_secret_is_too_long() {
+    for length in [600, 3_000, 20_000, 100_000] {
+        let long = run(length);
+        for text in [
+            format!("https://u:{long}@host/"),
+            format!("https://{long}@host/"),
+            format!("u:{long}@tcp(host:3306)/db"),
+            format!("glpat-{long}"),
+            format!("github_pat_{long}"),
+            format!("https://x/c?sig={long}"),
+            format!("DB_PASSWORD={long} next"),
+            format!("DB_PASSWORD='{long}'"),
+            format!("{{\"password\":\"{long}\"}}"),
+            format!("{{\"m\":\"{{\\\"password\\\":\\\"{long}\\\"}}\"}}"),
+            format!("Authorization: Bearer {long}"),
+            format!("Authorization: {long}"),
+            format!("Cookie: {long}"),
+            format!("bearer {long}"),
+            format!("token: {long}"),
+            format!("X-Amz-Signature={long}"),
+            format!("-----BEGIN PRIVATE KEY-----{long}-----END PRIVATE KEY-----"),
+            format!("DB_PASSWORD{}= hunter2-hunter3{long}", " ".repeat(length)),
+            format!("{}_password=hunter2{long}", "a".repeat(length)),
+        ] {
+            assert_masked(&text, &long);
+        }
+        // A placeholder is short.
+        assert_masked(&format!("PASSWORD=${{{}}}", long.to_lowercase()), &long.to_lowercase());
+        assert_masked(&format!("PASSWORD='${{{long}}}'"), &long);
+        assert_masked(&format!("glpat-EXAMPLE{long}"), &long);
+        let name = format!("{}password", "long.".repeat(length));
+        assert!(scanner().is_sensitive(name.as_bytes()), "the end of a name says what it is");
+    }
+}
+
+#[test]
+fn the_working_directory_is_told_from_a_password() {
+    for text in [
+        "Server=db;Database=shop;UID=sa;PWD=hunter2-hunter3",
+        "Server=db;UID=sa;PWD=/hunter2-hunter3;Database=shop",
+        "PWD=hunter2-hunter3;Server=db",
+        "{\"dsn\":\"Driver={ODBC Driver 17};Server=x;Uid=y; PWD=/hunter2-hunter3;\"}",
+        "PWD=hunter2-hunter3",
+        "{\"log\":\"env\\nUID=sa;PWD=hunter2-hunter3\"}",
+        "DSN=x;PWD={hunter2-hunter3;x};",
+    ] {
+        assert_masked(text, "hunter2-hunter3");
+    }
+    for text in [
+        "PWD=/home/runner",
+        "HOME=/root;PWD=/home/runner;export PWD",
+        "env:\\nPWD=/home/runner\\nOLDPWD=/home",
+        "PWD=C:\\Users\\runner",
+        "PWD=$HOME/x",
+        "PWD: /home/runner",
+        "{\"PWD\":\"/home/runner\"}",
+        "cd x;PWD=~/work;ls",
+        "OLDPWD=/tmp",
+    ] {
+        assert_eq!(mask(text), text);
+    }
+}
+
+#[test]
+fn objects_and_lists_under_a_secret_name_go_with_all_that_is_in_them() {
+    for text in [
+        "{\"credentials\":{\"user\":\"hunter1\",\"list\":[\"hunter2\",3141592]},\"x\":1}",
+        "{\"Authorization\":[\"Bearer hunter2\"],\"x\":1}",
+        "2026-11-21 INFO {\"db\":{\"password\":{\"v\":\"hunter2\"}}} done",
+        "{\"m\":\"{\\\"password\\\":{\\\"v\\\":\\\"hunter2\\\"},\\\"x\\\":1}\"}",
+        "{\"m\":\"{\\\"password\\\":{\\\"v\\\":\\\"hunter2\"}",
+    ] {
+        assert_masked(text, "hunter");
+        assert_masked(text, "3141592");
+    }
+    let text = "{\"secret\":{\"secretName\":\"db\",\"optional\":false}}";
+    assert_eq!(mask(text), text, "a weak name says nothing of what is below it");
+}
+
+#[test]
+fn a_dot_behind_a_name_does_not_hide_it_from_the_scan() {
+    for text in
+        ["mysql --password. hunter2-hunter3", "password. = hunter2-hunter3", "password_ : hunter2-hunter3"]
+    {
+        assert_masked(text, "hunter2-hunter3");
+    }
+    assert!(scanner().is_clean(b"I forgot my password. The end"), "it is the end of a sentence");
+}
