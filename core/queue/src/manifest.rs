@@ -70,6 +70,8 @@ impl Manifest {
         let state = match newest {
             Some((written, known)) => {
                 (manifest.written, manifest.known) = (written, known);
+                // It may be in the page cache alone, where a sync failed, and then the other slot is the one that counts.
+                manifest.put(written)?;
                 State::Sound
             }
             None => {
@@ -86,7 +88,13 @@ impl Manifest {
 
     /// Writes down what is known; it is on the disk when this returns.
     pub(crate) fn write(&mut self) -> io::Result<()> {
-        let written = self.written + 1;
+        self.put(self.written + 1)?;
+        // Until here the other slot counts, and a failed try is written over.
+        self.written += 1;
+        Ok(())
+    }
+
+    fn put(&self, written: u64) -> io::Result<()> {
         let body = self.known.encode();
         if body.len() > SLOT - HEAD {
             return Err(io::Error::other("there are more streams than the manifest has room for"));
@@ -97,8 +105,6 @@ impl Manifest {
         if self.syncs {
             self.file.sync_data(sites::MANIFEST_DATA)?;
         }
-        // Until here the other slot counts, and a failed try is written over.
-        self.written = written;
         Ok(())
     }
 
