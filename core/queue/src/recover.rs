@@ -70,8 +70,7 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
         state.stats.missing += 1;
     }
     let is_known = found != manifest::State::Lost;
-    let generation = manifest.known.generations.get(&number(CURSORS)).copied().unwrap_or_default();
-    let generation = is_known.then_some(generation);
+    let generation = manifest.known.generation(number(CURSORS));
     let (cursors, held) = JournalFile::open(ports, settings, CURSOR_SORT, (CURSORS, CURSORS), generation)?;
     let written = Written::read(&held.entries);
     let kept = is_known.then_some(&manifest.known.streams);
@@ -115,7 +114,6 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
     state.streams.values_mut().for_each(Stream::count_passed);
     state.share();
     let mut io = Io::new(ports, settings, cursors, manifest);
-    io.knows_journals = is_known;
     // The epoch must be on the disk before a number of it is given away.
     io.write_manifest()?;
     let entries = state.cursor_entries(true, now);
