@@ -25,8 +25,6 @@ pub(crate) struct Io {
     pub(crate) journals: BTreeMap<u64, JournalFile>,
     pub(crate) cursors: JournalFile,
     pub(crate) manifest: Manifest,
-    /// Whether the manifest was there, so that a journal it does not know is new.
-    pub(crate) knows_journals: bool,
     pub(crate) reserve: Reserve,
     /// Whether whoever appends was told that there is no reserve.
     pub(crate) was_short: bool,
@@ -41,7 +39,6 @@ impl Io {
             journals: BTreeMap::new(),
             cursors,
             manifest,
-            knows_journals: true,
             reserve: Reserve::open(&*ports.disk, settings),
             was_short: false,
             quiet: Quiet::new(Arc::clone(&ports.clock)),

@@ -33,6 +33,8 @@ pub(crate) struct Manifest {
 pub(crate) struct Known {
     /// Sequence numbers up to this epoch may have been given away.
     pub(crate) epoch: u64,
+    /// Whether all journals are in here: there was a manifest from the beginning, and it was never lost.
+    pub(crate) complete: bool,
     /// By number of the stem: the newest generation of a journal, or of the cursors, that was whole.
     pub(crate) generations: BTreeMap<u64, u64>,
     pub(crate) streams: BTreeMap<u64, Kept>,
@@ -70,6 +72,8 @@ impl Manifest {
         let state = match newest {
             Some((written, known)) => {
                 (manifest.written, manifest.known) = (written, known);
+                // It may be in the page cache alone, where a sync failed, and then the other slot is the one that counts.
+                manifest.put(written)?;
                 State::Sound
             }
             None => {
@@ -78,6 +82,7 @@ impl Manifest {
                 if manifest.syncs {
                     manifest.file.sync_data(sites::MANIFEST_DATA)?;
                 }
+                manifest.known.complete = alone;
                 if alone { State::Fresh } else { State::Lost }
             }
         };
@@ -86,7 +91,13 @@ impl Manifest {
 
     /// Writes down what is known; it is on the disk when this returns.
     pub(crate) fn write(&mut self) -> io::Result<()> {
-        let written = self.written + 1;
+        self.put(self.written + 1)?;
+        // Until here the other slot counts, and a failed try is written over.
+        self.written += 1;
+        Ok(())
+    }
+
+    fn put(&self, written: u64) -> io::Result<()> {
         let body = self.known.encode();
         if body.len() > SLOT - HEAD {
             return Err(io::Error::other("there are more streams than the manifest has room for"));
@@ -97,8 +108,6 @@ impl Manifest {
         if self.syncs {
             self.file.sync_data(sites::MANIFEST_DATA)?;
         }
-        // Until here the other slot counts, and a failed try is written over.
-        self.written = written;
         Ok(())
     }
 
@@ -134,6 +143,11 @@ impl Kept {
 }
 
 impl Known {
+    /// The newest generation of a journal, or of the cursors, that was whole; zero if there was none. Nothing: who knows.
+    pub(crate) fn generation(&self, stem: u64) -> Option<u64> {
+        self.generations.get(&stem).copied().or(self.complete.then_some(0))
+    }
+
     /// A stream has a new segment. Says whether that was news.
     pub(crate) fn begun(&mut self, stream: u64, first: u64) -> bool {
         self.streams.entry(stream).or_default().newest.replace(first) != Some(first)
@@ -148,6 +162,7 @@ impl Known {
         let mut out = Vec::new();
         let mut number = |number: u64| out.extend_from_slice(&number.to_le_bytes());
         number(self.epoch);
+        number(u64::from(self.complete));
         number(self.generations.len() as u64);
         self.generations.iter().flat_map(|(stem, generation)| [*stem, *generation]).for_each(&mut number);
         for (stream, Kept { newest, removed }) in &self.streams {
@@ -165,7 +180,7 @@ impl Known {
             at += 8;
             u64_at(bytes, at - 8)
         };
-        let mut known = Self { epoch: number()?, ..Self::default() };
+        let mut known = Self { epoch: number()?, complete: number()? == 1, ..Self::default() };
         for _ in 0..number()? {
             known.generations.insert(number()?, number()?);
         }
@@ -187,8 +202,9 @@ mod tests {
 
     #[test]
     fn what_is_known_is_read_as_it_was_written() {
-        let mut known = Known { epoch: 3, ..Known::default() };
+        let mut known = Known { epoch: 3, complete: true, ..Known::default() };
         assert_eq!(Known::decode(&known.encode()), Some(known.clone()));
+        assert_eq!((known.generation(7), Known::default().generation(7)), (Some(0), None));
         assert!(known.renewed(7, 1) && !known.renewed(7, 1) && known.renewed(7, 2));
         assert!(known.begun(9, 0) && !known.begun(9, 0) && known.begun(9, 5));
         let kept = known.streams.entry(4).or_default();

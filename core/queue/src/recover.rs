@@ -10,13 +10,13 @@ use throughline_component::port::Disk;
 use crate::cursor::{Cursor, Idle};
 use crate::entry::Entry;
 use crate::intake::{Missing, Taken, take_in};
-use crate::io::Io;
+use crate::io::{Io, is_full};
 use crate::journal::{JournalFile, Sort};
 use crate::log::Ports;
 use crate::manifest::{self, Kept, Manifest};
 use crate::name::{SegmentName, is_ours, number, parse_generation};
 use crate::quota::Limits;
-use crate::reserve;
+use crate::reserve::{self, Reserve};
 use crate::settings::Settings;
 use crate::sites;
 use crate::state::{EPOCH_SHIFT, State, Stream};
@@ -57,15 +57,20 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
     let files = ports.disk.list(&settings.directory)?;
     say_what_is_not_ours(&files, settings);
     let alone = !files.iter().any(|file| is_ours(file));
-    let (mut manifest, found) = Manifest::open(&*ports.disk, settings, alone)?;
+    let (mut manifest, found) = match Manifest::open(&*ports.disk, settings, alone) {
+        // Where it is gone it takes new room.
+        Err(error) if is_full(&error) && Reserve::open(&*ports.disk, settings).give_up(&*ports.disk) => {
+            Manifest::open(&*ports.disk, settings, alone)?
+        }
+        opened => opened?,
+    };
     if found == manifest::State::Lost {
         let directory = settings.directory.display();
         tracing::error!(%directory, file = manifest::NAME, "the manifest is gone or damaged: whether a segment is missing is not known");
         state.stats.missing += 1;
     }
     let is_known = found != manifest::State::Lost;
-    let generation = manifest.known.generations.get(&number(CURSORS)).copied().unwrap_or_default();
-    let generation = is_known.then_some(generation);
+    let generation = manifest.known.generation(number(CURSORS));
     let (cursors, held) = JournalFile::open(ports, settings, CURSOR_SORT, (CURSORS, CURSORS), generation)?;
     let written = Written::read(&held.entries);
     let kept = is_known.then_some(&manifest.known.streams);
@@ -108,15 +113,17 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
     }
     state.streams.values_mut().for_each(Stream::count_passed);
     state.share();
-    manifest.known.streams.retain(|number, _| state.streams.contains_key(number));
     let mut io = Io::new(ports, settings, cursors, manifest);
-    io.knows_journals = is_known;
     // The epoch must be on the disk before a number of it is given away.
     io.write_manifest()?;
     let entries = state.cursor_entries(true, now);
-    if let Err(error) = io.replace_cursors(&entries) {
-        tracing::error!(%error, "the cursors cannot be written; until they can, some data may be delivered again");
-        state.all_dirty();
+    match io.replace_cursors(&entries) {
+        // The directory is synced by now: what was removed does not come back, and needs no explanation any more.
+        Ok(()) => io.manifest.known.streams.retain(|number, _| state.streams.contains_key(number)),
+        Err(error) => {
+            tracing::error!(%error, "the cursors cannot be written; until they can, some data may be delivered again");
+            state.all_dirty();
+        }
     }
     Ok((state, io))
 }

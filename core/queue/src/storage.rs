@@ -88,8 +88,7 @@ impl Log {
             return Err(StoreError(format!("the journal of {id} is open already")));
         }
         let stem = format!("journal-{:016x}", number(name));
-        let known = io.manifest.known.generations.get(&number(&stem)).copied();
-        let known = known.or(io.knows_journals.then_some(0));
+        let known = io.manifest.known.generation(number(&stem));
         let opened = open(&shared.ports, &shared.settings, &mut io, (&stem, name), known);
         let (file, entries) = opened.map_err(|error| {
             shared.state().journals.remove(name);

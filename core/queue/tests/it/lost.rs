@@ -309,6 +309,18 @@ fn a_journal_that_is_damaged_cut_or_gone_is_an_error_and_stays_as_it_is() {
 }
 
 #[test]
+fn a_journal_that_is_damaged_is_an_error_even_long_after_the_manifest_was_lost() {
+    let disk = LossyDisk::default();
+    drop(journal(&disk));
+    disk.damage(&files(&disk, "MANIFEST")[0], Damage::Gone);
+    // The journal is not opened, so that the new manifest does not hear of it.
+    drop(try_open(&disk));
+    drop(try_open(&disk));
+    disk.damage(&files(&disk, "journal-")[0], Damage::Zeros);
+    assert!(journal(&disk).is_err());
+}
+
+#[test]
 fn files_of_another_version_are_an_error_and_stay_as_they_are() {
     for what in ["stream-", "cursors-", "MANIFEST", "journal-"] {
         let (disk, _) = twelve();

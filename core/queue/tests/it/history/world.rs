@@ -85,7 +85,11 @@ impl World {
         if self.running.is_none() && !self.open()? {
             // The disk failed while the log was opened.
             self.crash(Keep::Some(rng.clone()));
-            if !self.open()? && !self.open()? {
+            if !self.open()? && self.damaged.contains("manifest") {
+                // A new one takes room, which here is more than the reserve.
+                self.disk.limit(None);
+            }
+            if self.running.is_none() && !self.open()? {
                 return Err("the log cannot be opened".into());
             }
         }
