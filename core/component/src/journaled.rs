@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use bytes::Bytes;
 
 use crate::port::{Forgetful, Journal, Journals, StoreError};
-use crate::{Barrier, Build, ComponentId, ConfigError, Outcome, Settle, Ticket};
+use crate::{Barrier, Build, ComponentId, ConfigError, Health, Outcome, Settle, Ticket};
 
 /// A state that can be rebuilt from what it journaled. It journals ids and times, never bodies.
 pub trait Replay: Send + Sync + 'static {
@@ -33,6 +33,8 @@ pub struct Unreadable;
 pub struct Journaled<S> {
     id: ComponentId,
     journals: Arc<dyn Journals>,
+    /// Shows that the component refuses everything while its journal cannot be read.
+    health: Option<Arc<Health>>,
     held: RwLock<Held<S>>,
 }
 
@@ -87,12 +89,18 @@ impl<S: Replay> Journaled<S> {
         let id = cx.key();
         let key =
             storage.map_or_else(|| id.clone(), |storage| ComponentId::new(&format!("{id} in {storage}")));
-        Build { id: key, ..cx.clone() }.state(|| Ok(Self::new(id, journals, make())))
+        Build { id: key, ..cx.clone() }
+            .state(|| Ok(Self { health: cx.services.get(), ..Self::new(id, journals, make()) }))
     }
 
     fn new(id: ComponentId, journals: Arc<dyn Journals>, state: S) -> Self {
         let (behind, trouble) = (Arc::default(), Trouble::default());
-        Self { id, journals, held: RwLock::new(Held { state, journal: None, compacted: 0, behind, trouble }) }
+        Self {
+            id,
+            journals,
+            health: None,
+            held: RwLock::new(Held { state, journal: None, compacted: 0, behind, trouble }),
+        }
     }
 
     /// The state, to be changed. On first use the journal is read, which blocks; until it can be, calls try again, more and
@@ -126,10 +134,12 @@ impl<S: Replay> Journaled<S> {
                 held.compacted = journal.size();
                 held.journal = Some(Arc::from(journal));
                 held.trouble = Trouble::default();
+                self.health.iter().for_each(|health| health.accepts(self.id.as_str()));
                 Ok(())
             }
             Err(error) => {
                 tracing::error!(component = %self.id, %error, "what it remembers cannot be read; it takes nothing in");
+                self.health.iter().for_each(|health| health.refuses(self.id.as_str(), &error.to_string()));
                 held.trouble.last = Some(error.clone());
                 Err(error)
             }

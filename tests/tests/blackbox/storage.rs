@@ -96,3 +96,36 @@ fn cursors_and_segments_that_somebody_removed_show_in_the_numbers() {
     assert!(agent.counter("throughline_storage_missing_segments", "") > 0.0);
     agent.kill();
 }
+
+#[test]
+fn a_journal_that_cannot_be_read_turns_readiness_red_and_lets_nothing_through() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let config = "
+receivers: {otlp: {protocols: {http: {endpoint: '127.0.0.1:0'}}}}
+extensions:
+  file_storage: {directory: storage, create_directory: true}
+  health_check: {endpoint: '127.0.0.1:0'}
+processors: {change: {storage: file_storage}}
+exporters: {file: {path: out.jsonl}}
+service:
+  extensions: [file_storage, health_check]
+  pipelines:
+    logs: {receivers: [otlp], processors: [change], exporters: [file]}
+";
+    let agent = Agent::start(folder.path(), config);
+    send(&agent, 1);
+    assert_eq!(agent.stop().code, Some(0));
+    for journal in files(folder.path(), "journal-") {
+        let mut bytes = std::fs::read(&journal).expect("it is there");
+        bytes.iter_mut().for_each(|byte| *byte ^= 0x55);
+        std::fs::write(&journal, bytes).expect("it can be written");
+    }
+    let agent = Agent::start(folder.path(), config);
+    let protobuf = [("content-type", "application/x-protobuf")];
+    let health = || http::get(&agent.address("health_check", "/"), "/");
+    let refused = || http::post(&agent.http(), "/v1/logs", &protobuf, &otlp::log("a")).status == 503;
+    await_that("it refuses", refused);
+    assert_eq!(health().status, 503, "{}", health().text());
+    assert!(health().text().contains("processor change refuses everything"), "{}", health().text());
+    assert_eq!(agent.stop().code, Some(0));
+}
