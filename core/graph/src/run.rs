@@ -155,6 +155,7 @@ impl Graph {
         for part in [feeders, services, extensions] {
             part.end().await;
         }
+        sinks.iter().for_each(|sink| sink.retire());
         left
     }
 

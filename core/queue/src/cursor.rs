@@ -28,6 +28,8 @@ pub(crate) struct Cursor {
     /// goes no further.
     pub(crate) ceiling: Option<u64>,
     pub(crate) attached: bool,
+    /// How many readers it has had: what an earlier one gave out is not for this one to have back.
+    pub(crate) lease: u64,
     /// Nobody reads for it.
     pub(crate) orphan: Option<Idle>,
     /// When its age was last written down.

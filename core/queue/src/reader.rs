@@ -18,6 +18,7 @@ pub struct Reader {
     shared: Arc<Shared>,
     stream: u64,
     destination: Arc<str>,
+    lease: u64,
     disk: Option<FromDisk>,
 }
 
@@ -38,6 +39,7 @@ pub struct Ack {
     stream: u64,
     sequence: u64,
     destination: Arc<str>,
+    lease: u64,
     record: Arc<Record>,
     settled: bool,
 }
@@ -71,11 +73,14 @@ impl Reader {
                 if !cursor.attached {
                     cursor.rewind();
                     (cursor.attached, cursor.orphan, cursor.dirty) = (true, None, true);
+                    cursor.lease += 1;
+                    let lease = cursor.lease;
                     drop(state);
                     return Ok(Self {
                         shared,
                         stream,
                         destination: destination.into(),
+                        lease,
                         disk: Some(FromDisk::default()),
                     });
                 }
@@ -172,6 +177,7 @@ impl Reader {
             sequence,
             destination: Arc::clone(&self.destination),
             record: Arc::clone(&record),
+            lease: self.lease,
             settled: false,
         };
         Polled::Record(Delivered { position: Position { stream: self.stream, sequence }, record, ack })
@@ -247,7 +253,9 @@ impl Drop for Ack {
         }
         let mut state = self.shared.state();
         let Some(stream) = state.streams.get_mut(&self.stream) else { return };
+        // A reader that came later has been given it already.
         if let Some(cursor) = stream.cursors.get_mut(&*self.destination)
+            && cursor.lease == self.lease
             && let Some(bytes) = cursor.out.get_mut(&self.sequence)
         {
             // It stays in `out`, so that the cursor does not pass it, and takes no room in the window.

@@ -290,3 +290,25 @@ fn no_peer_can_write_to_the_log_without_bound() {
     assert!(grown < 10_000, "{grown} bytes: {}", agent.log());
     assert_eq!(warnings(&agent, "do not parse"), 1, "{}", agent.log());
 }
+
+#[test]
+fn a_reload_with_a_new_token_delivers_what_waited_once_and_nothing_fails_any_more() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let code = Arc::new(AtomicU16::new(401));
+    let says = Arc::clone(&code);
+    let backend = Backend::start(move |_| Answer::status(says.load(Ordering::Relaxed), "the token expired"));
+    let text = config(&backend, "    retry_on_failure: {initial_interval: 60s, max_interval: 60s}", true);
+    let agent = Agent::start(folder.path(), &text);
+    for number in 0..30 {
+        assert_eq!(send(&agent, &format!("<{number}>")).status, 200);
+    }
+    let health = || http::get(&agent.address("health_check", "/"), "/").text();
+    await_that("it fails", || health().contains("failing"));
+    code.store(200, Ordering::Relaxed);
+    agent.signal("HUP");
+    agent.await_log("\"message\":\"reloaded\"");
+    await_that("all arrive", || names(&backend.accepted()).len() == 30);
+    await_that("it is well", || health() == "{\"status\":\"ready\"}\n");
+    assert_eq!(agent.stop().code, Some(0));
+    assert_eq!(backend.accepted().len(), 30, "each once");
+}

@@ -163,6 +163,16 @@ impl Sink {
             .for_each(|job| self.end(job, Outcome::retry("the agent stops, and the destination fails")));
     }
 
+    /// Nothing more comes here. What health shows of it is its successor's matter.
+    pub(crate) fn retire(&self) {
+        if self.failing.swap(false, Ordering::Relaxed) {
+            self.services.health.recovered(&self.part);
+        }
+        if self.refusing.swap(false, Ordering::Relaxed) {
+            self.services.health.accepts(&self.part);
+        }
+    }
+
     async fn consume(self: Arc<Self>, first: Job) {
         let mut next = Some(first);
         while let Some(job) = next {

@@ -145,3 +145,19 @@ fn no_more_than_a_window_of_bytes_is_out_at_once() {
     let out: Vec<Delivered> = std::iter::from_fn(|| next(&mut reader)).collect();
     assert!(out.len() > 10 && out.len() < 20, "{} of 20 are out", out.len());
 }
+
+#[test]
+fn what_an_earlier_reader_gives_back_late_is_not_given_out_twice() {
+    let (log, stream) = open(&LossyDisk::default(), &Arc::default());
+    log.subscribe(stream, "only").expect("synced");
+    append(&log, stream, "a");
+    let mut first = crate::world::ready(log.reader(stream, "only")).expect("it has subscribed");
+    let late = next(&mut first).expect("it waits");
+    drop(first);
+    let mut second = crate::world::ready(log.reader(stream, "only")).expect("it has subscribed");
+    let again = next(&mut second).expect("it was not settled");
+    drop(late);
+    assert!(next(&mut second).is_none(), "it is on its way");
+    again.ack.done();
+    assert!(next(&mut second).is_none(), "it is delivered");
+}
