@@ -142,3 +142,18 @@ fn why(ended: Result<Result<(), Fatal>, tokio::task::JoinError>) -> Option<Strin
         Err(_) => Some("it was cancelled".into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_component_that_never_comes_into_service_is_given_up_after_a_while() {
+        let mut supervisor = Supervisor::new(&Arc::default());
+        let id = ComponentId::new("slow");
+        let never = |_: Stop| -> Result<Running, Fatal> { Ok(Box::pin(std::future::pending())) };
+        let error = supervisor.start(&id, never).await.expect_err("it never says that it is ready");
+        assert_eq!(error.to_string(), "slow cannot start: it was not in service after 60s");
+        supervisor.end().await;
+    }
+}
