@@ -12,7 +12,10 @@ use world::World;
 #[test]
 fn any_history_keeps_what_was_promised_or_says_that_it_did_not() {
     let mut reached: BTreeMap<&str, usize> = BTreeMap::new();
-    for seed in 0..400 {
+    // A soak has more time: `HISTORIES=100000 HISTORIES_FROM=400 cargo test -p throughline-queue history`.
+    let number = |name: &str| std::env::var(name).ok().and_then(|number| number.parse().ok());
+    let from: u64 = number("HISTORIES_FROM").unwrap_or(0);
+    for seed in from..from + number("HISTORIES").unwrap_or(400) {
         let mut world = World::new(seed);
         let mut rng = Rng::new(seed);
         let steps = 60 + rng.below(200);
