@@ -14,7 +14,7 @@ const BY_SIGNAL: [(&str, &str); 8] = [
     ("otelcol_receiver_refused_*", "Items whose sender was told to try again."),
 ];
 
-const FAMILIES: [(&str, &str); 53] = [
+const FAMILIES: [(&str, &str); 55] = [
     ("otelcol_exporter_queue_capacity", "How many batches may wait in the exporter's queue."),
     ("otelcol_exporter_queue_size", "Batches that wait in the exporter's queue now."),
     ("otelcol_process_cpu_seconds", "CPU time of the process, user and system."),
@@ -45,7 +45,15 @@ const FAMILIES: [(&str, &str); 53] = [
     ("throughline_memory_budget_bytes", "Memory that requests may hold."),
     ("throughline_memory_held_bytes", "Memory that requests hold now."),
     ("throughline_oldest_unacknowledged_seconds", "Age of the oldest request without an answer."),
+    (
+        "throughline_prometheus_cut_target_info",
+        "Descriptions of resources that lack labels, or are left out, for want of room.",
+    ),
     ("throughline_prometheus_refused_points", "Data points that the registry does not take."),
+    (
+        "throughline_prometheus_refused_scrapes",
+        "Scrapes refused since pages that others have not read yet fill their room.",
+    ),
     ("throughline_receiver_malformed_requests", "Requests refused whole since they do not parse."),
     ("throughline_reload_total", "Reloads of the configuration, by result."),
     ("throughline_rejected_items", "Items refused for good, by reason."),

@@ -1,52 +1,14 @@
 //! Folding a request into the registry.
 
 use throughline_otlp::Signal;
-use throughline_otlp::view::{AnyValue, Data, Metric, Record, Request, Resource, Scope, View};
+use throughline_otlp::view::{AnyValue, Attributes, Data, Metric, Request, Resource, Scope};
 
 use super::Page;
+use super::limits::{Limits, clean};
 use super::names::{self, Strategy};
-use super::point::{self, Point};
-use super::registry::{self, Kind, Labels, Refused, Registry, Sample, Series};
-
-/// Why points were not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// Delta points must be added up first, which is not done yet.
-    Delta,
-    /// A metric of the same name has another type.
-    Type,
-    /// There are as many series as there may be.
-    Series,
-    /// The metric has no name or no data, or a point has no value.
-    Empty,
-    /// A histogram whose counts do not fit its bounds.
-    Inconsistent,
-}
-
-impl Refusal {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Delta, Self::Type, Self::Series, Self::Empty, Self::Inconsistent];
-
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Delta => "delta",
-            Self::Type => "type_conflict",
-            Self::Series => "max_series",
-            Self::Empty => "empty",
-            Self::Inconsistent => "inconsistent",
-        }
-    }
-
-    pub(super) fn explain(self) -> &'static str {
-        match self {
-            Self::Delta => "prometheus: delta points are not accumulated yet; send cumulative ones",
-            Self::Type => "prometheus: another metric of the same name has another type",
-            Self::Series => "prometheus: max_series is reached",
-            Self::Empty => "prometheus: a metric without a name or data, or a point without a value",
-            Self::Inconsistent => "prometheus: a histogram whose bucket counts do not fit its bounds",
-        }
-    }
-}
+use super::point::Point;
+use super::registry::{self, Head, Kind, Labels, Refused, Registry, Room, Sample, Series};
+use super::tally::{Refusal, Tally};
 
 /// Metrics of these scopes keep their exact names (TRP-06).
 const EXACT: &str = "throughline.";
@@ -55,26 +17,33 @@ const AGE: &str = "throughline.age";
 const NO_VALUE: u32 = 1;
 const DELTA: i32 = 1;
 
-/// Folds a tidy metrics request into the registry. What is refused is added to `refusals` by reason.
+/// Folds a tidy metrics request into the registry. What is refused is added to `tally`.
 pub(super) fn fold(
     request: &[u8],
     registry: &mut Registry,
     page: &Page,
-    max_series: usize,
+    limits: &Limits,
     now: i64,
-    refusals: &mut Vec<(Refusal, u64)>,
+    tally: &mut Tally,
 ) {
-    let (strategy, mut last_resource) = (page.strategy(), None);
-    for (group, scope_group, record) in Request::new(Signal::Metrics, request).records() {
-        let Record::Metric(metric) = record else { continue };
-        let (resource, scope) = (group.resource(), scope_group.scope());
-        let mut fold = Fold { registry, page, strategy, max_series, now, refusals };
-        let at = resource.bytes().as_ptr();
-        if last_resource != Some(at) {
-            last_resource = Some(at);
-            fold.target_info(resource);
+    let (strategy, room) = (page.strategy(), limits.room());
+    let mut fold = Fold { registry, page, strategy, limits, room, now, tally };
+    for group in Request::new(Signal::Metrics, request).resources() {
+        let resource = group.resource();
+        // Resource and scope are looked at once, however many metrics they have.
+        let mut identity = None;
+        for scope_group in group.scopes() {
+            let mut around = None;
+            for metric in scope_group.metrics() {
+                let identity = identity.get_or_insert_with(|| {
+                    let identity = fold.identity(resource);
+                    fold.target_info(identity.as_ref().ok(), resource);
+                    identity
+                });
+                let around = around.get_or_insert_with(|| fold.around(identity, scope_group.scope()));
+                fold.metric(around, metric);
+            }
         }
-        fold.metric(resource, scope, metric);
     }
 }
 
@@ -82,149 +51,238 @@ struct Fold<'a> {
     registry: &'a mut Registry,
     page: &'a Page,
     strategy: Strategy,
-    max_series: usize,
+    limits: &'a Limits,
+    room: Room,
     now: i64,
-    refusals: &'a mut Vec<(Refusal, u64)>,
+    tally: &'a mut Tally,
 }
 
-/// A family's name, type and help.
-struct Head<'m> {
-    name: String,
-    kind: Kind,
-    help: &'m str,
+/// What all metrics of a scope have in common.
+struct Around {
+    /// The labels of every point, unless they are beyond the limits.
+    base: Result<Labels, Refusal>,
+    /// Names stay as they are.
+    exact: bool,
 }
 
 impl Fold<'_> {
-    fn metric(&mut self, resource: Resource<'_>, scope: Scope<'_>, metric: Metric<'_>) {
+    fn metric(&mut self, around: &Around, metric: Metric<'_>) {
         let Some(data) = metric.data().filter(|_| !metric.name().is_empty()) else {
-            return self.refuse(Refusal::Empty, 1);
+            return self.tally.refuse(Refusal::Empty, 1);
         };
         if let Some(points) = delta_points(data) {
-            return self.refuse(Refusal::Delta, points);
+            return self.tally.refuse(Refusal::Delta, points);
         }
-        let base = self.base(resource, scope);
+        let base = around.base.as_ref().map_err(|refusal| *refusal);
+        let (head, base) = match self.head(around, metric, data).and_then(|head| Ok((head, base?))) {
+            Ok(both) => both,
+            Err(refusal) => return self.tally.refuse(refusal, points(data)),
+        };
+        let (strategy, limits) = (self.strategy, self.limits);
+        let mut put = |point| self.put(&head, base, point);
+        match data {
+            Data::Gauge(gauge) if head.kind == Kind::Age => {
+                gauge.data_points().for_each(|point| put(Point::age(point)));
+            }
+            Data::Gauge(gauge) => gauge.data_points().for_each(|point| put(Point::gauge(point))),
+            Data::Sum(sum) if head.kind == Kind::Counter => {
+                sum.data_points().for_each(|point| put(Point::counter(point, strategy)));
+            }
+            Data::Sum(sum) => sum.data_points().for_each(|point| put(Point::gauge(point))),
+            Data::Histogram(histogram) => {
+                histogram.data_points().for_each(|point| put(Point::histogram(point, strategy, limits)));
+            }
+            Data::ExponentialHistogram(histogram) => {
+                histogram.data_points().for_each(|point| put(Point::exponential(point, strategy, limits)));
+            }
+            Data::Summary(summary) => {
+                summary.data_points().for_each(|point| put(Point::summary(point, limits)));
+            }
+        }
+    }
+
+    fn head(&self, around: &Around, metric: Metric<'_>, data: Data<'_>) -> Result<Head, Refusal> {
+        if !self.limits.takes_name(metric.name()) || !self.limits.takes_name(metric.unit()) {
+            return Err(Refusal::Name);
+        }
         let monotonic = matches!(data, Data::Sum(sum) if sum.is_monotonic());
-        let name = if scope.name().starts_with(EXACT) {
+        let name = if around.exact {
             metric.name().to_owned()
         } else {
             names::metric(metric.name(), metric.unit(), monotonic, &self.page.namespace, self.strategy)
         };
-        let is_age = metric.metadata().get(AGE).is_some();
+        let name = clean(&name).into_owned();
+        if !self.limits.takes_name(&name) {
+            return Err(Refusal::Name);
+        }
         let kind = match data {
-            Data::Gauge(_) if is_age => Kind::Age,
+            Data::Gauge(_) if metric.metadata().get(AGE).is_some() => Kind::Age,
             Data::Gauge(_) => Kind::Gauge,
             Data::Sum(_) if monotonic => Kind::Counter,
             Data::Sum(_) => Kind::Gauge,
             Data::Histogram(_) | Data::ExponentialHistogram(_) => Kind::Histogram,
             Data::Summary(_) => Kind::Summary,
         };
-        let head = Head { name, kind, help: metric.description() };
-        let strategy = self.strategy;
-        match data {
-            Data::Gauge(gauge) if is_age => {
-                gauge.data_points().for_each(|point| self.put(&head, &base, Point::age(point)));
-            }
-            Data::Gauge(gauge) => {
-                gauge.data_points().for_each(|point| self.put(&head, &base, Point::gauge(point)));
-            }
-            Data::Sum(sum) => {
-                sum.data_points().for_each(|point| self.put(&head, &base, Point::sum(point, strategy)));
-            }
-            Data::Histogram(histogram) => histogram
-                .data_points()
-                .for_each(|point| self.put(&head, &base, Point::histogram(point, strategy))),
-            Data::ExponentialHistogram(histogram) => histogram
-                .data_points()
-                .for_each(|point| self.put(&head, &base, Point::exponential(point, strategy))),
-            Data::Summary(summary) => {
-                summary.data_points().for_each(|point| self.put(&head, &base, Point::summary(point)));
-            }
-        }
+        Ok(Head { name, kind, help: self.limits.help(metric.description()) })
     }
 
-    fn put(&mut self, head: &Head<'_>, base: &Labels, point: Point<'_>) {
+    fn put(&mut self, head: &Head, base: &Labels, point: Point<'_>) {
         let Point { attributes, flags, time, value, exemplars } = point;
-        let pairs = base.iter().cloned().chain(point::pairs(attributes, self.strategy));
-        let labels = registry::labels(pairs, head.kind.own_label());
+        let labels = match self.labels(base, attributes, head.kind.own_label()) {
+            Ok(labels) => labels,
+            Err(refusal) => return self.tally.refuse(refusal, 1),
+        };
         if flags & NO_VALUE != 0 {
             return self.registry.remove(&head.name, &labels);
         }
         let value = match value {
             Ok(value) => value,
-            Err(refusal) => return self.refuse(refusal, 1),
+            Err(refusal) => return self.tally.refuse(refusal, 1),
         };
         let series = Series { value, time, exemplars, updated: self.now };
-        match self.registry.put(&head.name, head.kind, head.help, labels, series, self.max_series) {
-            Ok(()) => {}
-            Err(Refused::Type) => self.refuse(Refusal::Type, 1),
-            Err(Refused::Full) => self.refuse(Refusal::Series, 1),
-        }
+        let refusal = match self.registry.put(head, labels, series, &self.room) {
+            Ok(()) => return,
+            Err(Refused::Type) => Refusal::Type,
+            Err(Refused::Full) => Refusal::Series,
+            Err(Refused::Bytes) => Refusal::Bytes,
+            Err(Refused::Page) => Refusal::PageBytes,
+        };
+        self.tally.refuse(refusal, 1);
     }
 
-    /// The labels that every point of a metric has.
-    fn base(&self, resource: Resource<'_>, scope: Scope<'_>) -> Labels {
-        let mut base = identity(resource);
-        let constant = self.page.const_labels.iter();
-        base.extend(constant.map(|(key, value)| (names::label(key, self.strategy), value.clone())));
-        if !self.page.without_scope_info && !scope.name().is_empty() {
-            base.push(("otel_scope_name".into(), scope.name().to_owned()));
-            base.push(("otel_scope_version".into(), scope.version().to_owned()));
+    /// The labels of a point.
+    fn labels(
+        &self,
+        base: &Labels,
+        attributes: Attributes<'_>,
+        own: Option<&str>,
+    ) -> Result<Labels, Refusal> {
+        let mut pairs = base.clone();
+        for (key, value) in attributes.iter() {
+            if pairs.len() >= self.limits.labels() {
+                return Err(Refusal::Labels);
+            }
+            pairs.push(self.pair(key, value)?);
         }
-        base
+        let labels = registry::labels(pairs.into_iter(), own);
+        self.check(&labels)?;
+        Ok(labels)
+    }
+
+    fn pair(&self, key: &str, value: AnyValue<'_>) -> Result<(String, String), Refusal> {
+        let name = Some(key).filter(|key| self.limits.takes_name(key)).ok_or(Refusal::Name)?;
+        let value = self.limits.value(value).ok_or(Refusal::Value)?;
+        Ok((names::label(name, self.strategy), value))
+    }
+
+    fn check(&self, labels: &Labels) -> Result<(), Refusal> {
+        if labels.len() > self.limits.labels() {
+            return Err(Refusal::Labels);
+        }
+        if !labels.iter().all(|(key, _)| self.limits.takes_name(key)) {
+            return Err(Refusal::Name);
+        }
+        if !labels.iter().all(|(_, value)| self.limits.takes_value(value)) {
+            return Err(Refusal::Value);
+        }
+        Ok(())
+    }
+
+    fn around(&self, identity: &Result<Labels, Refusal>, scope: Scope<'_>) -> Around {
+        let exact = scope.name().starts_with(EXACT);
+        Around { base: identity.clone().and_then(|identity| self.base(identity, scope)), exact }
+    }
+
+    /// The labels that every point of a scope has.
+    fn base(&self, mut base: Labels, scope: Scope<'_>) -> Result<Labels, Refusal> {
+        let constant = self.page.const_labels.iter();
+        base.extend(
+            constant.map(|(key, value)| (names::label(key, self.strategy), clean(value).into_owned())),
+        );
+        if !self.page.without_scope_info && !scope.name().is_empty() {
+            for (key, value) in [("otel_scope_name", scope.name()), ("otel_scope_version", scope.version())] {
+                let value = self.limits.value(AnyValue::Str(value)).ok_or(Refusal::Value)?;
+                base.push((key.into(), value));
+            }
+        }
+        self.check(&base)?;
+        Ok(base)
     }
 
     /// The rest of a resource's attributes, as labels of a series of its own.
-    fn target_info(&mut self, resource: Resource<'_>) {
-        let identity = identity(resource);
+    fn target_info(&mut self, identity: Option<&Labels>, resource: Resource<'_>) {
         let own = ["service.name", "service.namespace", "service.instance.id"];
-        let rest = resource.attributes().iter().filter(|(key, _)| !own.contains(key));
-        let rest: Vec<_> =
-            rest.map(|(key, value)| (names::label(key, self.strategy), point::text(value))).collect();
-        if identity.is_empty() || rest.is_empty() {
-            return;
+        let Some(identity) = identity.filter(|identity| !identity.is_empty()) else { return };
+        let (mut pairs, mut cut) = (identity.clone(), false);
+        for (key, value) in resource.attributes().iter().filter(|(key, _)| !own.contains(key)) {
+            match self.pair(key, value) {
+                Ok(pair) if pairs.len() < self.limits.labels() => pairs.push(pair),
+                _ => cut = true,
+            }
+            if pairs.len() >= self.limits.labels() && cut {
+                break;
+            }
         }
-        let labels = registry::labels(identity.into_iter().chain(rest), None);
-        let series = Series { value: Sample::Number(1.0), time: 0, exemplars: Vec::new(), updated: self.now };
-        // A page that is full is said of the points; this series is only their description.
-        let _ =
-            self.registry.put("target_info", Kind::Info, "Target metadata", labels, series, self.max_series);
+        let described = pairs.len() > identity.len();
+        let mut labels = registry::labels(pairs.into_iter(), None);
+        let before = labels.len();
+        labels.retain(|(key, value)| self.limits.takes_name(key) && self.limits.takes_value(value));
+        cut |= labels.len() < before;
+        if described {
+            let series =
+                Series { value: Sample::Number(1.0), time: 0, exemplars: Vec::new(), updated: self.now };
+            let head = Head { name: "target_info".into(), kind: Kind::Info, help: "Target metadata".into() };
+            cut |= self.registry.put(&head, labels, series, &self.room).is_err();
+        }
+        self.tally.target_info += u64::from(cut);
     }
 
-    fn refuse(&mut self, refusal: Refusal, points: u64) {
-        match self.refusals.iter_mut().find(|(known, _)| *known == refusal) {
-            Some((_, count)) => *count += points,
-            None => self.refusals.push((refusal, points)),
+    /// `job` and `instance` of a resource.
+    fn identity(&self, resource: Resource<'_>) -> Result<Labels, Refusal> {
+        let (mut name, mut namespace, mut instance) = ("", "", "");
+        for (key, value) in resource.attributes().iter() {
+            match (key, value) {
+                ("service.name", AnyValue::Str(text)) => name = text,
+                ("service.namespace", AnyValue::Str(text)) => namespace = text,
+                ("service.instance.id", AnyValue::Str(text)) => instance = text,
+                _ => {}
+            }
         }
+        if ![name, namespace, instance].iter().all(|value| self.limits.takes_value(value)) {
+            return Err(Refusal::Value);
+        }
+        let job = if namespace.is_empty() { name.to_owned() } else { format!("{namespace}/{name}") };
+        let labels = [("job", job), ("instance", instance.to_owned())];
+        let labels = labels.into_iter().filter(|(_, value)| !value.is_empty());
+        let labels: Labels =
+            labels.map(|(key, value)| (key.to_owned(), clean(&value).into_owned())).collect();
+        self.check(&labels)?;
+        Ok(labels)
     }
 }
 
 /// How many points are deltas: all of a metric's, or none.
 fn delta_points(data: Data<'_>) -> Option<u64> {
-    let (temporality, points) = match data {
-        Data::Sum(sum) => (sum.aggregation_temporality(), sum.data_points().count()),
-        Data::Histogram(data) => (data.aggregation_temporality(), data.data_points().count()),
-        Data::ExponentialHistogram(data) => (data.aggregation_temporality(), data.data_points().count()),
+    let temporality = match data {
+        Data::Sum(sum) => sum.aggregation_temporality(),
+        Data::Histogram(histogram) => histogram.aggregation_temporality(),
+        Data::ExponentialHistogram(histogram) => histogram.aggregation_temporality(),
         Data::Gauge(_) | Data::Summary(_) => return None,
     };
-    (temporality == DELTA).then_some(points as u64)
+    (temporality == DELTA).then(|| points(data))
 }
 
-/// `job` and `instance` of a resource.
-fn identity(resource: Resource<'_>) -> Labels {
-    let (mut name, mut namespace, mut instance) = ("", "", "");
-    for (key, value) in resource.attributes().iter() {
-        match (key, value) {
-            ("service.name", AnyValue::Str(text)) => name = text,
-            ("service.namespace", AnyValue::Str(text)) => namespace = text,
-            ("service.instance.id", AnyValue::Str(text)) => instance = text,
-            _ => {}
-        }
-    }
-    let job = if namespace.is_empty() { name.to_owned() } else { format!("{namespace}/{name}") };
-    let labels = [("job", job), ("instance", instance.to_owned())];
-    labels
-        .into_iter()
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect()
+/// How many points a metric has.
+fn points(data: Data<'_>) -> u64 {
+    let points = match data {
+        Data::Gauge(data) => data.data_points().count(),
+        Data::Sum(data) => data.data_points().count(),
+        Data::Histogram(data) => data.data_points().count(),
+        Data::ExponentialHistogram(data) => data.data_points().count(),
+        Data::Summary(data) => data.data_points().count(),
+    };
+    points as u64
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use throughline_component::port::Clock;
 use throughline_component::{Position, Replay, Unreadable};
 
+use super::limits::clean;
 use super::registry::{Exemplar, Family, Kind, Labels, Registry, Sample, Series};
 
 const VERSION: u8 = 1;
@@ -63,7 +64,10 @@ impl Replay for State {
     }
 
     fn snapshot(&self) -> Vec<u8> {
-        let mut writer = Writer { out: vec![VERSION], ahead: self.ahead() };
+        // What the registry takes is more than its texts and numbers: it is not written in steps that double.
+        let mut out = Vec::with_capacity(self.registry.size.bytes + 64);
+        out.push(VERSION);
+        let mut writer = Writer { out, ahead: self.ahead() };
         writer.list(self.taken.iter(), |writer, (stream, sequence)| {
             writer.u64(*stream);
             writer.u64(*sequence);
@@ -171,8 +175,7 @@ impl Reader<'_> {
         }
         let taken = self.list(|reader| Some((reader.u64()?, reader.u64()?)))?;
         let families: BTreeMap<_, _> = self.list(Self::family)?.into_iter().collect();
-        let series = families.values().map(|family| family.series.len()).sum();
-        Some((taken.into_iter().collect(), Registry { families, series }))
+        Some((taken.into_iter().collect(), Registry::of(families)))
     }
 
     fn u8(&mut self) -> Option<u8> {
@@ -201,12 +204,16 @@ impl Reader<'_> {
         let length = self.length()?;
         let (text, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest;
-        String::from_utf8(text.to_vec()).ok()
+        // Earlier versions kept control characters.
+        std::str::from_utf8(text).ok().map(|text| clean(text).into_owned())
     }
 
     fn list<T>(&mut self, mut each: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         // Grown as it is read, so that a wrong length costs nothing.
-        (0..self.length()?).map(|_| each(self)).collect()
+        let mut list: Vec<T> = (0..self.length()?).map(|_| each(self)).collect::<Option<_>>()?;
+        // It stays for long.
+        list.shrink_to_fit();
+        Some(list)
     }
 
     fn labels(&mut self) -> Option<Labels> {

@@ -7,10 +7,14 @@ mod accept;
 mod escape;
 mod fold;
 mod kept;
+mod limits;
 mod names;
+mod pages;
 mod point;
 mod registry;
 mod render;
+mod size;
+mod tally;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -21,7 +25,7 @@ use bytes::Bytes;
 use http::{HeaderValue, header};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use throughline_component::port::{Clock, StoreError};
+use throughline_component::port::Clock;
 use throughline_component::{
     Batch, Build, ComponentId, ConfigError, Counter, Delivery, Exporter, Factory, Fatal, Journaled, Kept,
     Outcome, Stop,
@@ -30,8 +34,10 @@ use throughline_config as config;
 use throughline_net::{Authenticator, Body, Handler, Listeners, Reply, Request, Route, ServerSettings};
 use throughline_otlp::Signal;
 
-use accept::Wanted;
 use kept::State;
+use limits::Limits;
+use pages::Pages;
+use tally::{Refusal, Tally};
 
 pub(crate) const FACTORY: Factory = Factory::exporter::<Prometheus>("prometheus");
 
@@ -49,9 +55,9 @@ pub(crate) struct Config {
     /// How the page is written.
     #[serde(flatten)]
     page: Page,
-    /// How many series are kept; what comes on top is refused, and counted.
-    #[serde(default = "default_max_series")]
-    max_series: u32,
+    /// What is kept at most.
+    #[serde(flatten)]
+    limits: Limits,
     /// The storage extension that keeps the series over a restart: a snapshot every few seconds, and a stream of what came
     /// since. Unset: in memory.
     storage: Option<String>,
@@ -112,10 +118,6 @@ fn default_path() -> String {
     "/metrics".into()
 }
 
-fn default_max_series() -> u32 {
-    100_000
-}
-
 /// The least time between two snapshots, and how many times longer than it took to make one is waited before the next.
 const EVERY: Duration = Duration::from_secs(5);
 const REST: u32 = 20;
@@ -127,6 +129,7 @@ pub(crate) struct Prometheus {
     auth: Option<Arc<dyn Authenticator>>,
     path: String,
     shared: Arc<Shared>,
+    pages: Arc<Pages>,
     kept: Option<Arc<Kept>>,
     listeners: Arc<Listeners>,
 }
@@ -134,10 +137,11 @@ pub(crate) struct Prometheus {
 /// What the exporter and its page share. The registry outlives a reload.
 struct Shared {
     page: Page,
-    max_series: usize,
+    limits: Limits,
     state: Arc<Journaled<State>>,
     clock: Arc<dyn Clock>,
-    refused: [(fold::Refusal, Counter); 5],
+    refused: Vec<(Refusal, Counter)>,
+    cut_target_info: Counter,
 }
 
 impl Exporter for Prometheus {
@@ -152,21 +156,25 @@ impl Exporter for Prometheus {
                 "say where to listen, for example `endpoint: localhost:9464`",
             ));
         }
-        let refused = fold::Refusal::ALL.map(|refusal| {
+        let refused = Refusal::ALL.map(|refusal| {
             (refusal, cx.counter("throughline_prometheus_refused_points", Some(("reason", refusal.as_str()))))
         });
+        let shared = Arc::new(Shared {
+            page: config.page,
+            limits: config.limits,
+            state: Journaled::of(cx, config.storage.as_deref(), || State::new(Arc::clone(&cx.clock)))?,
+            clock: Arc::clone(&cx.clock),
+            refused: refused.into(),
+            cut_target_info: cx.counter("throughline_prometheus_cut_target_info", None),
+        });
+        let refused_scrapes = cx.counter("throughline_prometheus_refused_scrapes", None);
         Ok(Self {
             id: cx.id.clone(),
             auth: config.server.checked(cx)?,
             server: config.server,
             path: config.path,
-            shared: Arc::new(Shared {
-                page: config.page,
-                max_series: config.max_series as usize,
-                state: Journaled::of(cx, config.storage.as_deref(), || State::new(Arc::clone(&cx.clock)))?,
-                clock: Arc::clone(&cx.clock),
-                refused,
-            }),
+            pages: Pages::new(Arc::clone(&shared), refused_scrapes),
+            shared,
             kept: config.storage.as_deref().map(|storage| Arc::new(Kept::new(ComponentId::new(storage)))),
             listeners: cx.need::<Listeners>("listeners")?,
         })
@@ -179,7 +187,7 @@ impl Exporter for Prometheus {
             Err(error) => return Outcome::retry(error.to_string()),
         };
         let now = state.now();
-        let mut refusals = Vec::new();
+        let mut tally = Tally::default();
         for chunk in &batch.chunks {
             // What comes from a stream again is in the registry already.
             let position = chunk.position.filter(|_| self.kept.is_some());
@@ -187,16 +195,18 @@ impl Exporter for Prometheus {
                 continue;
             }
             let registry = &mut state.registry;
-            fold::fold(&chunk.bytes, registry, &shared.page, shared.max_series, now, &mut refusals);
+            fold::fold(&chunk.bytes, registry, &shared.page, &shared.limits, now, &mut tally);
             state.taken.extend(position.map(|position| (position.stream, position.sequence)));
         }
         drop(state);
-        let rejected: u64 = refusals.iter().map(|(_, points)| points).sum();
-        for (refusal, points) in &refusals {
+        let Tally { refused, target_info } = tally;
+        shared.cut_target_info.add(target_info);
+        let rejected: u64 = refused.iter().map(|(_, points)| points).sum();
+        for (refusal, points) in &refused {
             let counter = shared.refused.iter().find(|(known, _)| known == refusal);
             counter.into_iter().for_each(|(_, counter)| counter.add(*points));
         }
-        let why = refusals.first().map(|(refusal, _)| refusal.explain().into());
+        let why = refused.first().map(|(refusal, _)| refusal.explain().into());
         Outcome::Done { rejected: u32::try_from(rejected).unwrap_or(u32::MAX), why }
     }
 
@@ -214,7 +224,7 @@ impl Exporter for Prometheus {
         if let Some(kept) = &self.kept {
             kept.say(synced);
         }
-        let route = Route { path: self.path.clone(), handler: Arc::new(Scrape(Arc::clone(&self.shared))) };
+        let route = Route { path: self.path.clone(), handler: Arc::new(Scrape(Arc::clone(&self.pages))) };
         let serving = self.listeners.open(&self.server, self.auth.clone(), &self.id, vec![route]).await?;
         stop.ready();
         match &self.kept {
@@ -266,40 +276,23 @@ impl Prometheus {
 }
 
 /// Answers scrapers.
-struct Scrape(Arc<Shared>);
+struct Scrape(Arc<Pages>);
 
 impl Handler for Scrape {
     fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Reply> + Send + '_>> {
         let accept = request.header("accept").unwrap_or_default();
-        let wanted = Wanted::of(accept, self.0.page.enable_open_metrics);
-        let shared = Arc::clone(&self.0);
+        let wanted = self.0.wanted(accept);
         Box::pin(async move {
-            // A large page takes as long as thousands of requests: they must not wait for it.
-            let writing = tokio::task::spawn_blocking(move || shared.write(wanted));
-            let text = match writing.await {
-                Ok(Ok(text)) => text,
-                Ok(Err(error)) => return unavailable(&error.to_string()),
-                Err(error) => return unavailable(&error.to_string()),
+            let page = match self.0.get(wanted).await {
+                Ok(page) => page,
+                Err(why) => return unavailable(&why),
             };
-            let mut reply = http::Response::new(Body::new(Bytes::from(text)));
+            let mut reply = http::Response::new(Body::new(page));
             if let Ok(kind) = HeaderValue::from_str(&wanted.content_type()) {
                 reply.headers_mut().insert(header::CONTENT_TYPE, kind);
             }
             reply
         })
-    }
-}
-
-impl Shared {
-    /// The page as of now.
-    fn write(&self, wanted: Wanted) -> Result<String, StoreError> {
-        let expiration = i64::try_from(self.page.metric_expiration.get().as_nanos()).unwrap_or(i64::MAX);
-        {
-            let mut state = self.state.open()?;
-            let now = state.now();
-            state.registry.expire(now.saturating_sub(expiration));
-        }
-        Ok(render::render(&self.state.read()?.registry, &self.page, wanted, self.clock.unix_nanos()))
     }
 }
 

@@ -5,6 +5,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::limits::clean;
+
 /// How names are made; the Collector's `translation_strategy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 pub(crate) enum Strategy {
@@ -90,7 +92,7 @@ fn add_suffixes(name: &mut String, unit: &str, monotonic: bool) {
 /// The name of a label.
 pub(super) fn label(key: &str, strategy: Strategy) -> String {
     if !strategy.escapes() {
-        return key.to_owned();
+        return clean(key).into_owned();
     }
     let mut out = String::with_capacity(key.len());
     push(&mut out, key);

@@ -1,13 +1,16 @@
 //! Data points of all kinds, as samples.
 
+use std::collections::BTreeMap;
+
 use throughline_otlp::view::{
-    AnyValue, Attributes, Exemplar as ExemplarView, ExponentialHistogramDataPoint, HistogramDataPoint,
-    Number, NumberDataPoint, SummaryDataPoint,
+    Attributes, Exemplar as ExemplarView, ExponentialHistogramDataPoint, HistogramDataPoint, Number,
+    NumberDataPoint, SummaryDataPoint,
 };
 
-use super::fold::Refusal;
+use super::limits::{self, Limits};
 use super::names::{self, Strategy};
 use super::registry::{self, Exemplar, Sample};
+use super::tally::Refusal;
 
 /// What all kinds of points have.
 pub(super) struct Point<'a> {
@@ -30,8 +33,15 @@ impl<'a> Point<'a> {
         }
     }
 
-    pub(super) fn sum(point: NumberDataPoint<'a>, strategy: Strategy) -> Self {
-        Self { exemplars: exemplars(point.exemplars(), strategy), ..Self::gauge(point) }
+    /// One of a monotonic sum; the page has room for its last exemplar.
+    pub(super) fn counter(point: NumberDataPoint<'a>, strategy: Strategy) -> Self {
+        let value = match point.value().map(float) {
+            None => Err(Refusal::Empty),
+            Some(value) if value >= 0.0 => Ok(Sample::Number(value)),
+            Some(_) => Err(Refusal::Inconsistent),
+        };
+        let exemplars = point.exemplars().last().map(|last| exemplar(last, strategy));
+        Self { value, exemplars: exemplars.into_iter().collect(), ..Self::gauge(point) }
     }
 
     /// One that says only since when.
@@ -40,59 +50,39 @@ impl<'a> Point<'a> {
         Self { value: Ok(Sample::Since(since)), ..Self::gauge(point) }
     }
 
-    pub(super) fn histogram(point: HistogramDataPoint<'a>, strategy: Strategy) -> Self {
+    pub(super) fn histogram(point: HistogramDataPoint<'a>, strategy: Strategy, limits: &Limits) -> Self {
+        let value = explicit(point, limits.buckets());
         Self {
             attributes: point.attributes(),
             flags: point.flags(),
             time: point.time_unix_nano(),
-            value: explicit(point).ok_or(Refusal::Inconsistent),
-            exemplars: exemplars(point.exemplars(), strategy),
+            exemplars: newest(point.exemplars(), value.as_ref().ok(), strategy),
+            value,
         }
     }
 
-    pub(super) fn exponential(point: ExponentialHistogramDataPoint<'a>, strategy: Strategy) -> Self {
+    pub(super) fn exponential(
+        point: ExponentialHistogramDataPoint<'a>,
+        strategy: Strategy,
+        limits: &Limits,
+    ) -> Self {
+        let value = exponential(point, limits.buckets());
         Self {
             attributes: point.attributes(),
             flags: point.flags(),
             time: point.time_unix_nano(),
-            value: Ok(exponential(point)),
-            exemplars: exemplars(point.exemplars(), strategy),
+            exemplars: newest(point.exemplars(), value.as_ref().ok(), strategy),
+            value,
         }
     }
 
-    pub(super) fn summary(point: SummaryDataPoint<'a>) -> Self {
-        let quantiles = point.quantile_values().map(|q| (q.quantile(), q.value())).collect();
+    pub(super) fn summary(point: SummaryDataPoint<'a>, limits: &Limits) -> Self {
         Self {
             attributes: point.attributes(),
             flags: point.flags(),
             time: point.time_unix_nano(),
-            value: Ok(Sample::Summary { quantiles, sum: point.sum(), count: point.count() }),
+            value: summary(point, limits.buckets()),
             exemplars: Vec::new(),
-        }
-    }
-}
-
-/// Attributes, as names and values of labels.
-pub(super) fn pairs(
-    attributes: Attributes<'_>,
-    strategy: Strategy,
-) -> impl Iterator<Item = (String, String)> {
-    attributes.iter().map(move |(key, value)| (names::label(key, strategy), text(value)))
-}
-
-/// An attribute's value, as a label's.
-pub(super) fn text(value: AnyValue<'_>) -> String {
-    match value {
-        AnyValue::Str(text) => text.to_owned(),
-        AnyValue::Bool(flag) => flag.to_string(),
-        AnyValue::Int(number) => number.to_string(),
-        AnyValue::Double(number) => number.to_string(),
-        AnyValue::Empty => String::new(),
-        AnyValue::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        AnyValue::Array(array) => format!("[{}]", array.iter().map(text).collect::<Vec<_>>().join(",")),
-        AnyValue::Map(map) => {
-            let pairs = map.iter().map(|(key, value)| format!("{key}:{}", text(value)));
-            format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
         }
     }
 }
@@ -104,58 +94,115 @@ fn float(number: Number) -> f64 {
     }
 }
 
-fn exemplars<'a>(views: impl Iterator<Item = ExemplarView<'a>>, strategy: Strategy) -> Vec<Exemplar> {
-    views.map(|view| exemplar(view, strategy)).collect()
+/// The newest exemplar of every bucket: the page has room for one.
+fn newest<'a>(
+    views: impl Iterator<Item = ExemplarView<'a>>,
+    value: Option<&Sample>,
+    strategy: Strategy,
+) -> Vec<Exemplar> {
+    let Some(Sample::Histogram { buckets, .. }) = value else { return Vec::new() };
+    let mut newest: BTreeMap<usize, ExemplarView<'a>> = BTreeMap::new();
+    for view in views {
+        let Some(at) = registry::bucket_of(buckets, view.value().map_or(0.0, float)) else { continue };
+        let known = newest.entry(at).or_insert(view);
+        if view.time_unix_nano() > known.time_unix_nano() {
+            *known = view;
+        }
+    }
+    newest.into_values().map(|view| exemplar(view, strategy)).collect()
 }
 
 fn exemplar(view: ExemplarView<'_>, strategy: Strategy) -> Exemplar {
     let ids = [("trace_id", view.trace_id()), ("span_id", view.span_id())];
+    // What is longer than an exemplar's labels may be together is not even copied.
     let ids = ids
         .into_iter()
-        .filter(|(_, id)| !id.is_empty())
+        .filter(|(_, id)| !id.is_empty() && id.len() <= registry::EXEMPLAR_ROOM)
         .map(|(key, id)| (key.to_owned(), id.iter().map(|byte| format!("{byte:02x}")).collect::<String>()));
-    let labels = registry::exemplar_labels(ids.chain(pairs(view.filtered_attributes(), strategy)));
+    let most = 4 * registry::EXEMPLAR_ROOM;
+    let attributes = view.filtered_attributes();
+    let rest = attributes.iter().filter(|(key, _)| key.len() <= most);
+    let rest =
+        rest.filter_map(|(key, value)| Some((names::label(key, strategy), limits::text(value, most)?)));
+    let labels = registry::exemplar_labels(ids.chain(rest));
     Exemplar { labels, value: view.value().map_or(0.0, float), time: view.time_unix_nano() }
 }
 
-fn explicit(point: HistogramDataPoint<'_>) -> Option<Sample> {
-    let bounds: Vec<f64> = point.explicit_bounds().collect();
-    let counts: Vec<u64> = point.bucket_counts().collect();
+fn explicit(point: HistogramDataPoint<'_>, most: usize) -> Result<Sample, Refusal> {
+    // One more than may be is enough to see that there are too many.
+    let counts: Vec<u64> = point.bucket_counts().take(most + 1).collect();
+    let bounds: Vec<f64> = point.explicit_bounds().take(most + 1).collect();
+    if counts.len() > most || bounds.len() > most {
+        return Err(Refusal::Buckets);
+    }
     let (sum, count) = (point.sum(), point.count());
     if counts.is_empty() {
-        return Some(Sample::Histogram { buckets: vec![(f64::INFINITY, count)], sum, count });
+        return Ok(Sample::Histogram { buckets: vec![(f64::INFINITY, count)], sum, count });
     }
-    if counts.len() != bounds.len() + 1 || !bounds.is_sorted() {
-        return None;
+    if counts.len() != bounds.len() + 1 || !bounds.is_sorted() || bounds.iter().any(|bound| bound.is_nan()) {
+        return Err(Refusal::Inconsistent);
     }
     let uppers = bounds.into_iter().chain([f64::INFINITY]);
-    Some(Sample::Histogram { buckets: cumulative(uppers.zip(counts)), sum, count })
+    Ok(histogram(uppers.zip(counts).collect(), sum, count))
 }
 
 /// Exponential buckets as explicit ones: bucket `i` reaches up to `2^((i + 1) * 2^-scale)`.
-fn exponential(point: ExponentialHistogramDataPoint<'_>) -> Sample {
+fn exponential(point: ExponentialHistogramDataPoint<'_>, most: usize) -> Result<Sample, Refusal> {
     let step = (-f64::from(point.scale())).exp2();
     let bound = |index: i64| (index as f64 * step).exp2();
     let (positive, negative) = (point.positive().unwrap_or_default(), point.negative().unwrap_or_default());
     let below = i64::from(negative.offset());
-    let mut buckets: Vec<(f64, u64)> =
-        negative.bucket_counts().enumerate().map(|(i, count)| (-bound(below + i as i64), count)).collect();
+    let negative = negative.bucket_counts().take(most + 1).enumerate();
+    let mut buckets: Vec<(f64, u64)> = negative.map(|(i, count)| (-bound(below + i as i64), count)).collect();
     buckets.reverse();
     buckets.push((point.zero_threshold(), point.zero_count()));
     let above = i64::from(positive.offset());
-    buckets
-        .extend(positive.bucket_counts().enumerate().map(|(i, count)| (bound(above + i as i64 + 1), count)));
+    let positive = positive.bucket_counts().take(most + 1).enumerate();
+    buckets.extend(positive.map(|(i, count)| (bound(above + i as i64 + 1), count)));
+    // With the one of zero and that of infinity.
+    if buckets.len() + 1 > most {
+        return Err(Refusal::Buckets);
+    }
     buckets.retain(|(bound, _)| bound.is_finite());
     buckets.push((f64::INFINITY, 0));
-    Sample::Histogram { buckets: cumulative(buckets.into_iter()), sum: point.sum(), count: point.count() }
+    Ok(histogram(buckets, point.sum(), point.count()))
 }
 
-fn cumulative(buckets: impl Iterator<Item = (f64, u64)>) -> Vec<(f64, u64)> {
+fn summary(point: SummaryDataPoint<'_>, most: usize) -> Result<Sample, Refusal> {
+    let quantiles = point.quantile_values().take(most + 1).map(|q| (q.quantile(), q.value()));
+    let mut quantiles: Vec<(f64, f64)> = quantiles.collect();
+    if quantiles.len() > most {
+        return Err(Refusal::Buckets);
+    }
+    if !quantiles.iter().all(|(quantile, _)| (0.0..=1.0).contains(quantile)) {
+        return Err(Refusal::Inconsistent);
+    }
+    quantiles.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    quantiles.dedup_by(|(next, _), (first, _)| next == first);
+    quantiles.shrink_to_fit();
+    Ok(Sample::Summary { quantiles, sum: point.sum(), count: point.count() })
+}
+
+/// A histogram of buckets by upper bound, none of which is NaN: cumulative, no bound twice, and the last with all there are.
+fn histogram(mut buckets: Vec<(f64, u64)>, sum: Option<f64>, count: u64) -> Sample {
+    buckets.sort_by(|(a, _), (b, _)| a.total_cmp(b));
     let mut total = 0_u64;
-    buckets
-        .map(|(bound, count)| {
-            total = total.saturating_add(count);
-            (bound, total)
-        })
-        .collect()
+    for (_, count) in &mut buckets {
+        total = total.saturating_add(*count);
+        *count = total;
+    }
+    buckets.dedup_by(|(next, below), (bound, cumulative)| {
+        let same = next == bound;
+        if same {
+            *cumulative = *below;
+        }
+        same
+    });
+    // Of a source whose count differs, the page shows one number.
+    let count = count.max(total);
+    if let Some((_, all)) = buckets.last_mut() {
+        *all = count;
+    }
+    buckets.shrink_to_fit();
+    Sample::Histogram { buckets, sum, count }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::size::Size;
+
 /// Label names and values, sorted by name, escaped for neither format yet.
 pub(super) type Labels = Vec<(String, String)>;
 
@@ -14,14 +16,15 @@ pub(super) fn labels(pairs: impl Iterator<Item = (String, String)>, own: Option<
         let key = if taken { format!("exported_{key}") } else { key };
         all.entry(key).or_default().push(value);
     }
-    all.into_iter()
-        .map(|(key, values)| (key, values.join(";")))
-        .filter(|(key, value)| !key.is_empty() && !value.is_empty())
-        .collect()
+    let joined = all.into_iter().map(|(key, values)| (key, values.join(";")));
+    let mut labels: Labels = joined.filter(|(key, value)| !key.is_empty() && !value.is_empty()).collect();
+    // They stay for long.
+    labels.shrink_to_fit();
+    labels
 }
 
 /// OpenMetrics allows an exemplar's labels 128 characters together.
-const EXEMPLAR_ROOM: usize = 128;
+pub(super) const EXEMPLAR_ROOM: usize = 128;
 
 /// An exemplar's labels, in the order given. What does not fit is left out, and so is a name that was there before.
 pub(super) fn exemplar_labels(pairs: impl Iterator<Item = (String, String)>) -> Labels {
@@ -37,16 +40,34 @@ pub(super) fn exemplar_labels(pairs: impl Iterator<Item = (String, String)>) -> 
     labels
 }
 
+/// The bucket that a value lies in; none for one that is no number.
+pub(super) fn bucket_of(buckets: &[(f64, u64)], value: f64) -> Option<usize> {
+    let at = buckets.partition_point(|(bound, _)| *bound < value);
+    (at < buckets.len() && !value.is_nan()).then_some(at)
+}
+
 /// All series by family.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Registry {
     pub(super) families: BTreeMap<String, Family>,
     /// How many series there are in all families.
     pub(super) series: usize,
+    /// What all of them take.
+    pub(super) size: Size,
+    /// How often anything changed.
+    pub(super) changes: u64,
+}
+
+/// What a registry may hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) series: usize,
+    pub(super) bytes: usize,
+    pub(super) page: usize,
 }
 
 /// Series of one name. The first metric of a name decides its type and help; others of another type are refused.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Family {
     pub(super) kind: Kind,
     pub(super) help: String,
@@ -115,60 +136,125 @@ pub(super) struct Exemplar {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
     Type,
+    /// There are as many series as there may be.
     Full,
+    Bytes,
+    Page,
+}
+
+/// A family's name, type and help.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    pub(super) help: String,
 }
 
 impl Registry {
-    /// Puts a value in its series, unless a newer one is there.
+    /// A registry of these families.
+    pub(super) fn of(families: BTreeMap<String, Family>) -> Self {
+        let series = families.values().map(|family| family.series.len()).sum();
+        let mut size = Size::default();
+        for (name, family) in &families {
+            size += Size::of_family(name, &family.help);
+            family.series.iter().for_each(|(labels, series)| size += Size::of_series(name, labels, series));
+        }
+        Self { families, series, size, changes: 0 }
+    }
+
+    /// Puts a value in its series, unless a newer one is there, or there is no room.
     pub(super) fn put(
         &mut self,
-        name: &str,
-        kind: Kind,
-        help: &str,
+        head: &Head,
         labels: Labels,
         series: Series,
-        max_series: usize,
+        room: &Room,
     ) -> Result<(), Refused> {
-        let family = match self.families.get_mut(name) {
-            Some(family) => family,
-            None => {
-                let family = Family { kind, help: help.to_owned(), series: BTreeMap::new() };
-                self.families.entry(name.to_owned()).or_insert(family)
-            }
-        };
-        if family.kind != kind {
+        let Head { name, kind, help } = head;
+        let mut family = self.families.get_mut(name);
+        if family.as_ref().is_some_and(|family| family.kind != *kind) {
             return Err(Refused::Type);
         }
-        match family.series.get_mut(&labels) {
-            Some(known) if known.time > series.time => known.updated = series.updated,
-            Some(known) => *known = series,
-            None if self.series >= max_series => return Err(Refused::Full),
-            None => {
-                family.series.insert(labels, series);
-                self.series += 1;
+        let known = family.as_mut().and_then(|family| family.series.get_mut(&labels));
+        if let Some(known) = known {
+            self.changes += 1;
+            if known.time > series.time {
+                known.updated = series.updated;
+                return Ok(());
             }
+            let size = self.size.exchanged(name, &labels, known, &series);
+            // What takes no more than before may stay, should the bounds have become tighter.
+            fits(size, self.size, room)?;
+            self.size = size;
+            *known = series;
+            return Ok(());
         }
+        if self.series >= room.series {
+            return Err(Refused::Full);
+        }
+        let mut size = self.size + Size::of_series(name, &labels, &series);
+        if family.is_none() {
+            size += Size::of_family(name, help);
+        }
+        fits(size, self.size, room)?;
+        let family = match family {
+            Some(family) => family,
+            None => {
+                let family = Family { kind: *kind, help: help.clone(), series: BTreeMap::new() };
+                self.families.entry(name.clone()).or_insert(family)
+            }
+        };
+        family.series.insert(labels, series);
+        self.size = size;
+        self.series += 1;
+        self.changes += 1;
         Ok(())
     }
 
     /// Takes a series out: its source says that there is no value any more.
     pub(super) fn remove(&mut self, name: &str, labels: &Labels) {
         if let Some(family) = self.families.get_mut(name)
-            && family.series.remove(labels).is_some()
+            && let Some(series) = family.series.remove(labels)
         {
+            self.size -= Size::of_series(name, labels, &series);
             self.series -= 1;
+            self.changes += 1;
         }
     }
 
     /// Takes out the series that got no value since `before` (monotonic nanoseconds), and families left empty.
     pub(super) fn expire(&mut self, before: i64) {
-        let mut gone = 0;
-        self.families.retain(|_, family| {
-            let count = family.series.len();
-            family.series.retain(|_, series| series.updated >= before);
-            gone += count - family.series.len();
+        let (mut gone, mut less) = (0, Size::default());
+        self.families.retain(|name, family| {
+            family.series.retain(|labels, series| {
+                let stays = series.updated >= before;
+                if !stays {
+                    gone += 1;
+                    less += Size::of_series(name, labels, series);
+                }
+                stays
+            });
+            if family.series.is_empty() {
+                less += Size::of_family(name, &family.help);
+            }
             !family.series.is_empty()
         });
         self.series -= gone;
+        self.size -= less;
+        self.changes += u64::from(less != Size::default());
     }
 }
+
+/// Whether a registry may become as large as that.
+fn fits(size: Size, before: Size, room: &Room) -> Result<(), Refused> {
+    if size.bytes > room.bytes.max(before.bytes) {
+        return Err(Refused::Bytes);
+    }
+    if size.page > room.page.max(before.page) {
+        return Err(Refused::Page);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

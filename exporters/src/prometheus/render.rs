@@ -10,13 +10,22 @@ use super::accept::Wanted;
 use super::escape::{Of, Scheme};
 use super::registry::{self, Exemplar, Family, Kind, Labels, Registry, Sample, Series};
 
-/// Writes all series. `now` is Unix nanoseconds: ages are as of now.
+/// Writes all series. `now` is Unix nanoseconds: ages are as of now. The page goes to `out` in pieces; once that says no, the
+/// rest is not written.
 ///
 /// Metrics whose names become one on this page are one family there, and series whose labels do are one series, the newest:
 /// as if the names had been translated when they came. So of two types the first, by name, is shown.
-pub(super) fn render(registry: &Registry, page: &Page, wanted: Wanted, now: u64) -> String {
+pub(super) fn render(
+    registry: &Registry,
+    page: &Page,
+    wanted: Wanted,
+    now: u64,
+    pieces: &mut dyn FnMut(String) -> bool,
+) {
     let mut writer = Writer {
         out: String::new(),
+        pieces,
+        stopped: false,
         timestamps: page.send_timestamps,
         open_metrics: wanted.is_open_metrics(),
         scheme: wanted.scheme,
@@ -36,11 +45,17 @@ pub(super) fn render(registry: &Registry, page: &Page, wanted: Wanted, now: u64)
     if wanted.is_open_metrics() {
         writer.out.push_str("# EOF\n");
     }
-    writer.out
+    writer.pass_on();
 }
 
-struct Writer {
+/// A piece of a page is about as large as this.
+const PIECE: usize = 256 << 10;
+
+struct Writer<'p> {
     out: String,
+    pieces: &'p mut dyn FnMut(String) -> bool,
+    /// Nobody wants the rest.
+    stopped: bool,
     timestamps: bool,
     open_metrics: bool,
     scheme: Scheme,
@@ -63,10 +78,19 @@ macro_rules! put {
     ($out:expr, $($text:tt)*) => { let _ = write!($out, $($text)*); };
 }
 
-impl Writer {
+impl Writer<'_> {
+    fn pass_on(&mut self) {
+        if !self.out.is_empty() && !self.stopped {
+            let mut piece = std::mem::take(&mut self.out);
+            piece.shrink_to_fit();
+            self.stopped = !(self.pieces)(piece);
+        }
+        self.out.clear();
+    }
+
     /// Writes the families of one name, of which there is at least one.
     fn family(&mut self, name: &str, families: &[&Family], is_taken: impl Fn(&str) -> bool) {
-        let Some(family) = families.first() else { return };
+        let Some(family) = families.first().filter(|_| !self.stopped) else { return };
         let without = |suffix| name.strip_suffix(suffix).filter(|base| !base.is_empty() && !is_taken(base));
         let (shown, kind) = match (family.kind, self.open_metrics) {
             // OpenMetrics names a counter's family without `_total`, and allows no counter without it: a name that
@@ -117,13 +141,18 @@ impl Writer {
                 self.line(name, &Line { value: age, time: 0, ..plain });
             }
             Sample::Histogram { buckets, sum, count } => {
-                let mut below = f64::NEG_INFINITY;
-                for (bound, cumulative) in buckets {
-                    let here = |e: &&Exemplar| e.value > below && e.value <= *bound;
-                    let exemplar = series.exemplars.iter().filter(here).max_by_key(|e| e.time);
+                let mut newest: BTreeMap<usize, &Exemplar> = BTreeMap::new();
+                for exemplar in &series.exemplars {
+                    let Some(at) = registry::bucket_of(buckets, exemplar.value) else { continue };
+                    let known = newest.entry(at).or_insert(exemplar);
+                    if exemplar.time > known.time {
+                        *known = exemplar;
+                    }
+                }
+                for (at, (bound, cumulative)) in buckets.iter().enumerate() {
+                    let exemplar = newest.get(&at).copied();
                     let (own, value) = (Some(("le", *bound)), *cumulative as f64);
                     self.line(name, &Line { suffix: "_bucket", own, value, exemplar, ..plain });
-                    below = *bound;
                 }
                 if let Some(sum) = sum {
                     self.line(name, &Line { suffix: "_sum", value: *sum, ..plain });
@@ -141,6 +170,15 @@ impl Writer {
     }
 
     fn line(&mut self, name: &str, line: &Line<'_>) {
+        if self.out.len() >= PIECE {
+            self.pass_on();
+        }
+        if self.stopped {
+            return;
+        }
+        if self.out.capacity() == 0 {
+            self.out.reserve(PIECE + PIECE / 8);
+        }
         // A name in quotes stands among the labels, in front of them.
         if self.is_plain(name, Of::Metric) {
             self.name(name, line.suffix, Of::Metric);
@@ -250,6 +288,8 @@ impl fmt::Display for Number {
             value if value.is_nan() => f.write_str("NaN"),
             f64::INFINITY => f.write_str("+Inf"),
             f64::NEG_INFINITY => f.write_str("-Inf"),
+            // As long as it must be, not three hundred digits.
+            value if value != 0.0 && !(1e-5..1e17).contains(&value.abs()) => write!(f, "{value:e}"),
             value => value.fmt(f),
         }
     }

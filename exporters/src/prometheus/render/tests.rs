@@ -2,8 +2,10 @@ use throughline_otlp::Value;
 use throughline_otlp::build::{self, Exemplar as BuildExemplar, HistogramPoint, NumberPoint, Temporality};
 use throughline_otlp::view::Number;
 
-use super::super::fold::{Refusal, fold};
+use super::super::fold::fold;
+use super::super::limits::Limits;
 use super::super::names::Strategy;
+use super::super::tally::{Refusal, Tally};
 use super::*;
 
 mod any_name;
@@ -14,9 +16,20 @@ fn page(request: &[u8], open_metrics: bool) -> (String, Vec<(Refusal, u64)>) {
 }
 
 fn written(request: &[u8], page: Page, wanted: Wanted) -> (String, Vec<(Refusal, u64)>) {
-    let (mut registry, mut refusals) = (Registry::default(), Vec::new());
-    fold(request, &mut registry, &page, 100, 1, &mut refusals);
-    (render(&registry, &page, wanted, 10_000_000_000), refusals)
+    let (mut registry, mut tally) = (Registry::default(), Tally::default());
+    fold(request, &mut registry, &page, &Limits::default(), 1, &mut tally);
+    let page = shown(&registry, &page, wanted);
+    assert!(page.len() <= registry.size.page + "# EOF\n".len(), "{} > {:?}", page.len(), registry.size);
+    (page, tally.refused)
+}
+
+fn shown(registry: &Registry, page: &Page, wanted: Wanted) -> String {
+    let mut out = String::new();
+    render(registry, page, wanted, 10_000_000_000, &mut |piece| {
+        out.push_str(&piece);
+        true
+    });
+    out
 }
 
 /// The page of a configuration that translates nothing, for a scraper that wants this scheme.
