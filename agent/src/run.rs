@@ -24,20 +24,25 @@ const UNDELIVERED: u8 = 3;
 
 /// Runs the agent.
 pub(crate) fn run(inputs: &Inputs) -> ExitCode {
+    // Signals first: until somebody listens to them they end the process.
+    let heard = runtime::aside().and_then(|aside| {
+        let signals = aside.block_on(async { Signals::new() })?;
+        Ok((aside, signals, Data::start()?))
+    });
+    let (aside, signals, data) = match heard {
+        Ok(heard) => heard,
+        Err(error) => {
+            say_aside(&format!("cannot start the runtime: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
     let (settings, warnings) = match settings(inputs) {
         Ok(right) => right,
         Err(errors) => return complain(&errors),
     };
     logs::start(&settings.service.telemetry.logs);
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let (aside, data) = match (runtime::aside(), Data::start()) {
-        (Ok(aside), Ok(data)) => (aside, data),
-        (Err(error), _) | (_, Err(error)) => {
-            say_aside(&format!("cannot start the runtime: {error}"));
-            return ExitCode::FAILURE;
-        }
-    };
-    let code = aside.block_on(supervise(settings, inputs.clone(), &data));
+    let code = aside.block_on(supervise(settings, inputs.clone(), &data, signals));
     data.end();
     aside.shutdown_background();
     code
@@ -60,8 +65,7 @@ enum Failed {
     Start(String),
 }
 
-async fn supervise(first: Settings, inputs: Inputs, data: &Data) -> ExitCode {
-    let Ok(mut signals) = Signals::new() else { return ExitCode::FAILURE };
+async fn supervise(first: Settings, inputs: Inputs, data: &Data, mut signals: Signals) -> ExitCode {
     let (connections, told) = descriptors::connections();
     told.iter().for_each(|told| tracing::warn!("{told}"));
     let world = Arc::new(World::with(&first.service, connections, Some(Handle::current())));

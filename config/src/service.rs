@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::scalars::{ByteSize, Duration};
 
@@ -95,8 +95,18 @@ pub enum LogEncoding {
 pub struct MetricsTelemetry {
     /// How much is measured.
     pub level: MetricsLevel,
-    /// Where Prometheus finds them.
+    /// Where Prometheus finds them, `host:port`.
+    #[serde(deserialize_with = "host_and_port")]
     pub address: String,
+}
+
+/// An address with a port; what no type can say.
+fn host_and_port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let address = String::deserialize(deserializer)?;
+    match address.rsplit_once(':').map(|(_, port)| port.parse::<u16>()) {
+        Some(Ok(_)) => Ok(address),
+        _ => Err(de::Error::custom("expected `host:port`, such as `localhost:8888`")),
+    }
 }
 
 impl Default for MetricsTelemetry {

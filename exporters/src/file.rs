@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use throughline_component::{Batch, Build, ConfigError, Delivery, Exporter, Factory, Outcome};
+use throughline_component::{
+    Batch, Build, ConfigError, Delivery, Exporter, Factory, Fatal, Outcome, Stop, can_write,
+};
 use throughline_otlp::json;
 
 pub(crate) const FACTORY: Factory = Factory::exporter::<File>("file");
@@ -85,6 +87,29 @@ impl Exporter for File {
             Err(_) => Outcome::retry("the writer was cut off"),
         }
     }
+
+    /// Opens the file, so that a start or a reload with one that cannot be written fails, rather than every request afterwards.
+    async fn run(&self, mut stop: Stop) -> Result<(), Fatal> {
+        let (config, handle) = (Arc::clone(&self.config), Arc::clone(&self.handle));
+        let opened = tokio::task::spawn_blocking(move || {
+            let mut slot = handle.lock().unwrap_or_else(PoisonError::into_inner);
+            if slot.is_none() {
+                *slot = Some(open(&config.path, config.create_directory)?);
+            }
+            Ok::<_, std::io::Error>(())
+        });
+        opened.await.map_err(|error| Fatal(error.to_string()))?.map_err(|error| {
+            let hint = if self.config.create_directory {
+                ""
+            } else {
+                " (`create_directory: true` makes its folder)"
+            };
+            Fatal(format!("cannot append to {}: {error}{hint}", self.config.path.display()))
+        })?;
+        stop.ready();
+        stop.stopped().await;
+        Ok(())
+    }
 }
 
 impl Config {
@@ -93,17 +118,25 @@ impl Config {
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
         if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
             if self.create_directory {
-                return Ok(());
+                return self.may_write();
             }
             let message = format!("{} is not there; `create_directory: true` makes it", folder.display());
             return Err(ConfigError::here("path", message));
         }
         let opened = match OpenOptions::new().append(true).open(&self.path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return self.may_write(),
             opened => opened,
         };
         opened.map(drop).map_err(|error| {
             ConfigError::here("path", format!("cannot append to {}: {error}", self.path.display()))
+        })
+    }
+}
+
+impl Config {
+    fn may_write(&self) -> Result<(), ConfigError> {
+        can_write(&self.path).map_err(|error| {
+            ConfigError::here("path", format!("{} cannot be made: {error}", self.path.display()))
         })
     }
 }

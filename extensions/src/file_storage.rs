@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use throughline_component::port::{Journals, SystemDisk};
 use throughline_component::{
-    Build, ComponentId, ConfigError, Extension, Factory, Fatal, Meter, Services, States, Stop,
+    Build, ComponentId, ConfigError, Extension, Factory, Fatal, Meter, Services, States, Stop, can_write,
 };
 use throughline_config::{ByteSize, Duration};
 use throughline_queue::{Durability, Overflow, Ports, Settings, Storage};
@@ -154,11 +154,12 @@ fn can_be_opened(settings: &Settings) -> Result<(), ConfigError> {
         Ok(found) if !found.is_dir() => {
             Err(ConfigError::here("directory", format!("{name} is no directory")))
         }
-        Ok(found) if found.permissions().readonly() => {
-            Err(ConfigError::here("directory", format!("{name} cannot be written to")))
+        Ok(_) => can_write(directory)
+            .map_err(|error| ConfigError::here("directory", format!("{name} cannot be written to: {error}"))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && settings.create_directory => {
+            can_write(directory)
+                .map_err(|error| ConfigError::here("directory", format!("{name} cannot be made: {error}")))
         }
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && settings.create_directory => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let message = format!("{name} is not there; `create_directory: true` makes it");
             Err(ConfigError::here("directory", message))

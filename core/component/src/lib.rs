@@ -40,7 +40,7 @@ pub use id::ComponentId;
 pub use internal::{Internal, Notice};
 pub use journaled::{Guard, Journaled, ReadGuard, Replay, Unreadable};
 pub use kept::Kept;
-pub use machine::MachineCheck;
+pub use machine::{MachineCheck, can_write};
 pub use meter::{Counter, Histogram, Meter, Reading, Readings, Value};
 pub use outcome::{Outcome, RejectKind};
 pub use output::{Output, Sender};

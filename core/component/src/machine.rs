@@ -1,8 +1,29 @@
 //! What `validate` finds wrong with the machine, while the file is right.
 
+use std::io;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use rustix::fs::{Access, access};
+
 use crate::ConfigError;
+
+/// Whether we may write to a file or folder or, where there is none, make one: into its nearest folder that is there.
+///
+/// # Errors
+/// The kernel's: no permission, a file system that is read only.
+pub fn can_write(path: &Path) -> io::Result<()> {
+    let absolute = std::path::absolute(path)?;
+    let there = absolute.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    access(there, Access::WRITE_OK).map_err(io::Error::from)?;
+    if there.is_dir() {
+        access(there, Access::EXEC_OK).map_err(io::Error::from)?;
+    }
+    match there == absolute || there.is_dir() {
+        true => Ok(()),
+        false => Err(io::ErrorKind::NotADirectory.into()),
+    }
+}
 
 /// A service that only `validate` offers: components are built without being started, so what this machine lacks is noted
 /// instead of ending the build, and looked for where a build alone would not notice.

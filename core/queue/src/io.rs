@@ -80,6 +80,13 @@ impl Io {
         self.note_journal(journal)
     }
 
+    /// Notes how long a journal is, so that what is cut from it after the log was closed is missed.
+    pub(crate) fn note_end(&mut self, journal: u64) {
+        if let Some(file) = self.journals.get(&journal) {
+            self.manifest.known.ends.insert(number(file.stem()), (file.generation(), file.size()));
+        }
+    }
+
     /// Writes the manifest. Where files are written over in place this needs no room.
     pub(crate) fn write_manifest(&mut self) -> io::Result<()> {
         self.insist(|io| io.manifest.write())

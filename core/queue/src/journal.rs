@@ -75,13 +75,14 @@ struct Read {
 impl JournalFile {
     /// Reads a journal, and says what it holds. Nothing is written yet: what is appended first goes to a new generation,
     /// since the end of a file from before may be torn. `known` is the newest generation that is known to have been
-    /// whole, zero if there was none, and nothing if that is not known.
+    /// whole, zero if there was none, and nothing if that is not known; `end` how long it was, and in which generation, when it
+    /// was closed in good order.
     pub(crate) fn open(
         ports: &Ports,
         settings: &Settings,
         sort: Sort,
         (stem, name): (&str, &str),
-        known: Option<u64>,
+        (known, end): (Option<u64>, Option<(u64, u64)>),
     ) -> io::Result<(Self, Held)> {
         let (disk, directory) = (&ports.disk, &settings.directory);
         let files = disk.list(directory)?;
@@ -105,6 +106,12 @@ impl JournalFile {
             }
         }
         let trouble = trouble(name, found.as_ref(), known, sort.copies == 1 && settings.syncs());
+        // How long it was when the log was closed. Another generation says nothing of this one.
+        let cut = found
+            .as_ref()
+            .zip(end)
+            .is_some_and(|((number, _, read), (generation, end))| *number == generation && read.good < end);
+        let trouble = trouble.or_else(|| cut.then(|| "it is shorter than it was when it was closed".into()));
         let trouble = trouble.map(|why| {
             let at =
                 found.as_ref().map_or_else(|| stem.to_owned(), |(n, salt, _)| generation(stem, *n, *salt));

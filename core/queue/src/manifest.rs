@@ -37,6 +37,8 @@ pub(crate) struct Known {
     pub(crate) complete: bool,
     /// By number of the stem: the newest generation of a journal, or of the cursors, that was whole.
     pub(crate) generations: BTreeMap<u64, u64>,
+    /// By number of the stem: how long the journal was, and in which generation, when the log was closed in good order.
+    pub(crate) ends: BTreeMap<u64, (u64, u64)>,
     pub(crate) streams: BTreeMap<u64, Kept>,
 }
 
@@ -165,6 +167,11 @@ impl Known {
         number(u64::from(self.complete));
         number(self.generations.len() as u64);
         self.generations.iter().flat_map(|(stem, generation)| [*stem, *generation]).for_each(&mut number);
+        number(self.ends.len() as u64);
+        self.ends
+            .iter()
+            .flat_map(|(stem, (generation, end))| [*stem, *generation, *end])
+            .for_each(&mut number);
         for (stream, Kept { newest, removed }) in &self.streams {
             let ranges = removed.iter();
             let newest = newest.map_or([0, 0], |newest| [1, newest]);
@@ -183,6 +190,9 @@ impl Known {
         let mut known = Self { epoch: number()?, complete: number()? == 1, ..Self::default() };
         for _ in 0..number()? {
             known.generations.insert(number()?, number()?);
+        }
+        for _ in 0..number()? {
+            known.ends.insert(number()?, (number()?, number()?));
         }
         while let Some(stream) = number() {
             let (is_any, newest) = (number()?, number()?);
@@ -206,6 +216,7 @@ mod tests {
         assert_eq!(Known::decode(&known.encode()), Some(known.clone()));
         assert_eq!((known.generation(7), Known::default().generation(7)), (Some(0), None));
         assert!(known.renewed(7, 1) && !known.renewed(7, 1) && known.renewed(7, 2));
+        known.ends.insert(7, (2, 300));
         assert!(known.begun(9, 0) && !known.begun(9, 0) && known.begun(9, 5));
         let kept = known.streams.entry(4).or_default();
         kept.removed.add(0, 3);

@@ -153,7 +153,8 @@ impl Reader {
             }
             let at = stream.tail.partition_point(|(sequence, _)| *sequence < disk.next);
             let Some((sequence, record)) = stream.tail.get(at) else {
-                // Nothing up to the newest record is left to be delivered.
+                // Nothing up to the newest record is left to be delivered. A file that is kept open would keep its space after its removal.
+                disk.open = None;
                 if cursor.next < disk.next {
                     cursor.look_past(disk.next);
                     cursor.advance();

@@ -71,7 +71,8 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
     }
     let is_known = found != manifest::State::Lost;
     let generation = manifest.known.generation(number(CURSORS));
-    let (cursors, held) = JournalFile::open(ports, settings, CURSOR_SORT, (CURSORS, CURSORS), generation)?;
+    let (cursors, held) =
+        JournalFile::open(ports, settings, CURSOR_SORT, (CURSORS, CURSORS), (generation, None))?;
     let written = Written::read(&held.entries);
     let kept = is_known.then_some(&manifest.known.streams);
     let names: Vec<SegmentName> = files.iter().filter_map(|file| SegmentName::parse(file)).collect();
@@ -141,6 +142,13 @@ fn say_what_is_not_ours(files: &[String], settings: &Settings) {
 fn add(state: &mut State, number: u64, taken: Taken, lost: bool, written: &Written) {
     let Taken { name, segments, missing, torn, .. } = taken;
     state.stats.torn += torn;
+    if torn > 0 {
+        tracing::warn!(
+            files = torn,
+            stream = name.as_deref().unwrap_or("(unknown)"),
+            "files end in the middle of a record, as after a crash; what was acknowledged is whole unless somebody cut them"
+        );
+    }
     state.stats.missing += missing.len() as u64;
     let name = name.or_else(|| written.name(number)).unwrap_or_default();
     if name.is_empty() && !segments.is_empty() {

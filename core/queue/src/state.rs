@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub(crate) wants_room: bool,
     /// There is no reserve: the disk is full.
     pub(crate) short: bool,
+    /// The last records found no space on the disk.
+    pub(crate) no_space: bool,
     /// There is a new cursor that is not on the disk: what comes in would not be kept for it over a crash.
     pub(crate) unwritten: bool,
     /// A cursor has moved.
@@ -156,6 +158,7 @@ impl State {
             pressed: false,
             wants_room: false,
             short: false,
+            no_space: false,
             unwritten: false,
             moved: false,
             closing: false,

@@ -89,7 +89,8 @@ impl Log {
         }
         let stem = format!("journal-{:016x}", number(name));
         let known = io.manifest.known.generation(number(&stem));
-        let opened = open(&shared.ports, &shared.settings, &mut io, (&stem, name), known);
+        let end = io.manifest.known.ends.get(&number(&stem)).copied();
+        let opened = open(&shared.ports, &shared.settings, &mut io, (&stem, name), (known, end));
         let (file, entries) = opened.map_err(|error| {
             shared.state().journals.remove(name);
             StoreError(format!("the journal of {id} cannot be opened: {error}"))
@@ -133,7 +134,7 @@ fn open(
     settings: &Settings,
     io: &mut Io,
     (stem, name): (&str, &str),
-    known: Option<u64>,
+    known: (Option<u64>, Option<(u64, u64)>),
 ) -> io::Result<(JournalFile, Vec<Bytes>)> {
     let (mut file, Held { entries, trouble }) =
         JournalFile::open(ports, settings, SORT, (stem, name), known)?;

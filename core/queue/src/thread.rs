@@ -36,6 +36,11 @@ impl Shared {
             tracing::warn!(%error, "the cursors could not be synced; some data will be delivered again");
         }
         io.writers.seal_all();
+        let open: Vec<u64> = io.journals.keys().copied().collect();
+        open.into_iter().for_each(|journal| io.note_end(journal));
+        if let Err(error) = io.write_manifest() {
+            tracing::warn!(%error, "how long the journals are could not be written down; nobody would miss what is cut from them");
+        }
         drop(io);
         self.state().ended = true;
         // What came in between.

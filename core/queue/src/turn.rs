@@ -69,6 +69,7 @@ impl Shared {
                     if let Some(entries) = journals.remove(&journal) {
                         append_entries(&mut io, journal, entries);
                     }
+                    io.note_end(journal);
                     io.journals.remove(&journal);
                     self.state().journals.remove(&name);
                 }
@@ -133,11 +134,13 @@ impl Shared {
                     state.stored_bytes += grown;
                     state.stats.committed += count;
                     state.stats.groups += 1;
+                    state.no_space = false;
                     Outcome::DONE
                 }
                 Err(error) => {
                     stream.segments.values_mut().for_each(|segment| segment.active = false);
                     state.stats.failed += count;
+                    state.no_space |= is_full(&error);
                     state.pressed |= is_full(&error);
                     state.wants_room |= is_full(&error);
                     Outcome::retry(format!("the storage cannot keep it: {error}"))

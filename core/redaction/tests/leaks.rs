@@ -173,6 +173,10 @@ fn the_working_directory_is_told_from_a_password() {
         "PWD=hunter2-hunter3;Server=db",
         "{\"dsn\":\"Driver={ODBC Driver 17};Server=x;Uid=y; PWD=/hunter2-hunter3;\"}",
         "PWD=hunter2-hunter3",
+        "Server = db; UID = x; PWD = hunter2-hunter3;",
+        "Server=db;Uid=x;PWD = hunter2-hunter3;",
+        "PWD: hunter2-hunter3",
+        "{\"Server\":\"a\",\"PWD\":\"hunter2-hunter3\"}",
         "{\"log\":\"env\\nUID=sa;PWD=hunter2-hunter3\"}",
         "DSN=x;PWD={hunter2-hunter3;x};",
     ] {
@@ -180,6 +184,8 @@ fn the_working_directory_is_told_from_a_password() {
     }
     for text in [
         "PWD=/home/runner",
+        "PWD = /home/runner",
+        "{\"PWD\":\"/home/runner\",\"HOME\":\"/root\"}",
         "HOME=/root;PWD=/home/runner;export PWD",
         "env:\\nPWD=/home/runner\\nOLDPWD=/home",
         "PWD=C:\\Users\\runner",

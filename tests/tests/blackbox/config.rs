@@ -319,6 +319,29 @@ service:
         assert!(told(&errors), "{place} {words} in\n{errors}");
         assert!(told(&notes), "{place} {words} in\n{notes}");
     }
+    let unwritable = "
+receivers: {otlp: {protocols: {http: {endpoint: '127.0.0.1:0'}}}}
+extensions: {file_storage: {directory: /proc/x, create_directory: true}}
+exporters: {file: {path: /proc/y/out.jsonl, create_directory: true}}
+service:
+  extensions: [file_storage]
+  telemetry: {metrics: {address: localhost}}
+  pipelines: {logs: {receivers: [otlp], exporters: [file]}}
+";
+    std::fs::write(folder.path().join("b.yaml"), unwritable).expect("the folder can be written");
+    let output = cli(folder.path(), &["validate", "--config", "b.yaml"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "an address without a port is a mistake of the file");
+    assert!(said.contains("b.yaml:7:34") && said.contains("expected `host:port`"), "{said}");
+    let right = unwritable.replace("localhost", "'localhost:0'");
+    std::fs::write(folder.path().join("b.yaml"), right).expect("the folder can be written");
+    assert_eq!(cli(folder.path(), &["validate", "--config", "b.yaml"]).status.code(), Some(0));
+    let output = cli(folder.path(), &["validate", "--here", "--config", "b.yaml"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("/proc/x cannot be made") && said.contains("/proc/y/out.jsonl cannot be made"),
+        "{said}"
+    );
     let run = cli(folder.path(), &["run", "--config", "a.yaml"]);
     assert_eq!(run.status.code(), Some(2));
     let said = String::from_utf8_lossy(&run.stderr).into_owned();

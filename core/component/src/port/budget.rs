@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How many bytes all requests together may hold. Charged as bytes arrive, given back when the chunk has settled.
 ///
-/// Whoever is alone may use all of it, and a single request may even go beyond: one that is larger than the budget can be taken
-/// when nothing else is. Where it is getting scarce, one connection may hold half of it and one peer three quarters, and what
-/// somebody holds beyond that is not held against the others: a body that stands still cannot keep everybody else out.
+/// A peer that is alone may use seven eighths of it, and a single request may even go beyond: one that is larger than the budget
+/// can be taken when nothing else is. Where it is getting scarce, one connection may hold half of it and one peer three
+/// quarters, and what a connection holds beyond that is not held against the others: a body that stands still cannot keep everybody
+/// else out.
 #[derive(Debug)]
 pub struct Budget {
     limit: usize,
@@ -20,6 +21,7 @@ pub struct Budget {
 #[derive(Debug, Default)]
 pub struct Account {
     used: AtomicUsize,
+    /// What all connections of the peer hold, none counted beyond its share.
     peer: Arc<AtomicUsize>,
 }
 
@@ -87,9 +89,12 @@ impl Budget {
         let grown = |used: usize| {
             let sum = used.checked_add(more)?;
             let ample = sum <= self.limit / 2;
-            let only_connection = self.used() == mine && mine.saturating_add(bytes) <= self.limit;
-            let others = self.used().saturating_sub(peer) > 0;
-            let fair = mine + bytes <= self.share() && (!others || peer + bytes <= self.limit / 4 * 3);
+            // An eighth is for whoever comes next from somewhere else.
+            let most = self.limit - self.limit / 8;
+            let only_connection = self.used() == mine && mine.saturating_add(bytes) <= most;
+            let others = used.saturating_sub(peer) > 0;
+            let of_peer = if others { self.limit / 4 * 3 } else { most };
+            let fair = mine + bytes <= self.share() && peer + more <= of_peer;
             // Within its share a connection is refused only where the budget is spent.
             let beyond = mine + bytes > self.share();
             (alone || only_connection || (sum <= self.limit && (fair || (ample && !beyond)))).then_some(sum)
@@ -97,10 +102,11 @@ impl Budget {
         let granted = self.within_shares.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_ok();
         if granted {
             self.used.fetch_add(bytes, Ordering::Relaxed);
-            account.peer.fetch_add(bytes, Ordering::Relaxed);
             // Another request of this connection may have grown meanwhile: what counts is what really becomes of the sum.
             let before = account.used.fetch_add(bytes, Ordering::Relaxed);
-            self.correct(counts(before + bytes) - counts(before), more);
+            let counted = counts(before + bytes) - counts(before);
+            account.peer.fetch_add(counted, Ordering::Relaxed);
+            self.correct(counted, more);
         }
         granted
     }
@@ -110,9 +116,10 @@ impl Budget {
         let counted = match account {
             None => bytes,
             Some(account) => {
-                account.peer.fetch_sub(bytes, Ordering::Relaxed);
                 let before = account.used.fetch_sub(bytes, Ordering::Relaxed);
-                before.min(self.share()) - (before - bytes).min(self.share())
+                let counted = before.min(self.share()) - (before - bytes).min(self.share());
+                account.peer.fetch_sub(counted, Ordering::Relaxed);
+                counted
             }
         };
         self.within_shares.fetch_sub(counted, Ordering::Relaxed);
@@ -223,12 +230,14 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_with_many_connections_leaves_a_quarter_to_others_and_may_have_all_while_it_is_the_only_one() {
+    fn a_peer_with_many_connections_leaves_a_quarter_to_others_and_an_eighth_to_who_may_come() {
         let budget = Budget::new(100);
         let (many, other) = (Arc::<AtomicUsize>::default(), Account::new(Arc::default()));
         let connections = [(); 10].map(|()| Account::new(Arc::clone(&many)));
         let mut held = connections.each_ref().map(|account| budget.charge_to(account));
-        assert!(held.iter_mut().all(|charge| charge.grow(10)), "nobody else is here");
+        let granted = held.iter_mut().filter_map(|charge| charge.grow(10).then_some(())).count();
+        assert_eq!(granted, 8, "nobody else is here, but somebody may come");
+        assert!(budget.charge_to(&other).grow(12), "and finds room");
         drop(held);
         let mut one = budget.charge_to(&other);
         assert!(one.grow(1));

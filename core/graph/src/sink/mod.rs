@@ -163,7 +163,7 @@ impl Sink {
             .for_each(|job| self.end(job, Outcome::retry("the agent stops, and the destination fails")));
     }
 
-    /// Nothing more comes here. What health shows of it is its successor's matter.
+    /// Nothing more comes here, or nothing is wrong any more: health shows nothing of it.
     pub(crate) fn retire(&self) {
         if self.failing.swap(false, Ordering::Relaxed) {
             self.services.health.recovered(&self.part);
@@ -279,6 +279,7 @@ impl Sink {
         queue.last_words = Arc::clone(&why);
         let verdict = queue.failed(job, asked, &self.policy, now);
         let alone = queue.alone();
+        let since = queue.failing_since().unwrap_or(unix);
         self.look_after(queue);
         match verdict {
             Verdict::Kept { since, delay } => {
@@ -292,6 +293,14 @@ impl Sink {
             }
             Verdict::Expired(job) => self.expire(job, &why),
             Verdict::Returned(job) => {
+                if !self.policy.senders {
+                    // Nobody tries again but the senders: health shows what they meet.
+                    self.failing.store(true, Ordering::Relaxed);
+                    health.failing(&self.part, since, Arc::clone(&why));
+                    if !self.refusing.swap(true, Ordering::Relaxed) {
+                        health.refuses(&self.part, &why);
+                    }
+                }
                 warnings.warn(&self.part, "export failed; the senders try again", job.batch.items(), &why);
                 self.end(job, Outcome::Retry { after: asked, permanent: false, why });
             }
@@ -353,12 +362,16 @@ impl Sink {
         }
         let mut queue = self.queue();
         queue.left(job);
-        if self.failing.load(Ordering::Relaxed) && queue.is_well() {
-            drop(queue);
-            self.failing.store(false, Ordering::Relaxed);
-            self.services.health.recovered(&self.part);
+        if !self.failing.load(Ordering::Relaxed) {
+            return;
         }
-        if self.refusing.swap(false, Ordering::Relaxed) {
+        let (well, room) = (queue.is_well(), queue.has_room(self.capacity));
+        drop(queue);
+        if well {
+            return self.retire();
+        }
+        // Without retries the next sender meets the same, however much room there is.
+        if room && self.policy.senders && self.refusing.swap(false, Ordering::Relaxed) {
             self.services.health.accepts(&self.part);
         }
     }

@@ -178,6 +178,11 @@ impl Queue {
         self.failing.is_some()
     }
 
+    /// Since when nothing has got through, in nanoseconds since the Unix epoch.
+    pub(super) fn failing_since(&self) -> Option<u64> {
+        self.failing.as_ref().map(|failing| failing.since)
+    }
+
     /// Takes in a batch.
     pub(super) fn push(&mut self, job: Job) {
         self.senders += usize::from(!job.stored);

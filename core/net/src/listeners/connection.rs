@@ -107,8 +107,11 @@ where
         detected = tokio::time::timeout(patience, detect(stream)) => detected,
         () = stop.stopped() => return,
     };
-    let Ok(Ok((protocol, stream))) = detected else {
-        return listener.refusals.count(SLOW);
+    let (protocol, stream) = match detected {
+        Ok(Ok(detected)) => detected,
+        // A probe that connects and leaves: nothing was refused.
+        Ok(Err(_)) => return,
+        Err(_) => return listener.refusals.count(SLOW),
     };
     let builder = auto::Builder::new(TokioExecutor::new());
     let mut builder = match protocol {

@@ -28,6 +28,7 @@ const FEW_STREAMS: u32 = 8;
 pub(super) struct Peers {
     known: Mutex<HashMap<IpAddr, Weak<AtomicUsize>>>,
     connections: Arc<AtomicUsize>,
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Peers {
@@ -45,6 +46,7 @@ impl Peers {
             unread: Mutex::default(),
             overdrawn: Notify::new(),
             connections: Arc::clone(&self.connections),
+            waiting: Arc::clone(&self.waiting),
             number: self.connections.fetch_add(1, Ordering::Relaxed) + 1,
         })
     }
@@ -64,6 +66,8 @@ pub(super) struct Connection {
     /// Its unread replies hold more than they may.
     overdrawn: Notify,
     connections: Arc<AtomicUsize>,
+    /// Bytes of all connections' unread replies.
+    waiting: Arc<AtomicUsize>,
     /// How many were open when it came, itself included.
     number: usize,
 }
@@ -90,7 +94,11 @@ impl Connection {
     pub(super) fn replied(self: &Arc<Self>, bytes: usize) -> Reply {
         let mut charge =
             self.budget.as_ref().map_or_else(Charge::none, |budget| budget.charge_to(&self.account));
-        let granted = charge.grow(REPLY + bytes);
+        let size = REPLY + bytes;
+        let all = self.waiting.fetch_add(size, Ordering::Relaxed);
+        // Requests need the rest.
+        let few = self.budget.as_ref().is_none_or(|budget| all + size <= budget.limit() / 4);
+        let granted = few && charge.grow(size);
         let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
         unread.count += 1;
         unread.since.get_or_insert_with(Instant::now);
@@ -98,7 +106,7 @@ impl Connection {
             self.overdrawn.notify_one();
         }
         drop(unread);
-        Reply { connection: Arc::clone(self), _charge: charge }
+        Reply { connection: Arc::clone(self), size, _charge: charge }
     }
 
     /// Resolves when the peer has left its replies unread for too long, or too many of them.
@@ -120,11 +128,13 @@ impl Connection {
 /// A reply on its way.
 pub(crate) struct Reply {
     connection: Arc<Connection>,
+    size: usize,
     _charge: Charge,
 }
 
 impl Drop for Reply {
     fn drop(&mut self) {
+        self.connection.waiting.fetch_sub(self.size, Ordering::Relaxed);
         let mut unread = self.connection.unread.lock().unwrap_or_else(PoisonError::into_inner);
         unread.count -= 1;
         unread.since = (unread.count > 0).then(Instant::now);

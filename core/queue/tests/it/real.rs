@@ -139,3 +139,54 @@ async fn a_journal_is_open_once_and_replays_from_its_snapshot() {
     }
     assert_eq!(storage.open(&id).expect("it was closed").entries, ["A", "b"]);
 }
+
+#[tokio::test]
+async fn a_journal_that_was_cut_after_the_log_was_closed_is_an_error_even_where_an_entry_ends() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let id = ComponentId::new("processor change");
+    let log = Log::open(ports(), Settings::new(folder.path().to_owned())).expect("the folder");
+    let opened = log.journal(&id).expect("the first");
+    for entry in ["one", "two", "three"] {
+        let (settle, ticket) = Settle::ticket();
+        opened.journal.append(Bytes::from(entry), settle);
+        assert_eq!(ticket.await, Outcome::DONE);
+    }
+    drop((opened, log));
+    let files = std::fs::read_dir(folder.path()).expect("the folder").flatten().map(|entry| entry.path());
+    let path = files.filter(|path| path.to_string_lossy().contains("journal-")).max().expect("there is one");
+    let file = std::fs::OpenOptions::new().write(true).open(&path).expect("it can be written");
+    let size = file.metadata().expect("its size").len();
+    file.set_len(size - 44 - 5).expect("it is cut behind the second entry");
+    let log = Log::open(ports(), Settings::new(folder.path().to_owned())).expect("the folder");
+    let error = log.journal(&id).err().expect("the third entry is missed").to_string();
+    assert!(error.contains("it is shorter than it was when it was closed"), "{error}");
+}
+
+#[tokio::test]
+async fn a_reader_that_has_read_everything_keeps_no_file_open_and_so_no_space_taken() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let settings = Settings { tail_bytes: 100, ..Settings::new(folder.path().to_owned()) };
+    {
+        let log = Log::open(ports(), settings.clone()).expect("an empty folder");
+        let stream = log.stream("traces").expect("the only one");
+        log.subscribe(stream, "only").expect("synced");
+        for n in 0..50 {
+            let (settle, ticket) = Settle::ticket();
+            log.append(stream, record(Bytes::from(format!("record {n}"))), settle);
+            assert_eq!(ticket.await, Outcome::DONE);
+        }
+    }
+    let log = Log::open(ports(), settings).expect("the folder");
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "only").expect("synced");
+    let mut reader = log.reader(stream, "only").await.expect("it has subscribed");
+    for _ in 0..50 {
+        reader.next().await.expect("the disk is sound").ack.done();
+    }
+    let next = tokio::time::timeout(std::time::Duration::from_millis(50), reader.next()).await;
+    assert!(next.is_err(), "there is no more");
+    let open = std::fs::read_dir("/proc/self/fd").expect("Linux").flatten();
+    let open: Vec<_> = open.filter_map(|entry| std::fs::read_link(entry.path()).ok()).collect();
+    let streams: Vec<_> = open.iter().filter(|path| path.starts_with(folder.path())).collect();
+    assert!(!streams.iter().any(|path| path.to_string_lossy().contains("stream-")), "{streams:?}");
+}

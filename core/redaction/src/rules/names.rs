@@ -62,18 +62,33 @@ impl Name {
     /// is a path, and in no list with a server or a user.
     pub(super) fn is_password_of_a_connection(&self, text: &[u8]) -> bool {
         let is_pwd = self.readings(text).into_iter().flatten().any(|name| name == b"PWD");
-        let Some(b'=' | b':') = text.get(self.end) else { return false };
         if !is_pwd {
             return false;
         }
-        let value = &text[self.end + 1..];
+        // `PWD=…`, `PWD = …`, `"PWD": "…"`.
+        let name_ends = without_quote(&text[self.end..]);
+        let [b'=' | b':', value @ ..] = without_spaces(name_ends) else { return false };
+        let value = without_quote(without_spaces(value));
         let path = match value {
-            [b'/' | b'~' | b'\\' | b'$' | b'.' | b'"' | b'\'' | b' ', ..] | [] => true,
+            [b'/' | b'~' | b'\\' | b'$' | b'.' | b'"' | b'\'', ..] | [] => true,
             [drive, b':', b'\\' | b'/', ..] => drive.is_ascii_alphabetic(),
             _ => false,
         };
         !path || is_of_a_connection(text, self.start.max(self.unescaped), self.end)
     }
+}
+
+fn without_quote(text: &[u8]) -> &[u8] {
+    match text {
+        [b'"' | b'\'', rest @ ..] => rest,
+        text => text,
+    }
+}
+
+/// A few of them: a list that is laid out in columns is none of pairs.
+fn without_spaces(text: &[u8]) -> &[u8] {
+    let spaces = text.iter().take(4).take_while(|byte| **byte == b' ').count();
+    &text[spaces..]
 }
 
 /// The shell's working directories: no secrets by their name alone.
