@@ -14,7 +14,7 @@ const BY_SIGNAL: [(&str, &str); 8] = [
     ("otelcol_receiver_refused_*", "Items whose sender was told to try again."),
 ];
 
-const FAMILIES: [(&str, &str); 35] = [
+const FAMILIES: [(&str, &str); 36] = [
     ("otelcol_exporter_queue_capacity", "How many batches may wait in the exporter's queue."),
     ("otelcol_exporter_queue_size", "Batches that wait in the exporter's queue now."),
     ("otelcol_process_cpu_seconds", "CPU time of the process, user and system."),
@@ -26,6 +26,7 @@ const FAMILIES: [(&str, &str); 35] = [
     ("otelcol_processor_batch_timeout_trigger_send", "Batches sent since their time was up."),
     ("otelcol_processor_incoming_items", "Items that came into the step."),
     ("otelcol_processor_outgoing_items", "Items that left the step."),
+    ("throughline_batch_postponed_requests", "Divided requests whose parts had to wait for memory."),
     ("throughline_change_alias_conflicts", "Names that two changes claim."),
     ("throughline_change_forgotten_commits", "Commits forgotten for want of room (`max_commits`)."),
     (
