@@ -14,7 +14,7 @@ const BY_SIGNAL: [(&str, &str); 8] = [
     ("otelcol_receiver_refused_*", "Items whose sender was told to try again."),
 ];
 
-const FAMILIES: [(&str, &str); 36] = [
+const FAMILIES: [(&str, &str); 37] = [
     ("otelcol_exporter_queue_capacity", "How many batches may wait in the exporter's queue."),
     ("otelcol_exporter_queue_size", "Batches that wait in the exporter's queue now."),
     ("otelcol_process_cpu_seconds", "CPU time of the process, user and system."),
@@ -60,6 +60,10 @@ const FAMILIES: [(&str, &str); 36] = [
     ("throughline_requests_in_flight", "Requests without an answer."),
     ("throughline_secrets_masked", "Secrets masked, by rule."),
     ("throughline_server_refused_requests", "Requests refused before they were read, by reason."),
+    (
+        "throughline_stream_reader_waits",
+        "Records of a stream that waited for their reader's share of memory.",
+    ),
 ];
 
 /// What a family means.

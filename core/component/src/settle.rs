@@ -134,7 +134,6 @@ impl Settle {
     }
 
     /// The same for parts that come one by one: the whole is settled once every part is, and [`Dividing::finish`] was called.
-    #[must_use]
     pub fn dividing(self) -> Dividing {
         let join =
             Arc::new(Join { meet: Outcome::together, state: Mutex::new((1, Outcome::DONE, Some(self))) });
