@@ -66,6 +66,14 @@ impl Charge {
         }
         granted
     }
+
+    /// Holds `bytes` more that are there already, be it beyond the limit: nothing else is granted until they are given back.
+    pub fn owe(&mut self, bytes: usize) {
+        if let Some(budget) = &self.budget {
+            budget.used.fetch_add(bytes, Ordering::Relaxed);
+            self.held += bytes;
+        }
+    }
 }
 
 impl Drop for Charge {
@@ -91,6 +99,17 @@ mod tests {
         assert_eq!(budget.used(), 100);
         drop((charge, other));
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_is_owed_is_refused_to_others_until_it_is_given_back() {
+        let budget = Budget::new(100);
+        let (mut owing, mut other) = (budget.charge(), budget.charge());
+        assert!(owing.grow(60));
+        owing.owe(500);
+        assert!(!other.grow(1));
+        drop(owing);
+        assert!(other.grow(100));
     }
 
     #[test]
