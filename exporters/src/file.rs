@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use throughline_component::port::{Budget, Charge};
 use throughline_component::{
     Batch, Build, ConfigError, Delivery, Exporter, Factory, Fatal, Outcome, Stop, can_write,
 };
@@ -55,6 +56,7 @@ fn yes() -> bool {
 pub(crate) struct File {
     config: Arc<Config>,
     handle: Arc<Mutex<Option<Handle>>>,
+    memory: Option<Arc<Budget>>,
 }
 
 impl Exporter for File {
@@ -69,15 +71,21 @@ impl Exporter for File {
             return Err(ConfigError::new("path", "the file needs a path"));
         }
         cx.look(|| config.can_be_written());
-        Ok(Self { config: Arc::new(config), handle: Arc::default() })
+        let memory = cx.services.get::<Budget>();
+        Ok(Self { config: Arc::new(config), handle: Arc::default(), memory })
     }
 
     async fn export(&self, batch: &Batch) -> Outcome {
         let lines = lines(batch, self.config.format);
+        // JSON is up to ten times as large as the request.
+        let mut charge = self.memory.as_ref().map_or_else(Charge::none, Budget::charge);
+        charge.owe(lines.capacity());
         let (config, handle) = (Arc::clone(&self.config), Arc::clone(&self.handle));
         let written = tokio::task::spawn_blocking(move || {
             let mut slot = handle.lock().unwrap_or_else(PoisonError::into_inner);
-            append(&mut slot, &config, &lines)
+            let appended = append(&mut slot, &config, &lines);
+            drop((lines, charge));
+            appended
         });
         match written.await {
             Ok(Ok(())) => Outcome::DONE,

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
-use throughline_component::port::Clock;
+use throughline_component::port::{Budget, Charge, Clock};
 use throughline_component::{Batch, Build, ConfigError, Exporter, Factory, Outcome, RejectKind};
 use throughline_net::{Answer, Body, Client, ClientSettings, Protocol, Rope, retry_after};
 use throughline_otlp::{json, partial};
@@ -58,6 +58,7 @@ pub(crate) struct OtlpHttp {
     encoding: Encoding,
     clock: Arc<dyn Clock>,
     words: Words,
+    memory: Option<Arc<Budget>>,
 }
 
 impl Exporter for OtlpHttp {
@@ -80,6 +81,7 @@ impl Exporter for OtlpHttp {
             encoding: config.encoding,
             clock: Arc::clone(&cx.clock),
             words: Words::new(cx),
+            memory: cx.services.get::<Budget>(),
         })
     }
 
@@ -88,8 +90,12 @@ impl Exporter for OtlpHttp {
             return Outcome::misdirected(format!("no endpoint is configured for {}", batch.signal));
         };
         let mut message: Rope = batch.chunks.iter().map(|chunk| chunk.bytes.clone()).collect();
+        // JSON is up to ten times as large as the request, until the answer is here.
+        let mut charge = self.memory.as_ref().map_or_else(Charge::none, Budget::charge);
         if self.encoding == Encoding::Json {
-            message = bytes::Bytes::from(json::encode(batch.signal, &message.into_bytes())).into();
+            let json = json::encode(batch.signal, &message.into_bytes());
+            charge.owe(json.len());
+            message = bytes::Bytes::from(json).into();
         }
         let message = match self.client.compress(message) {
             Ok(message) => message,

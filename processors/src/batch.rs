@@ -2,18 +2,22 @@
 //!
 //! It keeps settlements with what it merges, and waits no longer than `timeout`: a sender hears what became of its data.
 
-use std::collections::BTreeMap;
+mod divided;
+
+use std::collections::{BTreeMap, VecDeque};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use smallvec::SmallVec;
 use std::sync::Arc;
-use throughline_component::port::Clock;
+use throughline_component::port::{Budget, Clock};
 use throughline_component::{
     Batch, Build, Chunk, ConfigError, Counter, Factory, Histogram, Metadata, Outlet, Processor,
 };
 use throughline_config as config;
-use throughline_otlp::{Signal, batch};
+use throughline_otlp::Signal;
+
+use divided::{Divided, Next};
 
 pub(crate) const FACTORY: Factory = Factory::processor::<Merge>("batch");
 
@@ -25,7 +29,8 @@ pub(crate) struct Config {
     send_batch_size: u32,
     /// The longest that data waits for company. `0s`: not at all.
     timeout: config::Duration,
-    /// No batch has more items than this; `0`: no limit. A request that has more is divided.
+    /// No batch has more items than this; `0`: no limit. A request that has more is divided. Each part repeats the resource
+    /// and the scope, and counts as memory that requests hold: while there is none, the next part waits for the one before.
     send_batch_max_size: u32,
     /// Only requests with equal values of these metadata keys are merged.
     metadata_keys: Vec<String>,
@@ -51,8 +56,16 @@ pub(crate) struct Merge {
     config: Config,
     clock: Arc<dyn Clock>,
     waiting: BTreeMap<Group, Waiting>,
+    /// Requests whose next part waits for memory, and when it is looked for again.
+    divided: VecDeque<(Group, Divided)>,
+    look_at: u64,
+    budget: Option<Arc<Budget>>,
+    postponed: Counter,
     sent: Sent,
 }
+
+/// How long a part waits before memory is looked for again: 20 ms, in nanoseconds.
+const PAUSE: u64 = 20_000_000;
 
 /// What left, as the Collector counts it.
 struct Sent {
@@ -93,25 +106,39 @@ impl Processor for Merge {
             return Err(ConfigError::new("send_batch_max_size", message));
         }
         let (clock, sent) = (Arc::clone(&cx.clock), Sent::new(cx));
-        Ok(Self { config, clock, waiting: BTreeMap::new(), sent })
+        Ok(Self {
+            config,
+            clock,
+            waiting: BTreeMap::new(),
+            divided: VecDeque::new(),
+            look_at: 0,
+            budget: cx.services.get::<Budget>(),
+            postponed: cx.counter("throughline_batch_postponed_requests", None),
+            sent,
+        })
     }
 
     fn accept(&mut self, batch: Batch, out: &mut Outlet) {
-        let max = match self.config.send_batch_max_size {
-            0 => u32::MAX,
-            max => max,
-        };
+        let max = self.max();
         for chunk in batch.chunks {
             let key = (batch.signal, values(&self.config.metadata_keys, &chunk.context.metadata));
-            for part in divided(batch.signal, chunk, max) {
-                self.part(&key, part, u64::from(max), out);
+            if chunk.items <= max {
+                self.part(&key, chunk, out);
+                continue;
+            }
+            let mut request = Divided::new(batch.signal, chunk, max);
+            if !self.go_on(&key, &mut request, out) {
+                self.postponed.add(1);
+                self.look_at = self.clock.monotonic_nanos().saturating_add(PAUSE);
+                self.divided.push_back((key, request));
             }
         }
     }
 
     fn wakes_at(&self) -> Option<u64> {
         let timeout = self.config.timeout.nanos();
-        self.waiting.values().map(|waiting| waiting.since.saturating_add(timeout)).min()
+        let due = self.waiting.values().map(|waiting| waiting.since.saturating_add(timeout));
+        due.chain((!self.divided.is_empty()).then_some(self.look_at)).min()
     }
 
     fn tick(&mut self, now: u64, out: &mut Outlet) {
@@ -120,17 +147,53 @@ impl Processor for Merge {
         let due: Vec<Group> = due.map(|(key, _)| key.clone()).collect();
         self.sent.by_timeout.add(due.len() as u64);
         due.iter().for_each(|key| self.send(key, out));
+        if !self.divided.is_empty() && self.look_at <= now {
+            self.divide(out);
+            self.look_at = now.saturating_add(PAUSE);
+        }
     }
 
     fn flush(&mut self, out: &mut Outlet) {
+        self.divide(out);
+        for (_, request) in self.divided.drain(..) {
+            request.give_back(out);
+        }
         let all: Vec<Group> = self.waiting.keys().cloned().collect();
         all.iter().for_each(|key| self.send(key, out));
     }
 }
 
 impl Merge {
-    fn part(&mut self, key: &Group, part: Chunk, max: u64, out: &mut Outlet) {
-        let items = u64::from(part.items);
+    fn max(&self) -> u32 {
+        match self.config.send_batch_max_size {
+            0 => u32::MAX,
+            max => max,
+        }
+    }
+
+    /// Takes parts of the requests that wait, as many as there is memory for.
+    fn divide(&mut self, out: &mut Outlet) {
+        for _ in 0..self.divided.len() {
+            let Some((key, mut request)) = self.divided.pop_front() else { return };
+            if !self.go_on(&key, &mut request, out) {
+                self.divided.push_back((key, request));
+            }
+        }
+    }
+
+    /// Takes parts of a request; says whether that was all of it.
+    fn go_on(&mut self, key: &Group, request: &mut Divided, out: &mut Outlet) -> bool {
+        loop {
+            match request.next(self.budget.as_ref()) {
+                Next::Part(part) => self.part(key, part, out),
+                Next::Wait => return false,
+                Next::End => return true,
+            }
+        }
+    }
+
+    fn part(&mut self, key: &Group, part: Chunk, out: &mut Outlet) {
+        let (items, max) = (u64::from(part.items), u64::from(self.max()));
         if self.waiting.get(key).is_some_and(|waiting| waiting.items + items > max) {
             self.sent.by_size.add(1);
             self.send(key, out);
@@ -183,169 +246,9 @@ impl Sent {
     }
 }
 
-/// The chunk in parts of at most `max` items, as it is if it has no more.
-fn divided(signal: Signal, chunk: Chunk, max: u32) -> Vec<Chunk> {
-    if chunk.items <= max {
-        return vec![chunk];
-    }
-    let Chunk { bytes, context, settle, .. } = chunk;
-    let parts = batch::split(signal, &bytes, max);
-    let items: Vec<u32> = parts.iter().map(|(_, items)| *items).collect();
-    let settles = settle.divide(&items).into_iter();
-    // A place in a stream belongs to a whole record: two parts with one would look like a replay of the first.
-    let part = |((bytes, items), settle)| Chunk {
-        bytes,
-        items,
-        position: None,
-        context: Arc::clone(&context),
-        settle,
-    };
-    parts.into_iter().zip(settles).map(part).collect()
-}
-
 fn values(keys: &[String], metadata: &Metadata) -> Vec<Option<Vec<String>>> {
     keys.iter().map(|key| metadata.0.get(&key.to_ascii_lowercase()).cloned()).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Mutex;
-    use throughline_component::port::SystemRandom;
-    use throughline_component::{ComponentId, Context, Outcome, Services, Settle, Ticket};
-
-    /// A clock that stands still unless it is told.
-    #[derive(Default)]
-    struct Still(Mutex<u64>);
-
-    impl Clock for Still {
-        fn unix_nanos(&self) -> u64 {
-            *self.0.lock().expect("no panic")
-        }
-        fn monotonic_nanos(&self) -> u64 {
-            self.unix_nanos()
-        }
-    }
-
-    fn merge(config: Config) -> Result<Merge, ConfigError> {
-        let (clock, random) = (Arc::new(Still::default()), Arc::new(SystemRandom::default()));
-        Merge::build(
-            config,
-            &Build { id: ComponentId::new("batch"), clock, random, services: Services::default() },
-        )
-    }
-
-    fn chunk(items: u32, tenant: &str) -> (Batch, Ticket) {
-        let mut context = Context::internal(ComponentId::new("test"), 0);
-        context.metadata.0.insert("tenant".into(), vec![tenant.into()]);
-        let (settle, ticket) = Settle::ticket();
-        let bytes = throughline_otlp::build::logs(|request| {
-            request.resource(&[], |resource| {
-                resource.scope("test", "1", |scope| (0..items).for_each(|_| scope.log_record(|_| {})));
-            });
-        });
-        let chunk = Chunk { bytes, items, position: None, context: Arc::new(context), settle };
-        (Batch::one(Signal::Logs, chunk), ticket)
-    }
-
-    fn sizes(out: &mut Outlet) -> Vec<u64> {
-        out.take().0.iter().map(Batch::items).collect()
-    }
-
-    #[test]
-    fn a_batch_goes_when_it_is_large_enough_or_its_time_is_up() {
-        let mut batch = merge(Config { send_batch_size: 10, ..Config::default() }).expect("right");
-        let mut out = Outlet::default();
-        for items in [4, 5, 3, 2] {
-            batch.accept(chunk(items, "a").0, &mut out);
-        }
-        assert_eq!(sizes(&mut out), [12], "4 + 5 + 3 reach 10");
-        assert_eq!(batch.wakes_at(), Some(200_000_000));
-        batch.tick(199_999_999, &mut out);
-        assert!(sizes(&mut out).is_empty());
-        batch.tick(200_000_000, &mut out);
-        assert_eq!(sizes(&mut out), [2]);
-        assert_eq!(batch.wakes_at(), None);
-    }
-
-    #[test]
-    fn no_batch_is_larger_than_the_maximum_and_larger_requests_are_divided() {
-        let config = Config { send_batch_size: 10, send_batch_max_size: 10, ..Config::default() };
-        let mut batch = merge(config).expect("right");
-        let mut out = Outlet::default();
-        for items in [7, 7, 25, 1] {
-            batch.accept(chunk(items, "a").0, &mut out);
-        }
-        batch.flush(&mut out);
-        let sent = out.take().0;
-        assert_eq!(sent.iter().map(Batch::items).collect::<Vec<_>>(), [7, 7, 10, 10, 6]);
-        let really = |chunk: &Chunk| u64::from(batch::count(Signal::Logs, &chunk.bytes));
-        assert!(sent.iter().all(|batch| batch.chunks.iter().map(really).sum::<u64>() == batch.items()));
-        let wrong = Config { send_batch_size: 10, send_batch_max_size: 9, ..Config::default() };
-        assert_eq!(merge(wrong).err().expect("max below size").path, ["send_batch_max_size"]);
-    }
-
-    #[test]
-    fn requests_merge_only_if_the_metadata_asked_for_is_equal() {
-        let mut batch =
-            merge(Config { metadata_keys: vec!["Tenant".into()], ..Config::default() }).expect("right");
-        let mut out = Outlet::default();
-        for tenant in ["a", "b", "a"] {
-            batch.accept(chunk(1, tenant).0, &mut out);
-        }
-        batch.flush(&mut out);
-        assert_eq!(sizes(&mut out), [2, 1]);
-    }
-
-    #[test]
-    fn a_divided_request_is_done_when_all_of_it_is() {
-        let config = Config { send_batch_size: 10, send_batch_max_size: 10, ..Config::default() };
-        let (mut batch, mut out) = (merge(config).expect("right"), Outlet::default());
-        let (large, ticket) = chunk(25, "a");
-        batch.accept(large, &mut out);
-        batch.flush(&mut out);
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        let (mut ticket, mut sent) = (Box::pin(ticket), out.take().0);
-        sent.remove(1).settle(&Outcome::reject(throughline_component::RejectKind::Invalid, "no"));
-        sent.remove(0).settle(&Outcome::DONE);
-        assert!(ticket.as_mut().poll(&mut cx).is_pending());
-        sent.remove(0).settle(&Outcome::DONE);
-        let told = std::task::Poll::Ready(Outcome::Done { rejected: 10, why: Some("no".into()) });
-        assert_eq!(ticket.as_mut().poll(&mut cx), told);
-    }
-
-    #[test]
-    fn no_more_combinations_wait_than_may() {
-        let config = Config {
-            metadata_keys: vec!["tenant".into()],
-            metadata_cardinality_limit: 2,
-            ..Config::default()
-        };
-        let (mut batch, mut out) = (merge(config).expect("right"), Outlet::default());
-        for (items, tenant) in [(1, "a"), (2, "b"), (3, "a"), (4, "c")] {
-            batch.accept(chunk(items, tenant).0, &mut out);
-        }
-        assert_eq!(sizes(&mut out), [4], "those of a, which waited longest");
-        batch.flush(&mut out);
-        assert_eq!(sizes(&mut out), [2, 4]);
-    }
-
-    #[test]
-    fn senders_hear_nothing_until_the_merged_batch_has_settled() {
-        let mut batch = merge(Config::default()).expect("right");
-        let mut out = Outlet::default();
-        let tickets: Vec<Ticket> = (0..3)
-            .map(|_| {
-                let (one, ticket) = chunk(1, "a");
-                batch.accept(one, &mut out);
-                ticket
-            })
-            .collect();
-        batch.flush(&mut out);
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        let mut tickets: Vec<_> = tickets.into_iter().map(Box::pin).collect();
-        assert!(tickets.iter_mut().all(|ticket| ticket.as_mut().poll(&mut cx).is_pending()));
-        out.take().0.into_iter().for_each(|batch| batch.settle(&Outcome::DONE));
-        assert!(tickets.iter_mut().all(|ticket| ticket.as_mut().poll(&mut cx).is_ready()));
-    }
-}
+mod tests;

@@ -14,7 +14,7 @@ const BY_SIGNAL: [(&str, &str); 8] = [
     ("otelcol_receiver_refused_*", "Items whose sender was told to try again."),
 ];
 
-const FAMILIES: [(&str, &str); 55] = [
+const FAMILIES: [(&str, &str); 57] = [
     ("otelcol_exporter_queue_capacity", "How many batches may wait in the exporter's queue."),
     ("otelcol_exporter_queue_size", "Batches that wait in the exporter's queue now."),
     ("otelcol_process_cpu_seconds", "CPU time of the process, user and system."),
@@ -26,6 +26,7 @@ const FAMILIES: [(&str, &str); 55] = [
     ("otelcol_processor_batch_timeout_trigger_send", "Batches sent since their time was up."),
     ("otelcol_processor_incoming_items", "Items that came into the step."),
     ("otelcol_processor_outgoing_items", "Items that left the step."),
+    ("throughline_batch_postponed_requests", "Divided requests whose parts had to wait for memory."),
     ("throughline_change_alias_conflicts", "Names that two changes claim."),
     ("throughline_change_forgotten_commits", "Commits forgotten for want of room (`max_commits`)."),
     (
@@ -88,6 +89,10 @@ const FAMILIES: [(&str, &str); 55] = [
     ("throughline_storage_records", "Records in the storage."),
     ("throughline_storage_refused_records", "Records whose sender was told to try again for want of room."),
     ("throughline_storage_torn_files", "Files that ended in the middle of a record when they were opened."),
+    (
+        "throughline_stream_reader_waits",
+        "Records of a stream that waited for their reader's share of memory.",
+    ),
 ];
 
 /// What a family means.

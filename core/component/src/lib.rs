@@ -44,7 +44,7 @@ pub use machine::{MachineCheck, can_write};
 pub use meter::{Counter, Histogram, Meter, Reading, Readings, Value};
 pub use outcome::{Outcome, RejectKind};
 pub use output::{Output, Sender};
-pub use settle::{Barrier, Settle, Ticket};
+pub use settle::{Barrier, Dividing, Settle, Ticket};
 pub use state::States;
 pub use stop::{Stop, Stopper};
 pub use throughline_config::{ConfigError, Kind};

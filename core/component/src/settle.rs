@@ -40,6 +40,33 @@ struct Join {
     state: Mutex<(usize, Outcome, Option<Settle>)>,
 }
 
+/// A duty that is divided among parts as they come. Dropped unfinished, it says `Retry` for the rest.
+#[derive(Debug)]
+#[must_use = "the whole is not settled before it is finished"]
+pub struct Dividing {
+    rest: Settle,
+    join: Arc<Join>,
+}
+
+impl Dividing {
+    /// The duty for one more part, of so many items.
+    pub fn part(&self, items: u32) -> Settle {
+        self.join.state.lock().unwrap_or_else(PoisonError::into_inner).0 += 1;
+        let branch = Settle { target: Target::Branch(Arc::clone(&self.join)) };
+        branch.map(move |outcome| outcome.part(items))
+    }
+
+    /// How many parts are not settled yet.
+    pub fn open(&self) -> usize {
+        self.join.state.lock().unwrap_or_else(PoisonError::into_inner).0.saturating_sub(1)
+    }
+
+    /// There are no more parts, or none that are sent: `outcome` is what becomes of the rest.
+    pub fn finish(self, outcome: Outcome) {
+        self.rest.settle(outcome);
+    }
+}
+
 /// The other end of a [`Settle`]: a future that resolves to the chunk's outcome. Dropping it cancels nothing.
 #[derive(Debug)]
 #[must_use = "a ticket is the settlement; await it before telling the sender anything"]
@@ -104,6 +131,13 @@ impl Settle {
         }
         let branches = self.branches(parts.len(), Outcome::together).into_iter().zip(parts.iter().copied());
         branches.map(|(branch, items)| branch.map(move |outcome| outcome.part(items))).collect()
+    }
+
+    /// The same for parts that come one by one: the whole is settled once every part is, and [`Dividing::finish`] was called.
+    pub fn dividing(self) -> Dividing {
+        let join =
+            Arc::new(Join { meet: Outcome::together, state: Mutex::new((1, Outcome::DONE, Some(self))) });
+        Dividing { rest: Self { target: Target::Branch(Arc::clone(&join)) }, join }
     }
 
     fn branches(self, ways: usize, meet: fn(Outcome, Outcome) -> Outcome) -> Vec<Self> {
@@ -233,6 +267,24 @@ mod tests {
         assert_eq!(told, Outcome::Done { rejected: 22, why: Some("all of it".into()) });
         let later = Outcome::retry("later");
         assert_eq!(divided([none, later.clone(), some]).await, later);
+    }
+
+    #[tokio::test]
+    async fn parts_that_come_one_by_one_settle_the_whole_once_there_are_no_more() {
+        let (settle, ticket) = Settle::ticket();
+        let dividing = settle.dividing();
+        dividing.part(10).settle(Outcome::reject(RejectKind::Invalid, "no"));
+        assert_eq!(dividing.open(), 0);
+        let late = dividing.part(5);
+        assert_eq!(dividing.open(), 1);
+        dividing.finish(Outcome::DONE);
+        let mut ticket = std::pin::pin!(ticket);
+        assert!(futures_poll(&mut ticket).is_none(), "a part is out");
+        late.settle(Outcome::DONE);
+        assert_eq!(ticket.await, Outcome::Done { rejected: 10, why: Some("no".into()) });
+        let (settle, ticket) = Settle::ticket();
+        drop(settle.dividing());
+        assert!(matches!(ticket.await, Outcome::Retry { .. }), "what was left is not lost");
     }
 
     #[tokio::test]

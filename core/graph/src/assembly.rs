@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
+use throughline_component::port::Budget;
 use throughline_component::{Built, ComponentId, DynReceiver, Fatal, Kind, Output, Stop};
 use throughline_otlp::Signal;
 use throughline_queue::{Backlog, Storage};
@@ -174,7 +175,7 @@ impl<'a> Assembly<'a> {
             &format!("{}:{}", planned.id, names.join("+")),
             planned.signal,
         );
-        Ok(Walk { editors, hop })
+        Ok(Walk { editors, hop, memory: self.setup.services.get::<Budget>() })
     }
 
     fn step(&self, kind: Kind, id: &ComponentId, planned: &Planned) -> Result<Step, Fatal> {

@@ -12,6 +12,7 @@ mod pipeline;
 mod plan;
 mod resend;
 mod run;
+mod share;
 mod sink;
 mod step;
 mod stream;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use throughline_component::port::{Clock, Random};
+use throughline_component::port::{Budget, Clock, Random};
 use throughline_component::{
-    Built, ComponentId, ConfigError, DynExtension, Fatal, Health, Kind, Services, Warnings,
+    Built, ComponentId, ConfigError, DynExtension, Fatal, Health, Kind, Meter, Services, Warnings,
 };
 use throughline_net::Listeners;
 
@@ -13,6 +13,7 @@ use crate::Ledger;
 use crate::assembly::{Assembly, make_receiver};
 use crate::pipeline::{Connector, Pipeline, Stage};
 use crate::plan::Plan;
+use crate::share::Share;
 use crate::sink::Sink;
 use crate::supervisor::Supervisor;
 
@@ -113,9 +114,14 @@ impl Graph {
             part.in_service();
         }
         assembly.tell_of_stranded().await;
+        let (memory, readers) = (setup.services.get::<Budget>(), assembly.feeders.len());
+        let meter = setup.services.get::<Meter>().unwrap_or_default();
         for feeder in assembly.feeders.drain(..) {
             let name = feeder.name.clone();
-            self.feeders.start(&name, move |stop| Ok(Box::pin(Arc::clone(&feeder).run(stop)))).await?;
+            let waits = meter.counter("throughline_stream_reader_waits", &name, None);
+            let share = Share::of(memory.as_ref(), readers, waits);
+            let run = move |stop| Arc::clone(&feeder).run(Arc::clone(&share), stop);
+            self.feeders.start(&name, move |stop| Ok(Box::pin(run(stop)))).await?;
         }
         Ok(())
     }

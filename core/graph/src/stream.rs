@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::ledger::{Hop, add};
 use crate::pipeline::Pipeline;
 use crate::plan::Stored;
+use crate::share::{Share, Taken};
 use crate::sink::{Sink, Slot};
 
 /// How long a reader that stops waits for what it has given out.
@@ -202,7 +203,7 @@ impl Fed {
 
 impl Feeder {
     /// Reads until told to stop. It begins once the graph before this one has let go of the cursor, and nobody waits for that.
-    pub(crate) async fn run(self: Arc<Self>, mut stop: Stop) -> Result<(), Fatal> {
+    pub(crate) async fn run(self: Arc<Self>, share: Arc<Share>, mut stop: Stop) -> Result<(), Fatal> {
         stop.ready();
         let destination = self.to.id().clone();
         let reader = tokio::select! {
@@ -234,12 +235,16 @@ impl Feeder {
             };
             match next {
                 Ok(delivered) => {
+                    let memory = tokio::select! {
+                        memory = share.take(delivered.record.payload.len()) => memory,
+                        () = stop.stopped() => break,
+                    };
                     let (own, stop) = (Arc::clone(&self), stop.clone());
                     let may_fail = kept.is_none() && own.to.sink().is_some();
                     tokio::spawn(async move {
                         // A registry takes one record after the other, whatever becomes of them.
                         let (slot, held) = if may_fail { (Some(permit), None) } else { (None, permit.ok()) };
-                        own.deliver(delivered, Slot(slot.and_then(Result::ok)), stop).await;
+                        own.deliver(delivered, Slot(slot.and_then(Result::ok)), memory, stop).await;
                         drop(held);
                     });
                 }
@@ -264,7 +269,7 @@ impl Feeder {
     }
 
     /// Offers a record until it is delivered, or dropped for a reason that is counted where it was.
-    async fn deliver(&self, delivered: Delivered, slot: Slot, mut stop: Stop) {
+    async fn deliver(&self, delivered: Delivered, slot: Slot, memory: Taken, mut stop: Stop) {
         let Delivered { position, record, ack } = delivered;
         let items = u64::from(record.items);
         add(&self.hop.taken, items);
@@ -298,7 +303,7 @@ impl Feeder {
             pause = (pause * 2).min(PAUSE_MAX);
         }
         add(&self.hop.out, items);
-        drop(held);
+        drop((held, record, memory));
         ack.done();
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use throughline_component::port::Budget;
 use throughline_component::{Barrier, Chunk, DynEditor, Outcome, Pass, Settle};
 use throughline_otlp::Signal;
 use throughline_otlp::edit::{Keep, Levels, Record, Rewritten, rewrite};
@@ -12,6 +14,8 @@ use crate::ledger::{Hop, add};
 pub(crate) struct Walk {
     pub(crate) editors: Vec<Arc<dyn DynEditor>>,
     pub(crate) hop: Arc<Hop>,
+    /// What edits add is charged here.
+    pub(crate) memory: Option<Arc<Budget>>,
 }
 
 /// Books the items of a chunk that an editor's panic gives back to its sender.
@@ -26,6 +30,20 @@ impl Drop for Fallen<'_> {
             add(&self.hop.returned, self.items);
         }
     }
+}
+
+/// Charges what edits have made of `before` until that is settled. Half as much again as the request is not worth a charge:
+/// an attribute more in every span. Where another pipeline keeps the request as it was, all of it is a copy.
+fn charged(memory: Option<&Arc<Budget>>, before: Bytes, after: usize, settle: Settle) -> Settle {
+    let replaced = if before.is_unique() { before.len() } else { 0 };
+    let beyond = after.saturating_sub(replaced + before.len() / 2);
+    let Some(memory) = memory.filter(|_| beyond > 0) else { return settle };
+    let mut charge = memory.charge();
+    charge.owe(beyond);
+    settle.map(move |outcome| {
+        drop(charge);
+        outcome
+    })
 }
 
 /// Editors at work on one chunk, and the levels each visits.
@@ -48,7 +66,8 @@ impl Walk {
             chunk.settle = barriers.into_iter().fold(settle, Settle::and);
         }
         if rewritten.changed {
-            chunk.bytes = rewritten.bytes;
+            let before = std::mem::replace(&mut chunk.bytes, rewritten.bytes);
+            chunk.settle = charged(self.memory.as_ref(), before, chunk.bytes.len(), chunk.settle);
             chunk.items -= rewritten.dropped_items;
         }
         add(&self.hop.out, u64::from(chunk.items));
@@ -91,5 +110,25 @@ impl Walk {
         }
         let barriers = passes.into_iter().filter_map(|(_, pass)| pass.finish()).collect();
         Some((rewritten, barriers))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_edits_add_is_charged_until_it_is_settled() {
+        let memory = Budget::new(1_000);
+        let before = Bytes::from(vec![0; 100]);
+        let grown = charged(Some(&memory), before.clone().slice(..0), 5_000, Settle::nobody());
+        assert_eq!(memory.used(), 5_000, "nothing makes a million of it");
+        let copy = charged(Some(&memory), before.clone(), 120, Settle::nobody());
+        assert_eq!(memory.used(), 5_070, "another pipeline has it as it was");
+        grown.settle(Outcome::DONE);
+        copy.settle(Outcome::DONE);
+        assert_eq!(memory.used(), 0);
+        let _alone = charged(Some(&memory), before, 140, Settle::nobody());
+        assert_eq!(memory.used(), 0, "a little more is free");
     }
 }

@@ -8,7 +8,7 @@ use crate::Signal;
 use crate::schema::{Kind, Message, Role};
 use crate::wire::Fields;
 
-pub use split::split;
+pub use split::{Split, split};
 
 /// The number of items in a request: spans, log records or metric data points.
 #[must_use]

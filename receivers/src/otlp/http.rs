@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use throughline_component::{Outcome, Output, RejectKind, Transport};
 use throughline_net::grpc::{Code, Status};
-use throughline_net::{Body, Handler, Reply, Request, Route, ServerSettings};
+use throughline_net::{Body, BodyError, Handler, Reply, Request, Route, ServerSettings};
 use throughline_otlp::{Signal, json, partial};
 
 use super::Shared;
@@ -103,7 +103,16 @@ impl Export {
         let body = match encoding {
             Encoding::Protobuf => body,
             Encoding::Json => match json::decode(self.signal, &body) {
-                Ok(body) => Bytes::from(body),
+                Ok(decoded) => {
+                    // Numbers take more room in protobuf: `0,` becomes nine bytes.
+                    if !charge.grow(decoded.len().saturating_sub(body.len())) {
+                        request.refused("over_budget");
+                        let limit = charge.limit().unwrap_or_default();
+                        let error = BodyError::OverBudget { limit };
+                        return refuse(error.status(), encoding, &Status::of_body(&error));
+                    }
+                    Bytes::from(decoded)
+                }
                 Err(error) => {
                     request.refused("malformed");
                     let status = Status::new(Code::InvalidArgument, error.to_string());

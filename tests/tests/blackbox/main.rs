@@ -16,6 +16,7 @@ mod keep_alive;
 mod one_core;
 mod otlp;
 mod prometheus;
+mod prometheus_bounds;
 mod reference;
 mod refusals;
 mod reload;

@@ -111,6 +111,21 @@ impl Budget {
         granted
     }
 
+    /// Books bytes that nobody was asked for.
+    fn add(&self, bytes: usize, account: Option<&Account>) {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+        let counted = match account {
+            None => bytes,
+            Some(account) => {
+                let before = account.used.fetch_add(bytes, Ordering::Relaxed);
+                let counted = (before + bytes).min(self.share()) - before.min(self.share());
+                account.peer.fetch_add(counted, Ordering::Relaxed);
+                counted
+            }
+        };
+        self.within_shares.fetch_add(counted, Ordering::Relaxed);
+    }
+
     fn give_back(&self, bytes: usize, account: Option<&Account>) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
         let counted = match account {
@@ -163,6 +178,14 @@ impl Charge {
         }
         granted
     }
+
+    /// Holds `bytes` more that are there already, be it beyond the limit: nothing else is granted until they are given back.
+    pub fn owe(&mut self, bytes: usize) {
+        if let Some(budget) = &self.budget {
+            budget.add(bytes, self.account.as_deref());
+            self.held += bytes;
+        }
+    }
 }
 
 impl Drop for Charge {
@@ -188,6 +211,17 @@ mod tests {
         assert_eq!(budget.used(), 100);
         drop((charge, other));
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_is_owed_is_refused_to_others_until_it_is_given_back() {
+        let budget = Budget::new(100);
+        let (mut owing, mut other) = (budget.charge(), budget.charge());
+        assert!(owing.grow(60));
+        owing.owe(500);
+        assert!(!other.grow(1));
+        drop(owing);
+        assert!(other.grow(100));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{count, items};
+use super::count;
 use crate::Signal;
 use crate::schema::{Kind, Message, Role};
 use crate::steps;
@@ -11,86 +11,108 @@ use crate::wire::{self, Fields, WireType};
 /// Splits a tidy request into requests of at most `max_items` items, each with its number of items. Every part repeats
 /// resource, scope and, where a metric is cut between its points, the metric's description. Groups without any record go
 /// away. A request that is small enough is passed on as it is; a `max_items` of 0 is taken as 1.
+///
+/// All parts together may be larger than the request by orders of magnitude; [`Split`] makes them one by one.
 #[must_use]
 pub fn split(signal: Signal, bytes: &Bytes, max_items: u32) -> Vec<(Bytes, u32)> {
-    let max_items = max_items.max(1);
     let total = count(signal, bytes);
-    if total <= max_items {
+    if total <= max_items.max(1) {
         return vec![(bytes.clone(), total)];
     }
-    let mut parts = Parts { done: Vec::new(), out: Vec::new(), around: Vec::new(), items: 0, max_items };
-    parts.message(signal.request(), bytes);
-    parts.finish();
-    parts.done
+    Split::new(signal, bytes.clone(), max_items).collect()
 }
 
-struct Parts {
-    done: Vec<(Bytes, u32)>,
-    out: Vec<u8>,
+/// The parts of a tidy request, made as they are asked for. What it holds meanwhile is at most twice the request.
+#[derive(Debug)]
+pub struct Split {
+    bytes: Bytes,
+    /// The messages around the next field to be looked at, the request itself first.
     around: Vec<Around>,
-    items: u32,
     max_items: u32,
 }
 
-/// A message around the one being written.
+#[derive(Debug)]
 struct Around {
+    schema: &'static Message,
     number: u32,
+    /// Where its next field begins, and where it ends.
+    at: usize,
+    end: usize,
     /// Its fields that every part repeats.
     common: Vec<u8>,
     /// Where its content starts in the current part, once it was opened there.
     opened: Option<usize>,
 }
 
-impl Parts {
-    fn message(&mut self, schema: &'static Message, bytes: &[u8]) {
-        for field in Fields::new(bytes) {
-            let Some(nested) = child(schema, field.number) else { continue };
-            let Some(content) = field.len_bytes() else { continue };
-            let whole = nested.role.is_item() || (nested.role == Role::Metric && items(nested, content) == 0);
-            if whole {
-                self.put(&bytes[field.start..field.end], u32::from(nested.role.is_item()));
+impl Split {
+    /// The parts of `bytes`, of at most `max_items` items; 0 is taken as 1.
+    #[must_use]
+    pub fn new(signal: Signal, bytes: Bytes, max_items: u32) -> Self {
+        let (schema, end) = (signal.request(), bytes.len());
+        let request = Around { schema, number: 0, at: 0, end, common: Vec::new(), opened: None };
+        Self { bytes, around: vec![request], max_items: max_items.max(1) }
+    }
+
+    /// How large the request is.
+    #[must_use]
+    pub fn whole(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Opens what stands around the next field and is not open yet in this part.
+    fn open(&mut self, out: &mut Vec<u8>) {
+        for around in self.around.iter_mut().skip(1).filter(|around| around.opened.is_none()) {
+            wire::put_tag(out, around.number, WireType::Len);
+            out.push(0);
+            around.opened = Some(out.len());
+            steps::add(around.common.len());
+            out.extend_from_slice(&around.common);
+        }
+    }
+}
+
+impl Iterator for Split {
+    type Item = (Bytes, u32);
+
+    fn next(&mut self) -> Option<(Bytes, u32)> {
+        let (bytes, mut out, mut items) = (self.bytes.clone(), Vec::new(), 0);
+        while let Some(inner) = self.around.last_mut() {
+            let (schema, start) = (inner.schema, inner.at);
+            let Some(field) = bytes.get(start..inner.end).and_then(|rest| Fields::new(rest).next()) else {
+                close(inner, &mut out);
+                self.around.pop();
+                continue;
+            };
+            let end = start + field.end;
+            let nested = child(schema, field.number).zip(field.len_bytes());
+            let Some((nested, content)) = nested else {
+                inner.at = end;
+                continue;
+            };
+            let is_item = nested.role.is_item();
+            if is_item || (nested.role == Role::Metric && super::items(nested, content) == 0) {
+                if items + u32::from(is_item) > self.max_items {
+                    break;
+                }
+                inner.at = end;
+                self.open(&mut out);
+                steps::add(field.end - field.start);
+                out.extend_from_slice(&bytes[start + field.start..end]);
+                items += u32::from(is_item);
                 continue;
             }
-            self.around.push(Around { number: field.number, common: common(nested, content), opened: None });
-            self.message(nested, content);
-            self.close_innermost();
-            self.around.pop();
+            inner.at = end;
+            let (common, at) = (common(nested, content), end - content.len());
+            self.around.push(Around { schema: nested, number: field.number, at, end, common, opened: None });
         }
+        self.around.iter_mut().rev().for_each(|around| close(around, &mut out));
+        (!out.is_empty()).then(|| (out.into(), items))
     }
+}
 
-    fn put(&mut self, field: &[u8], items: u32) {
-        if self.items + items > self.max_items {
-            self.finish();
-        }
-        for around in &mut self.around {
-            if around.opened.is_none() {
-                wire::put_tag(&mut self.out, around.number, WireType::Len);
-                self.out.push(0);
-                around.opened = Some(self.out.len());
-                steps::add(around.common.len());
-                self.out.extend_from_slice(&around.common);
-            }
-        }
-        steps::add(field.len());
-        self.out.extend_from_slice(field);
-        self.items += items;
-    }
-
-    fn finish(&mut self) {
-        for around in self.around.iter_mut().rev() {
-            if let Some(start) = around.opened.take() {
-                wire::close_length(&mut self.out, start, 1);
-            }
-        }
-        if !self.out.is_empty() {
-            self.done.push((std::mem::take(&mut self.out).into(), std::mem::take(&mut self.items)));
-        }
-    }
-
-    fn close_innermost(&mut self) {
-        if let Some(start) = self.around.last_mut().and_then(|around| around.opened.take()) {
-            wire::close_length(&mut self.out, start, 1);
-        }
+fn close(around: &mut Around, out: &mut Vec<u8>) {
+    if let Some(start) = around.opened.take() {
+        wire::close_length(out, start, 1);
     }
 }
 

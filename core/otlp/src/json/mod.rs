@@ -104,4 +104,26 @@ mod tests {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }
+
+    /// What grows the most when it is read: short numbers that are eight bytes in protobuf, and empty messages.
+    #[test]
+    fn what_is_read_is_at_most_five_times_as_large_as_the_text() {
+        let metric = |data: &str| {
+            format!(r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{{data}}}]}}]}}]}}"#)
+        };
+        let many = |one: &str| format!("{one}{}", format!(",{one}").repeat(20_000));
+        for text in [
+            metric(&format!(r#""histogram":{{"dataPoints":[{{"bucketCounts":[{}]}}]}}"#, many("0"))),
+            metric(&format!(r#""histogram":{{"dataPoints":[{{"explicitBounds":[{}]}}]}}"#, many("1"))),
+            metric(&format!(r#""gauge":{{"dataPoints":[{}]}}"#, many("{}"))),
+            metric(&format!(r#""summary":{{"dataPoints":[{{"quantileValues":[{}]}}]}}"#, many("{}"))),
+            metric(&format!(
+                r#""exponentialHistogram":{{"dataPoints":[{{"positive":{{"bucketCounts":[{}]}}}}]}}"#,
+                many("9")
+            )),
+        ] {
+            let read = decode(Signal::Metrics, text.as_bytes()).expect("it is right");
+            assert!(read.len() <= 5 * text.len(), "{} of {}", read.len(), text.len());
+        }
+    }
 }
