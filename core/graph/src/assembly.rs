@@ -222,6 +222,7 @@ impl<'a> Assembly<'a> {
                 random: Arc::clone(&self.setup.random),
                 health: Arc::clone(&self.setup.health),
                 warnings: Arc::clone(&self.setup.warnings),
+                memory: self.setup.services.get(),
             },
             hops,
             self.stop.clone(),

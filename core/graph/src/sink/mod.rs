@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use throughline_component::port::{Clock, Random};
+use throughline_component::port::{Budget, Clock, Random};
 use throughline_component::{
     Batch, Chunk, ComponentId, DeliverySettings, DynExporter, Health, OnPermanentError, Outcome,
     QueueSettings, RejectKind, RetrySettings, Stop, Warnings,
@@ -57,6 +57,7 @@ pub(crate) struct SinkServices {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) health: Arc<Health>,
     pub(crate) warnings: Arc<Warnings>,
+    pub(crate) memory: Option<Arc<Budget>>,
 }
 
 impl Sink {
@@ -251,7 +252,10 @@ impl Sink {
         drop(queue);
         let chunks = std::mem::take(&mut job.batch.chunks);
         let parts: Vec<Chunk> = match chunks.len() {
-            1 => chunks.into_iter().flat_map(|chunk| halves(signal, chunk)).collect(),
+            1 => {
+                let memory = self.services.memory.as_ref();
+                chunks.into_iter().flat_map(|chunk| halves(signal, chunk, memory)).collect()
+            }
             _ => chunks.into_iter().collect(),
         };
         let parts: Vec<Job> = parts.into_iter().map(|chunk| job.part(Batch::one(signal, chunk))).collect();
@@ -273,7 +277,7 @@ impl Sink {
         asked: Option<Duration>,
         why: Arc<str>,
     ) {
-        let SinkServices { clock, random, health, warnings } = &self.services;
+        let SinkServices { clock, random, health, warnings, .. } = &self.services;
         let unix = clock.unix_nanos();
         let now = (clock.monotonic_nanos(), unix, random.unit());
         queue.last_words = Arc::clone(&why);
@@ -488,11 +492,21 @@ fn policy(retry: Option<&RetrySettings>) -> Policy {
     }
 }
 
-/// A chunk in two parts. A place in a stream belongs to a whole record, so the parts have none.
-fn halves(signal: Signal, chunk: Chunk) -> Vec<Chunk> {
-    let Chunk { bytes, items, context, settle, .. } = chunk;
+/// A chunk in two parts. A place in a stream belongs to a whole record, so the parts have none. What they repeat of each other is
+/// charged until both are settled.
+fn halves(signal: Signal, chunk: Chunk, memory: Option<&Arc<Budget>>) -> Vec<Chunk> {
+    let Chunk { bytes, items, context, mut settle, .. } = chunk;
     let parts = batch::split(signal, &bytes, items.div_ceil(2));
+    let repeated = parts.iter().map(|(part, _)| part.len()).sum::<usize>().saturating_sub(bytes.len());
     drop(bytes);
+    if let Some(memory) = memory.filter(|_| repeated > 0) {
+        let mut charge = memory.charge();
+        charge.owe(repeated);
+        settle = settle.map(move |outcome| {
+            drop(charge);
+            outcome
+        });
+    }
     let counts: Vec<u32> = parts.iter().map(|(_, items)| *items).collect();
     let settles = settle.divide(&counts);
     let part = |((bytes, items), settle)| Chunk {
@@ -555,5 +569,35 @@ impl Drop for Retrying<'_> {
             self.0.retrying.store(false, Ordering::Relaxed);
             self.0.look_after(self.0.queue());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use throughline_component::{Context, Settle};
+    use throughline_otlp::build;
+
+    use super::*;
+
+    #[test]
+    fn what_halves_repeat_of_each_other_is_charged_until_both_are_settled() {
+        let memory = Budget::new(1 << 20);
+        let text = "x".repeat(1000);
+        let bytes = build::logs(|request| {
+            request.resource(&[("service.name", text.as_str().into())], |resource| {
+                resource.scope("s", "1", |scope| {
+                    (0..4).for_each(|time| scope.log_record(|log| drop(log.time_unix_nano(time))));
+                });
+            });
+        });
+        let context = Arc::new(Context::internal(ComponentId::new("test"), 0));
+        let chunk = Chunk { bytes, items: 4, position: None, context, settle: Settle::nobody() };
+        let mut parts = halves(Signal::Logs, chunk, Some(&memory));
+        assert_eq!(parts.len(), 2);
+        assert!((1000..1200).contains(&memory.used()), "the resource twice: {}", memory.used());
+        parts.pop().expect("the second").settle.settle(Outcome::DONE);
+        assert!(memory.used() > 0);
+        parts.pop().expect("the first").settle.settle(Outcome::DONE);
+        assert_eq!(memory.used(), 0);
     }
 }
