@@ -586,7 +586,11 @@ mod tests {
         let bytes = build::logs(|request| {
             request.resource(&[("service.name", text.as_str().into())], |resource| {
                 resource.scope("s", "1", |scope| {
-                    (0..4).for_each(|time| scope.log_record(|log| drop(log.time_unix_nano(time))));
+                    for time in 0..4 {
+                        scope.log_record(|log| {
+                            log.time_unix_nano(time);
+                        });
+                    }
                 });
             });
         });
