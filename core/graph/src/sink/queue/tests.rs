@@ -253,3 +253,15 @@ fn a_drain_gives_back_what_failed_and_lets_the_rest_have_its_attempt() {
     let next = world.take().expect("the destination works: the rest is delivered");
     assert!(matches!(world.fail(next, None), Verdict::Returned(_)), "one attempt each");
 }
+
+#[test]
+fn what_has_no_time_left_for_another_attempt_goes_back_at_once() {
+    let mut world = world();
+    world.policy.max_senders = Some(Duration::from_secs(1));
+    world.push([1], false);
+    let job = world.take().expect("it waits");
+    assert!(
+        matches!(world.fail(job, None), Verdict::Expired(_)),
+        "the next attempt would be in five seconds"
+    );
+}
