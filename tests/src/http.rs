@@ -1,7 +1,8 @@
 //! HTTP/1.1 over a plain socket: nothing corrects what a test sends.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use serde_json::Value as Json;
@@ -32,6 +33,20 @@ impl Reply {
     pub fn json(&self) -> Json {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {}", self.text()))
     }
+}
+
+/// An address of the loopback interface that nobody listens on, for an agent that comes and goes there. It lies below the ports
+/// that the kernel gives to connections and to `:0`, so that no other test is given it meanwhile.
+pub fn free_address() -> String {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = std::process::id() as u16 % 10_000;
+    for _ in 0..10_000 {
+        let port = 20_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return format!("127.0.0.1:{port}");
+        }
+    }
+    panic!("the loopback interface has no free port");
 }
 
 /// `GET path`.

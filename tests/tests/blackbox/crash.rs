@@ -44,8 +44,7 @@ service: {{pipelines: {{logs: {{receivers: [otlp], exporters: [file]}}}}}}
 fn every_request_that_was_answered_200_arrives_after_kill_9_and_a_restart() {
     let folder = tempfile::tempdir().expect("there is a temporary folder");
     // An address that nobody serves until the end.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-    let address = free.expect("the loopback interface has a free port").to_string();
+    let address = http::free_address();
     let config = stored(&address);
     let mut acknowledged = BTreeSet::new();
     for round in 0..soak::rounds(3, 300) {

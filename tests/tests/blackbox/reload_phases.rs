@@ -9,11 +9,6 @@ use crate::otlp;
 
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
 
-fn free() -> String {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-    socket.expect("the loopback interface has a free port").to_string()
-}
-
 fn config(receiver: &str, endpoint: &str, extra: &str) -> String {
     format!(
         "
@@ -42,7 +37,7 @@ fn logs(connection: &mut http::KeptAlive) -> u16 {
 #[test]
 fn a_receiver_may_be_renamed_and_the_settings_of_its_address_may_change() {
     let folder = tempfile::tempdir().expect("there is a temporary folder");
-    let address = free();
+    let address = http::free_address();
     let agent = Agent::start(folder.path(), &config("otlp", &address, ""));
     let mut connection = http::KeptAlive::open(&address);
     assert_eq!(logs(&mut connection), 200);
@@ -60,7 +55,7 @@ fn a_receiver_may_be_renamed_and_the_settings_of_its_address_may_change() {
 #[test]
 fn a_reload_that_cannot_be_started_leaves_every_socket_route_and_connection_as_it_was() {
     let folder = tempfile::tempdir().expect("there is a temporary folder");
-    let (address, other) = (free(), free());
+    let (address, other) = (http::free_address(), http::free_address());
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let busy = taken.local_addr().expect("it is bound").to_string();
     let agent = Agent::start(folder.path(), &config("otlp", &address, ""));
@@ -99,7 +94,7 @@ service:
 #[test]
 fn a_port_that_our_own_listener_has_under_another_name_is_handed_over_last_and_comes_back_if_that_fails() {
     let folder = tempfile::tempdir().expect("there is a temporary folder");
-    let address = free();
+    let address = http::free_address();
     let port = address.rsplit_once(':').expect("an address").1;
     let agent = Agent::start(folder.path(), &config("otlp", &address, ""));
     reload(&agent, &config("otlp", &format!("0.0.0.0:{port}"), ""), RELOADED);
@@ -141,7 +136,7 @@ service:
 #[test]
 fn a_reload_tells_of_the_backlog_that_it_strands_and_one_that_fails_leaves_no_cursor_behind() {
     let folder = tempfile::tempdir().expect("there is a temporary folder");
-    let address = free();
+    let address = http::free_address();
     let agent = Agent::start(folder.path(), &stored(&address, "otlp_http"));
     assert_eq!(logs(&mut http::KeptAlive::open(&address)), 200);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");

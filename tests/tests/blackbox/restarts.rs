@@ -15,11 +15,6 @@ use crate::otlp;
 
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
 
-fn free() -> String {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-    socket.expect("the loopback interface has a free port").to_string()
-}
-
 fn folder(path: &Path) -> &Path {
     std::fs::create_dir_all(path).expect("the test's folder can be written");
     path
@@ -28,7 +23,7 @@ fn folder(path: &Path) -> &Path {
 #[test]
 fn nothing_acknowledged_is_lost_between_two_agents_of_which_the_second_restarts_and_reloads() {
     let root = tempfile::tempdir().expect("there is a temporary folder");
-    let (grpc, http) = (free(), free());
+    let (grpc, http) = (http::free_address(), http::free_address());
     let second = format!(
         "
 receivers: {{otlp: {{protocols: {{grpc: {{endpoint: '{grpc}'}}, http: {{endpoint: '{http}'}}}}}}}}
@@ -107,7 +102,7 @@ service:
 #[test]
 fn a_route_that_a_reload_takes_away_is_out_of_service_and_not_unknown() {
     let root = tempfile::tempdir().expect("there is a temporary folder");
-    let (grpc, http) = (free(), free());
+    let (grpc, http) = (http::free_address(), http::free_address());
     let both = format!(
         "
 receivers: {{otlp: {{protocols: {{grpc: {{endpoint: '{grpc}'}}, http: {{endpoint: '{http}'}}}}}}}}

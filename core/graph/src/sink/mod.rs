@@ -1,6 +1,8 @@
 //! An exporter's queue: bounded, with consumers, retries and a deadline. What waits and what is tried next is decided in
 //! [`queue`]; here it is done.
 
+mod guard;
+mod halves;
 mod queue;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,11 +14,13 @@ use throughline_component::{
     Batch, Chunk, ComponentId, DeliverySettings, DynExporter, Health, OnPermanentError, Outcome,
     QueueSettings, RejectKind, RetrySettings, Stop, Warnings,
 };
-use throughline_otlp::{Signal, batch};
+use throughline_otlp::Signal;
 use tokio::sync::Notify;
 
 use crate::ledger::{Hop, add};
 
+use guard::{Retrying, UnderWay};
+use halves::halves;
 pub(crate) use queue::Slot;
 use queue::{Job, Next, Oversize, Policy, Queue, Verdict, keeps_failing};
 
@@ -492,33 +496,6 @@ fn policy(retry: Option<&RetrySettings>) -> Policy {
     }
 }
 
-/// A chunk in two parts. A place in a stream belongs to a whole record, so the parts have none. What they repeat of each other is
-/// charged until both are settled.
-fn halves(signal: Signal, chunk: Chunk, memory: Option<&Arc<Budget>>) -> Vec<Chunk> {
-    let Chunk { bytes, items, context, mut settle, .. } = chunk;
-    let parts = batch::split(signal, &bytes, items.div_ceil(2));
-    let repeated = parts.iter().map(|(part, _)| part.len()).sum::<usize>().saturating_sub(bytes.len());
-    drop(bytes);
-    if let Some(memory) = memory.filter(|_| repeated > 0) {
-        let mut charge = memory.charge();
-        charge.owe(repeated);
-        settle = settle.map(move |outcome| {
-            drop(charge);
-            outcome
-        });
-    }
-    let counts: Vec<u32> = parts.iter().map(|(_, items)| *items).collect();
-    let settles = settle.divide(&counts);
-    let part = |((bytes, items), settle)| Chunk {
-        bytes,
-        items,
-        position: None,
-        context: Arc::clone(&context),
-        settle,
-    };
-    parts.into_iter().zip(settles).map(part).collect()
-}
-
 fn account(hop: &Hop, items: u64, outcome: &Outcome) {
     match outcome {
         Outcome::Done { rejected, .. } => {
@@ -533,75 +510,4 @@ fn account(hop: &Hop, items: u64, outcome: &Outcome) {
 
 fn signed(items: u64) -> i64 {
     i64::try_from(items).unwrap_or(i64::MAX)
-}
-
-/// A batch that is being exported. If the exporter panics it leaves the accounts, and goes back to its sender by being dropped.
-struct UnderWay<'a> {
-    sink: &'a Arc<Sink>,
-    job: Option<Job>,
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        let Some(job) = self.job.take() else { return };
-        let sink = self.sink;
-        add(&sink.hop(job.batch.signal).returned, job.batch.items());
-        sink.leave(&job);
-        if std::thread::panicking() {
-            sink.panicked.store(true, Ordering::Relaxed);
-            sink.services.health.died(&sink.part, "it panicked while exporting");
-        }
-        // The consumer is gone; another goes on in its place.
-        let mut queue = sink.queue();
-        queue.idle();
-        if let Some(next) = queue.take(sink.consumers) {
-            tokio::spawn(Arc::clone(sink).consume(next));
-        }
-    }
-}
-
-/// Notices that the task that looks after failed batches has ended before its time.
-struct Retrying<'a>(&'a Arc<Sink>);
-
-impl Drop for Retrying<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.retrying.store(false, Ordering::Relaxed);
-            self.0.look_after(self.0.queue());
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use throughline_component::{Context, Settle};
-    use throughline_otlp::build;
-
-    use super::*;
-
-    #[test]
-    fn what_halves_repeat_of_each_other_is_charged_until_both_are_settled() {
-        let memory = Budget::new(1 << 20);
-        let text = "x".repeat(1000);
-        let bytes = build::logs(|request| {
-            request.resource(&[("service.name", text.as_str().into())], |resource| {
-                resource.scope("s", "1", |scope| {
-                    for time in 0..4 {
-                        scope.log_record(|log| {
-                            log.time_unix_nano(time);
-                        });
-                    }
-                });
-            });
-        });
-        let context = Arc::new(Context::internal(ComponentId::new("test"), 0));
-        let chunk = Chunk { bytes, items: 4, position: None, context, settle: Settle::nobody() };
-        let mut parts = halves(Signal::Logs, chunk, Some(&memory));
-        assert_eq!(parts.len(), 2);
-        assert!((1000..1200).contains(&memory.used()), "the resource twice: {}", memory.used());
-        parts.pop().expect("the second").settle.settle(Outcome::DONE);
-        assert!(memory.used() > 0);
-        parts.pop().expect("the first").settle.settle(Outcome::DONE);
-        assert_eq!(memory.used(), 0);
-    }
 }
