@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
 use crate::Outcome;
+use crate::port::Charge;
 
 /// The duty to say what became of a chunk. It is not `Clone`: whoever sends a chunk two ways must [`fork`](Self::fork),
 /// and the worst outcome wins. Dropped without a word, it says `Retry`, so that a lost chunk is never an acknowledged one.
@@ -160,6 +161,15 @@ impl Settle {
     #[must_use]
     pub fn map(self, map: impl FnOnce(Outcome) -> Outcome + Send + Sync + 'static) -> Self {
         Self::hook(move |outcome| self.settle(map(outcome)))
+    }
+
+    /// The same token, which holds memory until it is settled.
+    #[must_use]
+    pub fn holding(self, charge: Charge) -> Self {
+        self.map(move |outcome| {
+            drop(charge);
+            outcome
+        })
     }
 
     fn tell(&mut self, outcome: Outcome) {

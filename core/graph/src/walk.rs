@@ -40,10 +40,7 @@ fn charged(memory: Option<&Arc<Budget>>, before: Bytes, after: usize, settle: Se
     let Some(memory) = memory.filter(|_| beyond > 0) else { return settle };
     let mut charge = memory.charge();
     charge.owe(beyond);
-    settle.map(move |outcome| {
-        drop(charge);
-        outcome
-    })
+    settle.holding(charge)
 }
 
 /// Editors at work on one chunk, and the levels each visits.

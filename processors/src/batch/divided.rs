@@ -59,10 +59,7 @@ impl Divided {
         }
         self.free = self.free.saturating_sub(bytes.len() + PART);
         self.left = self.left.saturating_sub(items);
-        let settle = settle.part(items).map(move |outcome| {
-            drop(charge);
-            outcome
-        });
+        let settle = settle.part(items).holding(charge);
         // A place in a stream belongs to a whole record: two parts with one would look like a replay of the first.
         Next::Part(Chunk { bytes, items, position: None, context: Arc::clone(&self.context), settle })
     }

@@ -35,6 +35,22 @@ impl Account {
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
+
+    /// Books bytes; says how many of them count against others, of whom none is counted beyond `share`.
+    fn grow(&self, bytes: usize, share: usize) -> usize {
+        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        let counted = (before + bytes).min(share) - before.min(share);
+        self.peer.fetch_add(counted, Ordering::Relaxed);
+        counted
+    }
+
+    /// Takes bytes from the books; says how many of them counted.
+    fn shrink(&self, bytes: usize, share: usize) -> usize {
+        let before = self.used.fetch_sub(bytes, Ordering::Relaxed);
+        let counted = before.min(share) - (before - bytes).min(share);
+        self.peer.fetch_sub(counted, Ordering::Relaxed);
+        counted
+    }
 }
 
 impl Budget {
@@ -94,19 +110,15 @@ impl Budget {
             let only_connection = self.used() == mine && mine.saturating_add(bytes) <= most;
             let others = used.saturating_sub(peer) > 0;
             let of_peer = if others { self.limit / 4 * 3 } else { most };
-            let fair = mine + bytes <= self.share() && peer + more <= of_peer;
-            // Within its share a connection is refused only where the budget is spent.
-            let beyond = mine + bytes > self.share();
-            (alone || only_connection || (sum <= self.limit && (fair || (ample && !beyond)))).then_some(sum)
+            // Within its share a connection is refused only where the budget, or its peer's part of it, is spent.
+            let fair = mine + bytes <= self.share() && (ample || peer + more <= of_peer);
+            (alone || only_connection || (sum <= self.limit && fair)).then_some(sum)
         };
         let granted = self.within_shares.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_ok();
         if granted {
             self.used.fetch_add(bytes, Ordering::Relaxed);
             // Another request of this connection may have grown meanwhile: what counts is what really becomes of the sum.
-            let before = account.used.fetch_add(bytes, Ordering::Relaxed);
-            let counted = counts(before + bytes) - counts(before);
-            account.peer.fetch_add(counted, Ordering::Relaxed);
-            self.correct(counted, more);
+            self.correct(account.grow(bytes, self.share()), more);
         }
         granted
     }
@@ -114,29 +126,13 @@ impl Budget {
     /// Books bytes that nobody was asked for.
     fn add(&self, bytes: usize, account: Option<&Account>) {
         self.used.fetch_add(bytes, Ordering::Relaxed);
-        let counted = match account {
-            None => bytes,
-            Some(account) => {
-                let before = account.used.fetch_add(bytes, Ordering::Relaxed);
-                let counted = (before + bytes).min(self.share()) - before.min(self.share());
-                account.peer.fetch_add(counted, Ordering::Relaxed);
-                counted
-            }
-        };
+        let counted = account.map_or(bytes, |account| account.grow(bytes, self.share()));
         self.within_shares.fetch_add(counted, Ordering::Relaxed);
     }
 
     fn give_back(&self, bytes: usize, account: Option<&Account>) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
-        let counted = match account {
-            None => bytes,
-            Some(account) => {
-                let before = account.used.fetch_sub(bytes, Ordering::Relaxed);
-                let counted = before.min(self.share()) - (before - bytes).min(self.share());
-                account.peer.fetch_sub(counted, Ordering::Relaxed);
-                counted
-            }
-        };
+        let counted = account.map_or(bytes, |account| account.shrink(bytes, self.share()));
         self.within_shares.fetch_sub(counted, Ordering::Relaxed);
     }
 

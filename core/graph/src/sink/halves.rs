@@ -16,10 +16,7 @@ pub(super) fn halves(signal: Signal, chunk: Chunk, memory: Option<&Arc<Budget>>)
     if let Some(memory) = memory.filter(|_| repeated > 0) {
         let mut charge = memory.charge();
         charge.owe(repeated);
-        settle = settle.map(move |outcome| {
-            drop(charge);
-            outcome
-        });
+        settle = settle.holding(charge);
     }
     let counts: Vec<u32> = parts.iter().map(|(_, items)| *items).collect();
     let settles = settle.divide(&counts);
