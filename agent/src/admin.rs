@@ -1,4 +1,4 @@
-//! The admin endpoint: self-telemetry and the ledger.
+//! The telemetry endpoint: the agent's own metrics, the ledger, and the pages that components add.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,25 +7,31 @@ use bytes::Bytes;
 use http::{HeaderValue, header};
 use throughline_component::{ComponentId, Fatal};
 use throughline_config::{MetricsLevel, MetricsTelemetry};
-use throughline_net::{Body, Handler, Listeners, Reply, Request, Route, ServerSettings, Serving};
+use throughline_net::{
+    Body, Handler, Listeners, Reply, Request, Route, ServerSettings, Serving, TelemetryRoutes,
+};
 
 use crate::assemble::World;
 use crate::metrics;
 
-/// Serves `/metrics` and `/ledger`, unless the configuration turns it off.
+/// Serves `/metrics`, `/ledger` and what components added, unless the configuration turns it off.
 pub(crate) async fn start(
     settings: &MetricsTelemetry,
     world: &Arc<World>,
     listeners: &Listeners,
+    added: &TelemetryRoutes,
 ) -> Result<Option<Serving>, Fatal> {
     if settings.level == MetricsLevel::None {
+        for Route { path, .. } in added.all() {
+            tracing::warn!(path, "not served: `service::telemetry::metrics::level` is `none`");
+        }
         return Ok(None);
     }
     let route = |path: &str, kind, text| Route {
         path: path.to_owned(),
         handler: Arc::new(Page { world: Arc::clone(world), kind, text }),
     };
-    let routes = vec![
+    let mut routes = vec![
         route(
             "/metrics",
             "text/plain; version=0.0.4; charset=utf-8",
@@ -33,6 +39,7 @@ pub(crate) async fn start(
         ),
         route("/ledger", "application/json", metrics::ledger),
     ];
+    routes.extend(added.all());
     let owner = ComponentId::new("telemetry");
     listeners.open_aside(&ServerSettings::on(&settings.address), None, &owner, routes).await.map(Some)
 }

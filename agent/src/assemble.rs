@@ -10,7 +10,7 @@ use throughline_component::{
 };
 use throughline_config::{Component, Document, Error, Errors, Id, Process, Service, Settings};
 use throughline_graph::{Fact, Facts, Ledger, Make, Masking, Plan, Setup, Wire, Wiring};
-use throughline_net::Listeners;
+use throughline_net::{Listeners, TelemetryRoutes};
 use throughline_otlp::Signal;
 use tokio::runtime::Handle;
 
@@ -80,6 +80,8 @@ impl World {
         services.offer(Arc::clone(&self.meter));
         services.offer(Arc::clone(&self.warnings));
         services.offer(Arc::clone(&self.states));
+        // Of each configuration its own.
+        services.offer(Arc::new(TelemetryRoutes::default()));
         services
     }
 

@@ -74,6 +74,26 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FOLDER")]
         folder: Option<std::path::PathBuf>,
     },
+    /// Lists the changes that a running agent knows: where each stands, what it waits for, since when.
+    ///
+    /// The agent keeps them where the `changes` exporter is in a pipeline of its events.
+    Changes {
+        #[command(flatten)]
+        agent: Agent,
+        #[command(flatten)]
+        which: Which,
+        /// Shows the list anew every two seconds, until Ctrl-C.
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Tells what a running agent knows of one change: its stages, how long each waited and took, who did it, what was linked.
+    Change {
+        /// Its id, its key, the address of its pull request, a commit of it (7 digits or more), or the end of its id
+        /// (`infra-live#482`, `#482`).
+        what: String,
+        #[command(flatten)]
+        agent: Agent,
+    },
     /// Looks at a storage that no agent has open: what waits for whom.
     Queue {
         /// The storage's directory.
@@ -93,6 +113,37 @@ pub(crate) enum Command {
         /// Which shell.
         shell: clap_complete::Shell,
     },
+}
+
+/// A running agent that is asked.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Agent {
+    /// Its telemetry address (`service::telemetry::metrics`).
+    #[arg(long, value_name = "ADDRESS", default_value = "http://localhost:8888")]
+    pub(crate) agent: String,
+    /// Prints the answer as it came, JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which changes are asked for.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Which {
+    /// Only those that are not done, and of which nothing was heard for so long; 1h unless given: `--stuck=30m`.
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
+    pub(crate) stuck: Option<String>,
+    /// Only those that are `waiting`, `running`, `failed` or `done`.
+    #[arg(long)]
+    pub(crate) state: Option<String>,
+    /// Only those of which something took place there.
+    #[arg(long)]
+    pub(crate) environment: Option<String>,
+    /// Only those of this repository: its whole name, or the end of it.
+    #[arg(long)]
+    pub(crate) repository: Option<String>,
+    /// How many to show; 100 unless given, 1000 at most.
+    #[arg(long)]
+    pub(crate) limit: Option<u32>,
 }
 
 /// What is to be done with a storage.

@@ -4,6 +4,7 @@
 mod admin;
 mod assemble;
 mod catalog;
+mod changes;
 mod cli;
 mod demo;
 mod descriptors;
@@ -32,6 +33,8 @@ fn main() -> ExitCode {
             show::print_config(&inputs, mode, format, validate)
         }
         cli::Command::Demo { once, seed, folder } => demo::demo(once, seed, folder),
+        cli::Command::Changes { agent, which, watch } => changes::changes(&agent, &which, watch),
+        cli::Command::Change { what, agent } => changes::change(&agent, &what),
         cli::Command::Queue { directory, what } => queue::queue(&directory, what),
         cli::Command::Reference { folder } => show::reference(&folder),
         cli::Command::Completion { shell } => show::completion(shell),

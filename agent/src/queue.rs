@@ -9,7 +9,7 @@ use throughline_component::port::{StoreError, SystemClock, SystemDisk, SystemRan
 use throughline_queue::{Backlog, Dropped, Log, Ports};
 
 use crate::cli::Queue;
-use crate::show::{say, say_aside};
+use crate::show::{say, say_aside, table};
 
 /// Does what was asked.
 pub(crate) fn queue(directory: &Path, what: Queue) -> ExitCode {
@@ -49,20 +49,6 @@ fn list(log: &Log) -> String {
     table(&rows)
 }
 
-/// Columns as wide as what stands in them.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; N] = std::array::from_fn(width);
-    let mut text = String::new();
-    for row in rows {
-        let cells: Vec<String> =
-            row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
-}
-
 /// A duration in its largest unit.
 fn age(age: Duration) -> String {
     match age.as_secs() {
@@ -96,12 +82,6 @@ fn forget(log: &Log, component: &str) -> Result<String, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn columns_are_as_wide_as_what_stands_in_them() {
-        let rows = [["A", "LONG HEAD"], ["longer", "x"]].map(|row| row.map(String::from));
-        assert_eq!(table(&rows), "A       LONG HEAD\nlonger  x\n");
-    }
 
     #[test]
     fn an_age_is_told_in_its_largest_unit() {

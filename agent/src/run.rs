@@ -7,7 +7,7 @@ use std::time::Duration;
 use throughline_component::ComponentId;
 use throughline_config::{Service, Settings};
 use throughline_graph::Graph;
-use throughline_net::Serving;
+use throughline_net::{Serving, TelemetryRoutes};
 use throughline_queue::Storage;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -160,9 +160,10 @@ async fn launch(settings: Settings, world: Arc<World>, data: &Data) -> Result<Ru
         assembled.notes.iter().for_each(|note| tracing::warn!("{note}"));
         let service = assembled.service;
         let metrics = &service.telemetry.metrics;
-        let admin = admin::start(metrics, &world, &listeners).await;
-        let admin = admin.map_err(|error| Failed::Start(error.to_string()))?;
         let services = &assembled.setup.services;
+        let added = services.get::<TelemetryRoutes>().unwrap_or_default();
+        let admin = admin::start(metrics, &world, &listeners, &added).await;
+        let admin = admin.map_err(|error| Failed::Start(error.to_string()))?;
         let storages = services.names::<Storage>().filter_map(|id| services.named::<Storage>(id)).collect();
         let graph = Graph::start(assembled.setup).await.map_err(|error| Failed::Start(error.to_string()))?;
         Ok(Running { graph, service, storages, _admin: admin })

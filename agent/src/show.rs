@@ -128,3 +128,28 @@ pub(crate) fn say(text: &str) -> ExitCode {
         _ => ExitCode::SUCCESS,
     }
 }
+
+/// Columns as wide as what stands in them.
+pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> =
+            row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::table;
+
+    #[test]
+    fn columns_are_as_wide_as_what_stands_in_them() {
+        let rows = [["A", "LONG HEAD"], ["longer", "x"]].map(|row| row.map(String::from));
+        assert_eq!(table(&rows), "A       LONG HEAD\nlonger  x\n");
+    }
+}

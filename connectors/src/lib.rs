@@ -3,7 +3,6 @@
 
 mod change_metrics;
 mod events;
-mod resource;
 
 use throughline_component::Factory;
 

@@ -5,15 +5,14 @@ use hmac::{Hmac, Mac};
 use http::{HeaderMap, HeaderValue, Uri};
 use serde_json::{Value as Json, json};
 use sha2::Sha256;
-use throughline_component::port::{SystemClock, SystemRandom};
-use throughline_component::{Build, ComponentId, Services};
-use throughline_net::{Body, Client, ClientSettings, Protocol};
+use throughline_net::{Body, Client};
 use throughline_otlp::build::{self, NumberPoint, Temporality};
 use throughline_otlp::view::Number;
 use throughline_otlp::{Signal, Value};
 
 use super::child::Addresses;
 use super::script::{OWNER_TEAM, STEPS, Script};
+use crate::changes::client;
 
 /// What was sent.
 #[derive(Debug, Default)]
@@ -51,17 +50,6 @@ pub(super) async fn play(script: &Script, addresses: &Addresses) -> Result<Playe
     stage.pull_request("opened", 62.0).await?;
     stage.review(95.0).await?;
     Ok(stage.played)
-}
-
-/// A client for the demo's own requests.
-pub(super) fn client() -> Result<Client, String> {
-    let cx = Build {
-        id: ComponentId::new("demo"),
-        clock: std::sync::Arc::new(SystemClock::default()),
-        random: std::sync::Arc::new(SystemRandom::default()),
-        services: Services::default(),
-    };
-    Client::build(&ClientSettings::default(), Protocol::Http, &cx).map_err(|error| error.to_string())
 }
 
 struct Stage<'a> {

@@ -5,11 +5,12 @@ use std::fmt::Write;
 use std::path::Path;
 
 use http::{HeaderMap, HeaderValue};
-use jiff::Timestamp;
 use serde_json::Value as Json;
+use throughline_change::timeline::Listing;
 
 use super::child::Addresses;
-use super::play::{Played, client};
+use super::play::Played;
+use crate::changes::{self, client};
 
 /// Writing to memory does not fail.
 macro_rules! put {
@@ -27,9 +28,13 @@ pub(super) async fn story(played: &Played, at: &Addresses, folder: &Path) -> Res
 
     let mut out = String::new();
     let change = arrived(&events).ok_or("no event tells of a change that reached its environment")?;
-    put!(out, "\n  THE CHANGE  {change}\n");
-    timeline(&mut out, &events, change);
-    waiting(&mut out, &events, change);
+    // What `throughline change` prints of any agent.
+    let report = get(&at.telemetry, &changes::path(change)).await?;
+    let report = serde_json::from_str(&report).map_err(|error| format!("{error} in {report}"))?;
+    put!(out, "\n{}", changes::story(&report));
+    let others: Listing =
+        serde_json::from_str(&get(&at.telemetry, "/changes").await?).map_err(|error| error.to_string())?;
+    put!(out, "  ALL CHANGES\n{}", indented(&changes::listing(&others)));
     tied(&mut out, &[("spans", &spans), ("logs", &logs), ("events", &events)], &page, change);
     masked(&mut out, &logs, &own);
     metrics(&mut out, &page);
@@ -63,11 +68,6 @@ impl Entry {
     fn time(&self) -> u64 {
         let field = |name: &str| self.record[name].as_str().and_then(|text| text.parse().ok());
         field("timeUnixNano").or_else(|| field("startTimeUnixNano")).unwrap_or(0)
-    }
-
-    fn payload(&self, key: &str) -> Option<String> {
-        let pairs = self.record["body"]["kvlistValue"]["values"].as_array()?;
-        pairs.iter().find(|pair| pair["key"] == key).map(|pair| value(&pair["value"]))
     }
 }
 
@@ -115,71 +115,8 @@ fn arrived(events: &[Entry]) -> Option<&str> {
     deployed.map(|event| event.text("change_id"))
 }
 
-/// Where the other changes stand.
-fn waiting(out: &mut String, events: &[Entry], change: &str) {
-    let others = events.iter().filter(|event| !["", change].contains(&event.text("change_id")));
-    let last: BTreeMap<&str, &Entry> = others.map(|event| (event.text("change_id"), event)).collect();
-    let now = u64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(0);
-    for (other, event) in last {
-        let age = short(now.saturating_sub(event.time()));
-        put!(out, "\n  STILL WAITING  {other}: {} {age} ago, nothing since", event.text("event_type"));
-    }
-}
-
-fn timeline(out: &mut String, events: &[Entry], change: &str) {
-    put!(out, "  {:<9}{:<20}{:<16}{:>9}{:>9}  outcome", "at", "stage", "source", "waited", "took");
-    let (mut before, mut seen) = (None, std::collections::BTreeSet::new());
-    for event in events.iter().filter(|event| event.text("change_id") == change) {
-        if !seen.insert(event.text("event_id")) {
-            continue; // a delivery that came twice
-        }
-        let at = event.time();
-        let waited = before.map_or(0, |before| at.saturating_sub(before));
-        before = Some(at);
-        let clock = Timestamp::from_nanosecond(i128::from(at)).map(|t| t.strftime("%H:%M:%S").to_string());
-        let took = event.payload("duration_ms").and_then(|millis| millis.parse::<u64>().ok());
-        put!(
-            out,
-            "  {:<9}{:<20}{:<16}{:>9}{:>9}  {}",
-            clock.unwrap_or_default(),
-            event.text("event_type"),
-            event.text("service.name"),
-            short(waited),
-            took.map_or(String::new(), |millis| short(millis.saturating_mul(1_000_000))),
-            outcome(event),
-        );
-    }
-}
-
-fn outcome(event: &Entry) -> String {
-    let said = ["result", "failed_step", "approver", "reviewer", "actor"];
-    let said = said.iter().find_map(|key| Some((key, event.payload(key)?)));
-    let mut text = match said {
-        Some((&"failed_step", step)) => format!("failed at {step}"),
-        Some((&("approver" | "reviewer" | "actor"), who)) => format!("by {who}"),
-        Some((_, result)) => result,
-        None => String::new(),
-    };
-    if let Some(step) = event.payload("failed_step").filter(|step| !text.contains(step.as_str())) {
-        let _ = write!(text, ", at {step}");
-    }
-    if let (Some(create), Some(update)) = (event.payload("changes.create"), event.payload("changes.update")) {
-        let _ = write!(text, "{create} to create, {update} to update");
-    }
-    if event.text("environment") == "production" {
-        text.push_str(if text.is_empty() { "production" } else { ", production" });
-    }
-    text
-}
-
-/// A length of time for people.
-fn short(nanos: u64) -> String {
-    match nanos / 1_000_000_000 {
-        0 => "-".into(),
-        s @ 1..60 => format!("{s} s"),
-        s @ 60..3600 => format!("{}m{:02}s", s / 60, s % 60),
-        s => format!("{}h{:02}m", s / 3600, s % 3600 / 60),
-    }
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
 }
 
 fn tied(out: &mut String, kinds: &[(&str, &[Entry])], page: &str, change: &str) {

@@ -14,7 +14,7 @@ const BY_SIGNAL: [(&str, &str); 8] = [
     ("otelcol_receiver_refused_*", "Items whose sender was told to try again."),
 ];
 
-const FAMILIES: [(&str, &str); 57] = [
+const FAMILIES: [(&str, &str); 59] = [
     ("otelcol_exporter_queue_capacity", "How many batches may wait in the exporter's queue."),
     ("otelcol_exporter_queue_size", "Batches that wait in the exporter's queue now."),
     ("otelcol_process_cpu_seconds", "CPU time of the process, user and system."),
@@ -37,6 +37,11 @@ const FAMILIES: [(&str, &str); 57] = [
     ("throughline_change_metrics_repeated_events", "Events that were counted before."),
     ("throughline_change_signals", "Records by whether and how they were tied to a change."),
     ("throughline_change_superseded", "Changes that got another name."),
+    (
+        "throughline_changes_forgotten",
+        "Changes whose timeline was forgotten for want of room (`max_memory`).",
+    ),
+    ("throughline_changes_repeated_events", "Events that were in a timeline already."),
     ("throughline_dropped_items", "Items that left the pipeline for a reason."),
     ("throughline_events_made", "Domain events made of spans, jobs and logs."),
     ("throughline_exporter_held_items", "Items that wait in the exporter or are on their way."),

@@ -25,10 +25,9 @@ use throughline_component::{
     Processor, Settle,
 };
 use throughline_config as config;
-use throughline_otlp::view::{Record, Request};
+use throughline_otlp::view::{Record, Request, ResourceLookup};
 use throughline_otlp::{Signal, batch};
 
-use crate::resource::Resource;
 use state::{Fact, Room, State};
 
 pub(crate) const FACTORY: Factory = Factory::connector::<ChangeMetrics>("change_metrics");
@@ -119,7 +118,7 @@ impl Processor for ChangeMetrics {
             for (group, _, record) in Request::new(batch.signal, &chunk.bytes).records() {
                 let Record::Log(log) = record else { continue };
                 let before = resource.take();
-                let resource = resource.insert(Resource::of(group, before));
+                let resource = resource.insert(ResourceLookup::of(group, before));
                 let Some(fact) = Fact::read(log, resource) else { continue };
                 if state.take(&fact) {
                     fact.write(&mut entry);

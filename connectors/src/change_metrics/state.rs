@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use throughline_change::event;
+use throughline_change::labels::cut;
 use throughline_component::{Counter, Replay, Unreadable};
-use throughline_otlp::view::{AnyValue, LogRecord};
-
-use crate::resource::{Resource, cut};
+use throughline_otlp::view::{AnyValue, LogRecord, ResourceLookup};
 
 /// How many event ids are remembered to count each once.
 const REMEMBERED_EVENTS: usize = 200_000;
@@ -38,7 +37,7 @@ pub(super) struct Labels {
 
 impl Fact {
     /// Reads a domain event; any other record is none.
-    pub(super) fn read(log: LogRecord<'_>, resource: &Resource<'_>) -> Option<Self> {
+    pub(super) fn read(log: LogRecord<'_>, resource: &ResourceLookup<'_>) -> Option<Self> {
         let kind = event::of_record(log.event_name())?;
         let text = |key: &str| {
             let own = log.attributes().get_str(key);

@@ -1,10 +1,9 @@
 use throughline_component::Replay;
 
-use throughline_otlp::view::{Record, Request};
+use throughline_otlp::view::{Record, Request, ResourceLookup};
 use throughline_otlp::{Signal, Value, build, steps};
 
 use super::state::{Ended, Fact, Labels, Room, State};
-use crate::resource::Resource;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -189,7 +188,7 @@ fn facts_below_a_long_resource_take_no_more_than_their_own_length() {
         let steps = steps::of(|| {
             for (group, _, record) in Request::new(Signal::Logs, &bytes).records() {
                 let before = resource.take();
-                let resource = resource.insert(Resource::of(group, before));
+                let resource = resource.insert(ResourceLookup::of(group, before));
                 let Record::Log(log) = record else { continue };
                 read +=
                     usize::from(Fact::read(log, resource).is_some_and(|fact| fact.change_id.len() == 1024));

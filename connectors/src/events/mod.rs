@@ -13,10 +13,9 @@ use serde::Deserialize;
 use smallvec::smallvec;
 use throughline_component::port::Clock;
 use throughline_component::{Batch, Build, Chunk, ConfigError, Counter, Factory, Outcome, Outlet, Processor};
-use throughline_otlp::view::{Record, Request};
+use throughline_otlp::view::{Record, Request, ResourceLookup};
 use throughline_otlp::{Signal, batch};
 
-use crate::resource::Resource;
 use rules::{Rule, Rules};
 use write::Found;
 
@@ -76,7 +75,7 @@ impl Events {
         let (mut found, mut resource) = (Vec::new(), None);
         for (group, _, record) in Request::new(signal, bytes).records() {
             let before = resource.take();
-            let resource = resource.insert(Resource::of(group, before));
+            let resource = resource.insert(ResourceLookup::of(group, before));
             match record {
                 Record::Span(span) => self.rules.span(resource, span, &mut found),
                 Record::Log(log) => self.rules.log(resource, log, &mut found),

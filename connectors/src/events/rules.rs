@@ -6,10 +6,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use throughline_change::event::{self, TYPES, Type};
 use throughline_component::ConfigError;
-use throughline_otlp::view::{AnyValue, Attributes, LogRecord, Span};
+use throughline_otlp::view::{AnyValue, Attributes, LogRecord, ResourceLookup, Span};
 
 use super::write::Found;
-use crate::resource::Resource;
 
 /// One rule.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -122,7 +121,7 @@ impl Rules {
         }
     }
 
-    pub(super) fn span(&self, resource: &Resource<'_>, span: Span<'_>, found: &mut Vec<Found>) {
+    pub(super) fn span(&self, resource: &ResourceLookup<'_>, span: Span<'_>, found: &mut Vec<Found>) {
         let status = match span.status().map(|status| status.code()) {
             Some(1) => "ok",
             Some(2) => "error",
@@ -141,7 +140,7 @@ impl Rules {
         }
     }
 
-    pub(super) fn log(&self, resource: &Resource<'_>, log: LogRecord<'_>, found: &mut Vec<Found>) {
+    pub(super) fn log(&self, resource: &ResourceLookup<'_>, log: LogRecord<'_>, found: &mut Vec<Found>) {
         // What is an event already makes no other of its kind.
         let body = log.body().and_then(AnyValue::as_str).unwrap_or_default();
         let own = [("event_name", log.event_name()), ("severity", log.severity_text()), ("body", body)];
@@ -156,7 +155,7 @@ impl Rules {
 }
 
 impl Compiled {
-    fn fits(&self, own: &[(&str, &str)], record: Attributes<'_>, resource: &Resource<'_>) -> bool {
+    fn fits(&self, own: &[(&str, &str)], record: Attributes<'_>, resource: &ResourceLookup<'_>) -> bool {
         self.conditions.iter().all(|(key, values)| {
             let own = own.iter().find(|(name, _)| name == key).map(|(_, text)| *text);
             let text = own.or_else(|| record.get_str(key)).or_else(|| resource.get_str(key));

@@ -3,11 +3,9 @@
 use bytes::Bytes;
 use throughline_change::change_key;
 use throughline_change::event::{Type, event_id};
-use throughline_change::labels::LABELS;
-use throughline_otlp::view::{AnyValue, Attributes};
+use throughline_change::labels::{LABELS, cut};
+use throughline_otlp::view::{AnyValue, Attributes, ResourceLookup};
 use throughline_otlp::{Value, build};
-
-use crate::resource::{Resource, cut};
 
 /// Attributes that say what happened, and go into the payload if they are there (EVT-02, LG0-12).
 const PAYLOAD: &[&str] = &[
@@ -41,7 +39,7 @@ impl Found {
         at: u64,
         origin: &[&[u8]],
         record: Attributes<'_>,
-        resource: &Resource<'_>,
+        resource: &ResourceLookup<'_>,
     ) -> Self {
         let origin: Vec<String> = origin.iter().map(hex::encode).collect();
         let mut parts = vec!["events", kind.name];
@@ -59,7 +57,11 @@ impl Found {
                 },
             ))
         });
-        Self { kind, at, id: event_id(&parts), labels, payload: payload.collect() }
+        let mut payload: Vec<_> = payload.collect();
+        // Who told of it: the event's own resource is the agent.
+        let source = resource.get_str("service.name").filter(|name| !name.is_empty());
+        payload.extend(source.map(|name| ("source", Owned::Text(cut(name).to_owned()))));
+        Self { kind, at, id: event_id(&parts), labels, payload }
     }
 
     /// Says how long it took, in nanoseconds.

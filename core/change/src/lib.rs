@@ -9,6 +9,7 @@ pub mod event;
 mod id;
 mod identity;
 pub mod labels;
+pub mod timeline;
 
 pub use id::{ChangeId, Repository, Sha, change_key};
 pub use identity::{Bounds, Claim, Hint, Identity, Known, Learned, Resolution, Superseded, Tie};

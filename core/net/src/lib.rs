@@ -16,6 +16,7 @@ mod reread;
 mod retry;
 mod rope;
 mod server;
+mod telemetry;
 mod tls;
 
 pub use auth::{Authenticator, Credentials, Unauthenticated};
@@ -28,4 +29,5 @@ pub use reread::Reread;
 pub use retry::{Backoff, retry_after};
 pub use rope::Rope;
 pub use server::{AuthSettings, Limits, ServerSettings};
+pub use telemetry::TelemetryRoutes;
 pub use tls::{ClientTls, ServerTls};

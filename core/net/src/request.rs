@@ -63,6 +63,11 @@ impl Request {
         self.parts.headers.get(name)?.to_str().ok()
     }
 
+    /// The path, as it was sent.
+    pub fn path(&self) -> &str {
+        self.parts.uri.path()
+    }
+
     /// The query string, without the question mark.
     pub fn query(&self) -> &str {
         self.parts.uri.query().unwrap_or_default()

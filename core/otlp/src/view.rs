@@ -5,6 +5,7 @@
 
 mod attributes;
 mod logs;
+mod lookup;
 mod message;
 mod metrics;
 mod request;
@@ -14,6 +15,7 @@ mod value;
 pub(crate) use attributes::key_of;
 pub use attributes::{Attributes, KeyValue};
 pub use logs::LogRecord;
+pub use lookup::ResourceLookup;
 pub use message::{Doubles, Fixed64s, Messages, Strings, Varints, View};
 pub use metrics::{
     Buckets, Data, Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram,

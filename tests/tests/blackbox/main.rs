@@ -4,6 +4,7 @@ mod bad_input;
 mod bombs;
 mod bounds;
 mod canary;
+mod changes;
 mod codecs;
 mod config;
 mod crash;

@@ -41,7 +41,7 @@ pub trait Handler: Send + Sync {
 /// A path and who answers there.
 #[derive(Clone)]
 pub struct Route {
-    /// The exact path, `/v1/traces`.
+    /// The exact path, `/v1/traces`, or all that is below one, `/changes/*`.
     pub path: String,
     /// Who answers.
     pub handler: Arc<dyn Handler>,

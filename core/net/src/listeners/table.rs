@@ -51,7 +51,8 @@ impl Table {
 
     /// The handler of a path, and whose it is.
     pub(super) fn find(&self, path: &str) -> Option<(&ComponentId, &Arc<dyn Handler>)> {
-        self.routes.get(path).map(|owned| (&owned.owner, &owned.handler))
+        let below = || self.routes.iter().find(|(route, _)| is_below(path, route)).map(|(_, owned)| owned);
+        self.routes.get(path).or_else(below).map(|owned| (&owned.owner, &owned.handler))
     }
 
     /// All paths, sorted.
@@ -137,4 +138,11 @@ impl Table {
         }
         self
     }
+}
+
+/// Whether a path is below a route that ends in `/*`.
+fn is_below(path: &str, route: &str) -> bool {
+    route
+        .strip_suffix('*')
+        .is_some_and(|folder| folder.ends_with('/') && path.len() > folder.len() && path.starts_with(folder))
 }

@@ -1,0 +1,65 @@
+//! Timelines as a journal keeps them: a line an event.
+
+use serde::{Deserialize, Serialize};
+use throughline_change::timeline::{Fact, Timelines};
+use throughline_component::{Replay, Unreadable};
+
+/// All timelines.
+pub(super) struct Known(pub(super) Timelines);
+
+/// A line of the journal.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Entry {
+    /// Something happened to a change.
+    Event(Box<Fact>),
+    /// A change has another name.
+    Renamed { old: String, new: String },
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Line<'a> {
+    Event(&'a Fact),
+    Renamed { old: &'a str, new: &'a str },
+}
+
+impl Entry {
+    /// Appends the line.
+    pub(super) fn write(&self, into: &mut Vec<u8>) {
+        write(self, into);
+    }
+}
+
+fn write(line: &impl Serialize, into: &mut Vec<u8>) {
+    if serde_json::to_writer(&mut *into, line).is_ok() {
+        into.push(b'\n');
+    }
+}
+
+impl Known {
+    /// Takes an entry; says whether it was new.
+    pub(super) fn take(&mut self, entry: &Entry) -> bool {
+        match entry {
+            Entry::Event(fact) => self.0.take(fact),
+            Entry::Renamed { old, new } => self.0.rename(old, new),
+        }
+    }
+}
+
+impl Replay for Known {
+    fn replay(&mut self, entry: &[u8]) -> Result<(), Unreadable> {
+        for line in entry.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            self.take(&serde_json::from_slice(line).map_err(|_| Unreadable)?);
+        }
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        let (facts, renamed) = self.0.contents();
+        let mut lines = Vec::new();
+        facts.into_iter().for_each(|fact| write(&Line::Event(fact), &mut lines));
+        renamed.into_iter().for_each(|(old, new)| write(&Line::Renamed { old, new }, &mut lines));
+        lines
+    }
+}
