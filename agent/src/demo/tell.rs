@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
 use serde_json::Value as Json;
@@ -21,7 +22,7 @@ macro_rules! put {
 pub(super) async fn story(played: &Played, at: &Addresses, folder: &Path) -> Result<String, String> {
     let read = |name: &str| records(&folder.join("throughline").join(name));
     let (events, spans, logs) = (read("events.jsonl")?, read("traces.jsonl")?, read("logs.jsonl")?);
-    let page = get(&at.prometheus, "/metrics").await?;
+    let page = counted(&at.prometheus).await?;
     let own = get(&at.telemetry, "/metrics").await?;
     let ledger: Json =
         serde_json::from_str(&get(&at.telemetry, "/ledger").await?).map_err(|error| error.to_string())?;
@@ -52,6 +53,19 @@ pub(super) async fn story(played: &Played, at: &Addresses, folder: &Path) -> Res
     put!(out, "    send webhooks    http://{}/events", at.github);
     put!(out, "    everything       {}", folder.display());
     Ok(out)
+}
+
+/// The page, once the change that was played is counted: observations wait for what is told in another order.
+async fn counted(prometheus: &str) -> Result<String, String> {
+    let mut page = get(prometheus, "/metrics").await?;
+    for _ in 0..100 {
+        if page.contains("change_lead_time_seconds_count") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        page = get(prometheus, "/metrics").await?;
+    }
+    Ok(page)
 }
 
 /// One record of a file, with its resource's attributes below its own.

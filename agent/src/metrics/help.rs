@@ -14,7 +14,7 @@ const BY_SIGNAL: [(&str, &str); 8] = [
     ("otelcol_receiver_refused_*", "Items whose sender was told to try again."),
 ];
 
-const FAMILIES: [(&str, &str); 59] = [
+const FAMILIES: [(&str, &str); 60] = [
     ("otelcol_exporter_queue_capacity", "How many batches may wait in the exporter's queue."),
     ("otelcol_exporter_queue_size", "Batches that wait in the exporter's queue now."),
     ("otelcol_process_cpu_seconds", "CPU time of the process, user and system."),
@@ -32,6 +32,10 @@ const FAMILIES: [(&str, &str); 59] = [
     (
         "throughline_change_metrics_forgotten_changes",
         "Changes forgotten before they ended, for want of room.",
+    ),
+    (
+        "throughline_change_metrics_late_events",
+        "Events told too late to correct what was counted (`lateness`).",
     ),
     ("throughline_change_metrics_refused_observations", "Observations for which `max_series` left no room."),
     ("throughline_change_metrics_repeated_events", "Events that were counted before."),

@@ -1,17 +1,12 @@
-//! Counts and times the transitions of changes: five of the platform metrics, with their exact names.
+//! Counts and times the transitions of changes: metrics with their exact names, each a row of [`table::METRICS`].
 //!
-//! | metric | kind | from |
-//! |---|---|---|
-//! | `change_lead_time_seconds` | histogram | ChangeOpened → first successful DeploymentFinished in production (M0-01) |
-//! | `plan_latency_seconds` | histogram | ChangeOpened or ChangeUpdated → PlanCompleted (M0-02) |
-//! | `apply_duration_seconds` | histogram | ApplyStarted → ApplySucceeded or ApplyFailed (M0-06) |
-//! | `change_apply_total` | counter by `result` | what the recording rule `apply_failure_rate` is made of (M0-10) |
-//! | `apply_queue_age_seconds` | age | the oldest approved change whose apply has not started (M0-05) |
-//!
-//! An event counts once, by its id, and events may come in any order: what begins and what ends is put together once
-//! both are known. (A lead time that was counted is not counted again when an earlier deployment turns up.)
+//! An event counts once, by its id, and events may come in any order: an observation is made of all that is known once its end
+//! was heard of `lateness` ago, and what is told later is counted as late. Ages, and what is active, are shown as they are known.
 
+mod known;
+mod moment;
 mod state;
+mod table;
 mod write;
 
 use std::sync::Arc;
@@ -19,6 +14,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use smallvec::smallvec;
+use throughline_change::timeline::Fact;
 use throughline_component::port::Clock;
 use throughline_component::{
     Batch, Build, Chunk, ComponentId, ConfigError, Context, Counter, Factory, Journaled, Outcome, Outlet,
@@ -28,7 +24,7 @@ use throughline_config as config;
 use throughline_otlp::view::{Record, Request, ResourceLookup};
 use throughline_otlp::{Signal, batch};
 
-use state::{Fact, Room, State};
+use state::{Settings, State, Taken};
 
 pub(crate) const FACTORY: Factory = Factory::connector::<ChangeMetrics>("change_metrics");
 
@@ -38,6 +34,9 @@ pub(crate) const FACTORY: Factory = Factory::connector::<ChangeMetrics>("change_
 pub(crate) struct Config {
     /// How often all series are emitted. Changes are emitted at once.
     flush_interval: config::Duration,
+    /// How long after its end was heard of an observation waits for what is told in another order. What comes later still is
+    /// counted as late, and changes nothing.
+    lateness: config::Duration,
     /// How many changes are remembered; beyond it the one first heard of longest ago is forgotten, and counted.
     max_changes: u32,
     /// How many series each metric may have; what comes on top is left out, and counted.
@@ -52,6 +51,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             flush_interval: config::Duration::from_secs(15),
+            lateness: config::Duration::from_secs(60),
             max_changes: 50_000,
             max_series: 10_000,
             // From seconds to a week: plans take minutes, reviews take days.
@@ -69,9 +69,11 @@ pub(crate) struct ChangeMetrics {
     clock: Arc<dyn Clock>,
     flush_interval: u64,
     next_flush: u64,
-    /// When all series may be told again: what takes long is told seldom.
+    /// When something will be final next.
+    next_final: u64,
+    /// When all series may be emitted again: what takes long is done seldom.
     not_before: u64,
-    /// Something was counted that has not been told.
+    /// Something was counted that has not been emitted.
     due: bool,
     repeated: Counter,
 }
@@ -88,19 +90,24 @@ impl Processor for ChangeMetrics {
         if config.flush_interval.get().is_zero() {
             return Err(ConfigError::new("flush_interval", "must be greater than zero"));
         }
-        let interval = config.flush_interval.nanos();
-        let forgotten = cx.counter("throughline_change_metrics_forgotten_changes", None);
-        let (buckets, max, now) = (config.buckets, config.max_changes as usize, cx.clock.unix_nanos());
-        let refused = cx.counter("throughline_change_metrics_refused_observations", None);
-        let room = Room { max_series: config.max_series as usize, refused };
-        let state =
-            Journaled::of(cx, config.storage.as_deref(), || State::new(buckets, max, now, forgotten, room))?;
+        let (interval, now) = (config.flush_interval.nanos(), cx.clock.unix_nanos());
+        let settings = Settings {
+            bounds: config.buckets,
+            lateness: config.lateness.nanos(),
+            max_changes: config.max_changes as usize,
+            max_series: config.max_series as usize,
+            forgotten: cx.counter("throughline_change_metrics_forgotten_changes", None),
+            refused: cx.counter("throughline_change_metrics_refused_observations", None),
+            late: cx.counter("throughline_change_metrics_late_events", None),
+        };
+        let state = Journaled::of(cx, config.storage.as_deref(), || State::new(settings, now))?;
         Ok(Self {
             id: cx.id.clone(),
             state,
             clock: Arc::clone(&cx.clock),
             flush_interval: interval,
             next_flush: cx.clock.monotonic_nanos(),
+            next_final: cx.clock.monotonic_nanos(),
             not_before: 0,
             due: false,
             repeated: cx.counter("throughline_change_metrics_repeated_events", None),
@@ -112,6 +119,8 @@ impl Processor for ChangeMetrics {
             Ok(state) => state,
             Err(error) => return out.settle(batch, &Outcome::retry(error.to_string())),
         };
+        let now = self.clock.unix_nanos();
+        self.due |= state.advance(now);
         let mut entry = Vec::new();
         for chunk in &batch.chunks {
             let mut resource = None;
@@ -120,13 +129,15 @@ impl Processor for ChangeMetrics {
                 let before = resource.take();
                 let resource = resource.insert(ResourceLookup::of(group, before));
                 let Some(fact) = Fact::read(log, resource) else { continue };
-                if state.take(&fact) {
-                    fact.write(&mut entry);
-                } else {
-                    self.repeated.add(1);
+                match state.take(&fact, now) {
+                    Taken::New => state::write(&fact, now, &mut entry),
+                    Taken::Repeated => self.repeated.add(1),
+                    Taken::Unread => {}
                 }
             }
         }
+        state.advance(now);
+        self.next_final = wakes(&*self.clock, &state, now);
         let journaled = state.append(entry);
         drop(state);
         // What is known already may still be on its way to the disk.
@@ -144,28 +155,41 @@ impl Processor for ChangeMetrics {
     }
 
     fn wakes_at(&self) -> Option<u64> {
-        Some(if self.due { self.next_flush.min(self.not_before) } else { self.next_flush })
+        let soon = if self.due { self.not_before } else { u64::MAX };
+        Some(self.next_flush.min(soon).min(self.next_final))
     }
 
     fn tick(&mut self, now: u64, out: &mut Outlet) {
-        self.next_flush = now.saturating_add(self.flush_interval);
-        self.emit(out);
+        if now >= self.next_final {
+            let unix = self.clock.unix_nanos();
+            if let Ok(mut state) = self.state.open() {
+                self.due |= state.advance(unix);
+                self.next_final = wakes(&*self.clock, &state, unix);
+            }
+        }
+        let flush = now >= self.next_flush;
+        if flush {
+            self.next_flush = now.saturating_add(self.flush_interval);
+        }
+        if flush || (self.due && now >= self.not_before) {
+            self.emit(out);
+        }
     }
 }
 
-/// All series are told at once, and again only after this many times longer than it took.
+/// All series are emitted at once, and again only after this many times longer than it took.
 const REST: u64 = 20;
 
 impl ChangeMetrics {
     fn emit(&mut self, out: &mut Outlet) {
         let began = self.clock.monotonic_nanos();
-        self.tell(out);
+        self.write(out);
         let ended = self.clock.monotonic_nanos();
         self.due = false;
         self.not_before = ended.saturating_add(ended.saturating_sub(began).saturating_mul(REST));
     }
 
-    fn tell(&self, out: &mut Outlet) {
+    fn write(&self, out: &mut Outlet) {
         let now = self.clock.unix_nanos();
         // A journal that cannot be opened is said to those who send; there is nothing to show until then.
         let Ok(mut state) = self.state.open() else { return };
@@ -180,6 +204,12 @@ impl ChangeMetrics {
         let chunk = Chunk { bytes, items, position: None, context, settle: Settle::nobody() };
         out.send(Batch { signal: Signal::Metrics, chunks: smallvec![chunk] });
     }
+}
+
+/// When something becomes final next, by the monotonic clock.
+fn wakes(clock: &dyn Clock, state: &State, now: u64) -> u64 {
+    let wait = |at: u64| clock.monotonic_nanos().saturating_add(at.saturating_sub(now));
+    state.next_final().map_or(u64::MAX, wait)
 }
 
 #[cfg(test)]

@@ -1,321 +1,217 @@
-//! What is known of each change, and the series made of it.
+//! All series, and the changes that they are made of.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
-use throughline_change::event;
-use throughline_change::labels::cut;
+use throughline_change::timeline::Fact;
 use throughline_component::{Counter, Replay, Unreadable};
-use throughline_otlp::view::{AnyValue, LogRecord, ResourceLookup};
+
+use super::known::{Known, Observation};
+use super::moment::{Moment, hash};
+use super::table::{Kind, METRICS, is_read};
 
 /// How many event ids are remembered to count each once.
 const REMEMBERED_EVENTS: usize = 200_000;
 
-/// What an event says, as far as metrics need it. Names and times only: it may be journaled.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Fact {
-    pub(super) event_id: String,
-    pub(super) event_type: String,
-    pub(super) change_id: String,
-    pub(super) at: u64,
-    pub(super) labels: Labels,
-    pub(super) success: bool,
-    /// How long what ended took, if its source says so, in milliseconds.
-    pub(super) duration_ms: Option<u64>,
-}
+/// The values of a metric's labels, in the order of its row.
+pub(super) type Labels = Vec<Box<str>>;
 
-/// The bounded labels of a series.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(super) struct Labels {
-    pub(super) environment: String,
-    pub(super) owner_team: String,
-    pub(super) risk_tier: String,
-    pub(super) repository: String,
-    pub(super) runner_pool: String,
-    pub(super) stack_id: String,
-}
-
-impl Fact {
-    /// Reads a domain event; any other record is none.
-    pub(super) fn read(log: LogRecord<'_>, resource: &ResourceLookup<'_>) -> Option<Self> {
-        let kind = event::of_record(log.event_name())?;
-        let text = |key: &str| {
-            let own = log.attributes().get_str(key);
-            cut(own.or_else(|| resource.get_str(key)).unwrap_or_default()).to_owned()
-        };
-        let (event_id, change_id) = (text("event_id"), text("change_id"));
-        if event_id.is_empty() || change_id.is_empty() {
-            return None;
-        }
-        let payload = match log.body() {
-            Some(AnyValue::Map(map)) => Some(map),
-            _ => None,
-        };
-        let result = payload.and_then(|payload| payload.get_str("result"));
-        let duration = payload.and_then(|payload| payload.get("duration_ms"));
-        Some(Self {
-            event_type: kind.name.to_owned(),
-            event_id,
-            change_id,
-            at: log.time_unix_nano(),
-            labels: Labels {
-                environment: text("environment"),
-                owner_team: text("owner_team"),
-                risk_tier: text("risk_tier"),
-                repository: text("repository"),
-                runner_pool: text("runner_pool"),
-                stack_id: text("stack_id"),
-            },
-            success: result.is_none_or(|result| result == "success"),
-            duration_ms: duration.and_then(|value| match value {
-                AnyValue::Int(millis) => u64::try_from(millis).ok(),
-                _ => None,
-            }),
-        })
-    }
-}
-
-/// What is known of one change.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Known {
-    opened: Option<u64>,
-    /// Times at which its content changed, for the latency of the plan that followed.
-    edited: Vec<u64>,
-    /// The first deployment to production, and its labels.
-    deployed: Option<(u64, Labels)>,
-    approved: Option<u64>,
-    apply_started: Option<u64>,
-    closed: bool,
-    labels: Labels,
-    lead_counted: bool,
-    /// Plans whose beginning is not known yet.
-    plans: Vec<(u64, Labels)>,
-}
-
-/// How an apply ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) enum Ended {
-    Success,
-    Failure,
-}
-
-impl Ended {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Failure => "failure",
-        }
-    }
-}
-
-/// A histogram's series.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Histogram {
+/// One series of one metric.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Series {
+    /// How many observations, by bucket.
     pub(super) counts: Vec<u64>,
-    pub(super) sum: f64,
-    /// The last value and the change it was of.
-    pub(super) exemplar: Option<(f64, String, u64)>,
+    /// Their sum in nanoseconds. (Sums of floating-point numbers depend on the order.)
+    pub(super) nanos: u64,
+    /// The newest observation.
+    pub(super) last: Option<Last>,
+}
+
+/// An observation, and the change it was of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Last {
+    pub(super) at: u64,
+    pub(super) change_id: Box<str>,
+    pub(super) nanos: u64,
+}
+
+/// What a component is bounded by and reports.
+#[derive(Debug)]
+pub(super) struct Settings {
+    /// Upper bounds of the histograms' buckets, in seconds.
+    pub(super) bounds: Vec<f64>,
+    /// For how many nanoseconds after its end was heard of an observation may be corrected.
+    pub(super) lateness: u64,
+    pub(super) max_changes: usize,
+    pub(super) max_series: usize,
+    pub(super) forgotten: Counter,
+    pub(super) refused: Counter,
+    pub(super) late: Counter,
 }
 
 /// All series, and what they will be made of.
 pub(super) struct State {
-    pub(super) bounds: Vec<f64>,
+    pub(super) settings: Settings,
     /// Since when the counts count, Unix nanoseconds.
     pub(super) since: u64,
-    pub(super) lead_time: BTreeMap<Labels, Histogram>,
-    pub(super) plan_latency: BTreeMap<Labels, Histogram>,
-    /// By labels and result.
-    pub(super) apply_duration: BTreeMap<(Labels, Ended), Histogram>,
-    pub(super) applies: BTreeMap<(Labels, Ended), u64>,
-    /// Ages that were told last time.
-    told: BTreeSet<Labels>,
-    changes: HashMap<String, Known>,
-    order: VecDeque<String>,
-    max_changes: usize,
-    events: HashSet<String>,
-    event_order: VecDeque<String>,
-    forgotten: Counter,
-    room: Room,
+    /// By metric.
+    pub(super) series: Vec<BTreeMap<Labels, Series>>,
+    /// Ages and numbers of active objects that were emitted last time, by metric.
+    emitted: BTreeSet<(usize, Labels)>,
+    changes: HashMap<Box<str>, Known>,
+    order: VecDeque<Box<str>>,
+    /// When events that are not final were heard, and of which change.
+    pending: BTreeSet<(u64, Box<str>)>,
+    events: HashSet<u64>,
+    event_order: VecDeque<u64>,
 }
 
-/// How many series of each kind there may be.
-pub(super) struct Room {
-    pub(super) max_series: usize,
-    /// Observations that found no room.
-    pub(super) refused: Counter,
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It was new.
+    New,
+    /// It was counted before.
+    Repeated,
+    /// No metric is made of its kind.
+    Unread,
 }
 
-impl Room {
-    /// The series of a key, if it is there or there is room for it.
-    fn of<'m, K: Ord, V: Default>(&self, map: &'m mut BTreeMap<K, V>, key: K) -> Option<&'m mut V> {
-        if map.len() >= self.max_series && !map.contains_key(&key) {
-            self.refused.add(1);
-            return None;
-        }
-        Some(map.entry(key).or_default())
-    }
-}
-
-/// How many edits of a change, and how many of its plans whose beginning is not known yet, are kept.
-const KEPT: usize = 64;
-
-impl Known {
-    fn edit(&mut self, at: u64) {
-        // Of many the newest count: a plan is of what was edited last.
-        if self.edited.len() == KEPT
-            && let Some(oldest) = (0..KEPT).min_by_key(|index| self.edited[*index])
-        {
-            self.edited.swap_remove(oldest);
-        }
-        self.edited.push(at);
-    }
+/// What there is to show beside the series: since when the oldest waits, or how many there are; nothing of one that was
+/// emitted before and has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Now {
+    Since(u64),
+    Active(u64),
+    Ended,
 }
 
 impl State {
-    pub(super) fn new(
-        bounds: Vec<f64>,
-        max_changes: usize,
-        since: u64,
-        forgotten: Counter,
-        room: Room,
-    ) -> Self {
+    pub(super) fn new(settings: Settings, since: u64) -> Self {
         Self {
-            bounds,
+            settings,
             since,
-            lead_time: BTreeMap::new(),
-            plan_latency: BTreeMap::new(),
-            apply_duration: BTreeMap::new(),
-            applies: BTreeMap::new(),
-            told: BTreeSet::new(),
+            series: METRICS.iter().map(|_| BTreeMap::new()).collect(),
+            emitted: BTreeSet::new(),
             changes: HashMap::new(),
             order: VecDeque::new(),
-            max_changes,
+            pending: BTreeSet::new(),
             events: HashSet::new(),
             event_order: VecDeque::new(),
-            forgotten,
-            room,
         }
     }
 
-    /// Takes a fact; says whether it was new.
-    pub(super) fn take(&mut self, fact: &Fact) -> bool {
-        if !self.remember(&fact.event_id) {
-            return false;
+    /// Takes an event that was heard of now. Call [`advance`](Self::advance) before the first of a batch and behind the last.
+    pub(super) fn take(&mut self, fact: &Fact, heard: u64) -> Taken {
+        if !is_read(fact.kind.name) {
+            return Taken::Unread;
         }
-        let known = self.known(&fact.change_id);
-        known.labels.fill(&fact.labels);
-        let labels = known.labels.clone();
-        match &*fact.event_type {
-            "ChangeOpened" => {
-                known.opened = Some(known.opened.map_or(fact.at, |at| at.min(fact.at)));
-                known.edit(fact.at);
-            }
-            "ChangeUpdated" => known.edit(fact.at),
-            "ChangeClosed" => known.closed = true,
-            "ApprovalGranted" | "ApplyQueued" => {
-                known.approved = Some(known.approved.map_or(fact.at, |at| at.min(fact.at)));
-            }
-            "PlanCompleted" if known.plans.len() < KEPT => known.plans.push((fact.at, fact.labels.clone())),
-            "PlanCompleted" => self.room.refused.add(1),
-            "ApplyStarted" => {
-                known.apply_started = Some(known.apply_started.map_or(fact.at, |at| at.max(fact.at)))
-            }
-            "ApplySucceeded" | "ApplyFailed" => {
-                let result =
-                    if fact.event_type == "ApplySucceeded" { Ended::Success } else { Ended::Failure };
-                let started = fact
-                    .duration_ms
-                    .map_or(fact.at, |millis| fact.at.saturating_sub(millis.saturating_mul(1_000_000)));
-                known.apply_started = Some(known.apply_started.map_or(started, |at| at.max(started)));
-                if let Some(count) = self.room.of(&mut self.applies, (labels.clone(), result)) {
-                    *count += 1;
-                }
-                if let Some(millis) = fact.duration_ms
-                    && let Some(series) = self.room.of(&mut self.apply_duration, (labels, result))
-                {
-                    series.observe(&self.bounds, millis as f64 / 1e3, &fact.change_id, fact.at);
-                }
-            }
-            "DeploymentFinished" if fact.success && fact.labels.environment == "production" => {
-                let first = known.deployed.as_ref().is_none_or(|(at, _)| fact.at < *at);
-                if first && !known.lead_counted {
-                    known.deployed = Some((fact.at, labels));
-                }
-            }
-            _ => {}
+        if !self.remember(hash(&fact.event_id)) {
+            return Taken::Repeated;
         }
-        self.conclude(&fact.change_id);
-        true
+        for (index, change) in fact.change_ids.iter().enumerate() {
+            let is_carried = index + 1 < fact.change_ids.len();
+            self.file(change, Moment::new(fact, heard, is_carried));
+        }
+        Taken::New
     }
 
-    /// Counts what has now both a beginning and an end.
-    fn conclude(&mut self, change_id: &str) {
-        let Some(known) = self.changes.get_mut(change_id) else { return };
-        if let (Some(opened), Some((deployed, labels)), false) =
-            (known.opened, &known.deployed, known.lead_counted)
+    fn file(&mut self, change: &str, moment: Moment) {
+        self.make_room(change);
+        let known = self.changes.entry(change.into()).or_default();
+        let mut observed = Vec::new();
+        if known.is_full() {
+            observed = known.finish(u64::MAX);
+            known.leave_out_oldest();
+        }
+        if known.is_late(&moment) {
+            self.settings.late.add(1);
+        }
+        self.pending.insert((moment.heard, change.into()));
+        known.take(moment);
+        self.observe(change, observed);
+    }
+
+    /// Forgets the change first heard of longest ago, if another would be too many; what is known of it is counted first.
+    fn make_room(&mut self, change: &str) {
+        if self.changes.contains_key(change) {
+            return;
+        }
+        self.order.push_back(change.into());
+        if self.order.len() > self.settings.max_changes
+            && let Some(oldest) = self.order.pop_front()
+            && let Some(mut known) = self.changes.remove(&oldest)
         {
-            known.lead_counted = true;
-            let labels = Labels {
-                repository: String::new(),
-                runner_pool: String::new(),
-                stack_id: String::new(),
-                ..labels.clone()
-            };
-            if let Some(series) = self.room.of(&mut self.lead_time, labels) {
-                series.observe(&self.bounds, seconds(opened, *deployed), change_id, *deployed);
-            }
+            known.pending().for_each(|heard| _ = self.pending.remove(&(heard, oldest.clone())));
+            self.observe(&oldest, known.finish(u64::MAX));
+            self.settings.forgotten.add(1);
         }
-        let edited = &known.edited;
-        let began = |at: u64| edited.iter().copied().filter(|began| *began <= at).max();
-        let mut open = Vec::new();
-        for (at, labels) in std::mem::take(&mut known.plans) {
-            match began(at) {
-                None => open.push((at, labels)),
-                Some(began) => {
-                    let Labels { environment, risk_tier, repository, .. } = labels;
-                    let labels = Labels { environment, risk_tier, repository, ..Labels::default() };
-                    if let Some(series) = self.room.of(&mut self.plan_latency, labels) {
-                        series.observe(&self.bounds, seconds(began, at), change_id, at);
-                    }
-                }
-            }
-        }
-        known.plans = open;
     }
 
-    /// Since when the oldest approved change waits for its apply, by environment and runner pool.
-    pub(super) fn waiting(&self) -> BTreeMap<Labels, u64> {
-        let mut oldest: BTreeMap<Labels, u64> = BTreeMap::new();
-        for known in self.changes.values().filter(|known| !known.closed) {
-            let Some(approved) = known.approved else { continue };
-            if known.apply_started.is_some_and(|started| started >= approved) {
+    /// Makes final what was heard of so long before `now` that nothing can correct it any more; says whether that changed a
+    /// series.
+    pub(super) fn advance(&mut self, now: u64) -> bool {
+        let until = now.saturating_sub(self.settings.lateness);
+        let mut any = false;
+        while self.pending.first().is_some_and(|(heard, _)| *heard <= until) {
+            let Some((_, change)) = self.pending.pop_first() else { break };
+            let observed = self.changes.get_mut(&change).map(|known| known.finish(until)).unwrap_or_default();
+            any |= !observed.is_empty();
+            self.observe(&change, observed);
+        }
+        any
+    }
+
+    /// When something will be final next, Unix nanoseconds.
+    pub(super) fn next_final(&self) -> Option<u64> {
+        self.pending.first().map(|(heard, _)| heard.saturating_add(self.settings.lateness))
+    }
+
+    fn observe(&mut self, change: &str, observed: Vec<Observation>) {
+        for Observation { metric, series, nanos, at } in observed {
+            let all = &mut self.series[metric];
+            if all.len() >= self.settings.max_series && !all.contains_key(&series) {
+                self.settings.refused.add(1);
                 continue;
             }
-            let Labels { environment, runner_pool, .. } = known.labels.clone();
-            let labels = Labels { environment, runner_pool, ..Labels::default() };
-            if oldest.len() < self.room.max_series || oldest.contains_key(&labels) {
-                let since = oldest.entry(labels).or_insert(approved);
-                *since = approved.min(*since);
+            all.entry(series).or_default().observe(&self.settings.bounds, nanos, change, at);
+        }
+    }
+
+    /// Ages and numbers of active objects, by metric.
+    pub(super) fn now(&mut self) -> BTreeMap<(usize, Labels), Now> {
+        let mut now = BTreeMap::new();
+        for (number, metric) in METRICS.iter().enumerate() {
+            let most = now.len() + self.settings.max_series;
+            let mut add = |labels: super::moment::Labels, of: Now| {
+                let key = (number, metric.series(&labels, ""));
+                if now.len() < most || now.contains_key(&key) {
+                    now.entry(key).and_modify(|held: &mut Now| *held = held.with(of)).or_insert(of);
+                }
+            };
+            match metric.kind {
+                Kind::Age { begins, ends } => {
+                    let waiting = self.changes.values().filter_map(|known| known.waits(begins, ends));
+                    waiting.for_each(|(since, labels)| add(labels, Now::Since(since)));
+                }
+                Kind::Active { begins, ends } => {
+                    let active = self.changes.values().flat_map(|known| known.active(begins, ends));
+                    active.for_each(|labels| add(labels, Now::Active(1)));
+                }
+                _ => {}
             }
         }
-        oldest
+        let ended: Vec<_> = self.emitted.iter().filter(|key| !now.contains_key(key)).cloned().collect();
+        self.emitted = now.keys().cloned().collect();
+        now.extend(ended.into_iter().map(|key| (key, Now::Ended)));
+        now
     }
 
-    /// What to say of ages now: since when each has grown, or that one which was told before has ended.
-    pub(super) fn ages(&mut self) -> BTreeMap<Labels, Option<u64>> {
-        let waiting = self.waiting();
-        let ended = self.told.iter().filter(|labels| !waiting.contains_key(labels)).cloned();
-        let mut ages: BTreeMap<Labels, Option<u64>> = ended.map(|labels| (labels, None)).collect();
-        self.told = waiting.keys().cloned().collect();
-        ages.extend(waiting.into_iter().map(|(labels, since)| (labels, Some(since))));
-        ages
-    }
-
-    fn remember(&mut self, event_id: &str) -> bool {
-        if !self.events.insert(event_id.to_owned()) {
+    fn remember(&mut self, event: u64) -> bool {
+        if !self.events.insert(event) {
             return false;
         }
-        self.event_order.push_back(event_id.to_owned());
+        self.event_order.push_back(event);
         if self.event_order.len() > REMEMBERED_EVENTS
             && let Some(oldest) = self.event_order.pop_front()
         {
@@ -323,47 +219,47 @@ impl State {
         }
         true
     }
-
-    fn known(&mut self, change_id: &str) -> &mut Known {
-        if !self.changes.contains_key(change_id) {
-            self.order.push_back(change_id.to_owned());
-            if self.order.len() > self.max_changes
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.changes.remove(&oldest);
-                self.forgotten.add(1);
-            }
-        }
-        self.changes.entry(change_id.to_owned()).or_default()
-    }
 }
 
-impl Labels {
-    /// Takes over what is not known yet.
-    fn fill(&mut self, other: &Self) {
-        let pairs = [
-            (&mut self.environment, &other.environment),
-            (&mut self.owner_team, &other.owner_team),
-            (&mut self.risk_tier, &other.risk_tier),
-            (&mut self.repository, &other.repository),
-            (&mut self.runner_pool, &other.runner_pool),
-            (&mut self.stack_id, &other.stack_id),
-        ];
-        for (own, other) in pairs {
-            if own.is_empty() {
-                own.clone_from(other);
-            }
+impl Now {
+    fn with(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Since(one), Self::Since(other)) => Self::Since(one.min(other)),
+            (Self::Active(some), Self::Active(more)) => Self::Active(some + more),
+            (_, other) => other,
         }
     }
 }
 
-impl Histogram {
-    fn observe(&mut self, bounds: &[f64], value: f64, change_id: &str, at: u64) {
+impl Series {
+    fn observe(&mut self, bounds: &[f64], nanos: u64, change_id: &str, at: u64) {
         self.counts.resize(bounds.len() + 1, 0);
-        let bucket = bounds.partition_point(|bound| *bound < value);
+        let bucket = bounds.partition_point(|bound| *bound < nanos as f64 / 1e9);
         self.counts[bucket] += 1;
-        self.sum += value;
-        self.exemplar = Some((value, change_id.to_owned(), at));
+        self.nanos = self.nanos.saturating_add(nanos);
+        let last = Last { at, change_id: change_id.into(), nanos };
+        self.last = self.last.take().max(Some(last));
+    }
+
+    /// How many observations.
+    pub(super) fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
+
+/// A line of the journal.
+#[derive(Serialize, Deserialize)]
+struct Line<F> {
+    #[serde(rename = "h")]
+    heard: u64,
+    #[serde(rename = "f")]
+    fact: F,
+}
+
+/// Appends an event as a line of the journal.
+pub(super) fn write(fact: &Fact, heard: u64, into: &mut Vec<u8>) {
+    if serde_json::to_writer(&mut *into, &Line { heard, fact }).is_ok() {
+        into.push(b'\n');
     }
 }
 
@@ -372,76 +268,73 @@ impl Histogram {
 struct Saved {
     bounds: Vec<f64>,
     since: u64,
-    lead_time: Vec<(Labels, Histogram)>,
-    plan_latency: Vec<(Labels, Histogram)>,
-    apply_duration: Vec<((Labels, Ended), Histogram)>,
-    applies: Vec<((Labels, Ended), u64)>,
-    told: Vec<Labels>,
-    changes: Vec<(String, Known)>,
-    events: Vec<String>,
-}
-
-impl Fact {
-    /// Appends the fact as a line of the journal.
-    pub(super) fn write(&self, into: &mut Vec<u8>) {
-        if serde_json::to_writer(&mut *into, self).is_ok() {
-            into.push(b'\n');
-        }
-    }
+    /// By the metric's name, so that rows can be added.
+    series: Vec<(String, Vec<(Labels, Series)>)>,
+    emitted: Vec<(String, Labels)>,
+    changes: Vec<(Box<str>, Known)>,
+    events: Vec<u64>,
 }
 
 impl Replay for State {
+    /// 1 had a form for each metric.
+    const VERSION: u8 = 2;
+
     fn replay(&mut self, entry: &[u8]) -> Result<(), Unreadable> {
         if let Ok(saved) = serde_json::from_slice::<Saved>(entry) {
             self.restore(saved);
             return Ok(());
         }
+        // An entry is a batch: what it says is of one moment.
+        let mut last = 0;
         for line in entry.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            self.take(&serde_json::from_slice::<Fact>(line).map_err(|_| Unreadable)?);
+            let Line { heard, fact } = serde_json::from_slice::<Line<Fact>>(line).map_err(|_| Unreadable)?;
+            if last == 0 {
+                self.advance(heard);
+            }
+            self.take(&fact, heard);
+            last = heard;
         }
+        self.advance(last);
         Ok(())
     }
 
     fn snapshot(&self) -> Vec<u8> {
+        let name = |number: usize| METRICS[number].name.to_owned();
+        let list = |all: &BTreeMap<Labels, Series>| all.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         let changes = self.order.iter().filter_map(|id| Some((id.clone(), self.changes.get(id)?.clone())));
         let saved = Saved {
-            bounds: self.bounds.clone(),
+            bounds: self.settings.bounds.clone(),
             since: self.since,
-            lead_time: list(&self.lead_time),
-            plan_latency: list(&self.plan_latency),
-            apply_duration: list(&self.apply_duration),
-            applies: list(&self.applies),
-            told: self.told.iter().cloned().collect(),
+            series: self.series.iter().enumerate().map(|(number, all)| (name(number), list(all))).collect(),
+            emitted: self.emitted.iter().map(|(number, labels)| (name(*number), labels.clone())).collect(),
             changes: changes.collect(),
-            events: self.event_order.iter().cloned().collect(),
+            events: self.event_order.iter().copied().collect(),
         };
         serde_json::to_vec(&saved).unwrap_or_default() // plain data always serialises
     }
 }
 
-fn list<K: Clone, V: Clone>(map: &BTreeMap<K, V>) -> Vec<(K, V)> {
-    map.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
-}
-
 impl State {
     fn restore(&mut self, saved: Saved) {
+        let number = |name: &str| METRICS.iter().position(|metric| metric.name == name);
         self.since = saved.since;
-        self.applies = saved.applies.into_iter().collect();
-        // Counts for other bounds cannot be shown with these.
-        if saved.bounds == self.bounds {
-            self.lead_time = saved.lead_time.into_iter().collect();
-            self.plan_latency = saved.plan_latency.into_iter().collect();
-            self.apply_duration = saved.apply_duration.into_iter().collect();
+        for (name, all) in saved.series {
+            let Some(number) = number(&name) else { continue };
+            // Durations that were counted for other buckets cannot be shown in these.
+            let keeps = saved.bounds == self.settings.bounds
+                || !matches!(METRICS[number].kind, Kind::Duration { .. });
+            self.series[number] = if keeps { all.into_iter().collect() } else { BTreeMap::new() };
         }
-        self.told = saved.told.into_iter().collect();
+        self.emitted =
+            saved.emitted.into_iter().filter_map(|(name, labels)| Some((number(&name)?, labels))).collect();
         self.order = saved.changes.iter().map(|(id, _)| id.clone()).collect();
-        self.changes = saved.changes.into_iter().collect();
-        self.events = saved.events.iter().cloned().collect();
+        let pending = |(id, known): &(Box<str>, Known)| {
+            let id = id.clone();
+            known.pending().map(move |heard| (heard, id.clone())).collect::<Vec<_>>()
+        };
+        self.pending = saved.changes.iter().flat_map(pending).collect();
+        self.changes = saved.changes.into_iter().map(|(id, known)| (id, known.shared())).collect();
+        self.events = saved.events.iter().copied().collect();
         self.event_order = saved.events.into();
     }
-}
-
-/// Sources' clocks differ: what ended before it began took no time.
-fn seconds(from: u64, to: u64) -> f64 {
-    to.saturating_sub(from) as f64 / 1e9
 }

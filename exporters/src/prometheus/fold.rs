@@ -10,7 +10,7 @@ use super::point::Point;
 use super::registry::{self, Head, Kind, Labels, Refused, Registry, Room, Sample, Series};
 use super::tally::{Refusal, Tally};
 
-/// Metrics of these scopes keep their exact names (TRP-06).
+/// Metrics of these scopes keep their exact names (TRP-06), where these are names for Prometheus: those with dots are not.
 const EXACT: &str = "throughline.";
 /// A gauge with this metadata shows how long ago its points began, to the moment of the scrape.
 const AGE: &str = "throughline.age";
@@ -106,7 +106,7 @@ impl Fold<'_> {
             return Err(Refusal::Name);
         }
         let monotonic = matches!(data, Data::Sum(sum) if sum.is_monotonic());
-        let name = if around.exact {
+        let name = if around.exact && !metric.name().contains('.') {
             metric.name().to_owned()
         } else {
             names::metric(metric.name(), metric.unit(), monotonic, &self.page.namespace, self.strategy)

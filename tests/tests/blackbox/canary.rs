@@ -14,7 +14,7 @@ receivers:
   otlp: {protocols: {http: {endpoint: '127.0.0.1:0'}}}
   github: {keep_other_events: true, webhook: {endpoint: '127.0.0.1:0', secret: \"It's a Secret to Everybody\"}}
 processors: {change: }
-connectors: {events: , change_metrics: }
+connectors: {events: , change_metrics: {lateness: 0s}}
 extensions: {file_storage: {directory: storage, create_directory: true}}
 exporters:
   prometheus: {endpoint: '127.0.0.1:0', enable_open_metrics: true}

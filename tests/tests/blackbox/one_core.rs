@@ -12,7 +12,7 @@ receivers:
   github: {webhook: {endpoint: '127.0.0.1:0', secret: \"It's a Secret to Everybody\"}, storage: file_storage}
 extensions: {file_storage: {directory: data, create_directory: true}}
 processors: {change: {storage: file_storage}, secrets: , batch: {timeout: 10ms}}
-connectors: {change_metrics: {storage: file_storage}}
+connectors: {change_metrics: {storage: file_storage, lateness: 1s}}
 exporters:
   file: {path: logs.jsonl}
   prometheus: {endpoint: '127.0.0.1:0', storage: file_storage}
