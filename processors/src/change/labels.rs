@@ -75,7 +75,7 @@ struct Roles {
 }
 
 static ROLES: LazyLock<Roles> = LazyLock::new(|| {
-    let mut roles = vec![("change_id", Role::ChangeId), ("merge_commit_sha", Role::MergeCommit)];
+    let mut roles = vec![("change_id", Role::ChangeId), ("throughline.merge_commit_sha", Role::MergeCommit)];
     let ranked = |list: &'static [&'static str]| list.iter().copied().zip(0_u8..);
     roles.extend(ranked(COMMIT).map(|(key, rank)| (key, Role::Commit(rank))));
     roles.extend(ranked(PULL_REQUEST).map(|(key, rank)| (key, Role::PullRequest(rank))));

@@ -109,7 +109,8 @@ fn a_span_that_knows_only_a_commit_is_tied_once_its_pull_request_is_known() {
 #[test]
 fn a_merge_commit_belongs_to_its_pull_request() {
     let (change, _) = processor();
-    let merged = [("repository", LIVE), ("pull_request", "7"), ("commit_sha", A), ("merge_commit_sha", B)];
+    let merged =
+        [("repository", LIVE), ("pull_request", "7"), ("commit_sha", A), ("throughline.merge_commit_sha", B)];
     walk(&change, Signal::Logs, log(&merged));
     let deployed = walk(&change, Signal::Traces, span(&[], &[("vcs.ref.head.revision", B)]));
     assert_eq!(label(Signal::Traces, &deployed, "change_id").as_deref(), Some("github.com/acme/live#7"));
@@ -236,7 +237,7 @@ fn learning_and_labelling_are_linear_whatever_a_request_names() {
                         for number in 1..=n {
                             scope.log_record(|log| {
                                 log.attribute("commit_sha", &*sha(number))
-                                    .attribute("merge_commit_sha", &*sha(number));
+                                    .attribute("throughline.merge_commit_sha", &*sha(number));
                             });
                         }
                     });

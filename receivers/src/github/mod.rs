@@ -18,6 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hmac::{Hmac, Mac};
 use http::StatusCode;
+use percent_encoding::percent_decode;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sha2::Sha256;
@@ -193,6 +194,16 @@ fn refused(result: &str) -> Option<&'static str> {
     }
 }
 
+/// GitHub delivers forms unless the webhook says `application/json`.
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// The field `payload` of a form.
+fn form(body: &[u8]) -> Option<Bytes> {
+    let field = body.split(|byte| *byte == b'&').find_map(|field| field.strip_prefix(b"payload="))?;
+    let spaced: Vec<u8> = field.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    Some(percent_decode(&spaced).collect::<Vec<u8>>().into())
+}
+
 type Answer = (&'static str, Reply);
 
 impl Endpoint {
@@ -234,6 +245,11 @@ impl Endpoint {
             Ok(Claimed::Settled) => return ("repeated", say(StatusCode::OK, "delivered before")),
             Ok(Claimed::Lost) => return unsettled("delivered just before, but not settled; redeliver it"),
             Err(error) => return unsettled(&error.to_string()),
+        };
+        let form =
+            request.header("content-type").is_some_and(|kind| kind.starts_with(FORM)).then(|| form(&body));
+        let Some(body) = form.unwrap_or(Some(body)) else {
+            return ("malformed", say(StatusCode::BAD_REQUEST, "the form has no field `payload`"));
         };
         let payload = match Payload::parse(&body, self.mask.as_deref()) {
             Ok(payload) => payload,
@@ -336,7 +352,7 @@ fn plain(event: &str, body: &[u8], resource: &[(&str, Value<'_>)], now: u64) -> 
             resource.scope("throughline.github", env!("CARGO_PKG_VERSION"), |scope| {
                 scope.log_record(|log| {
                     log.time_unix_nano(now).observed_time_unix_nano(now).severity(9, "INFO");
-                    log.attribute("github.event", event).body(&*String::from_utf8_lossy(body));
+                    log.attribute("throughline.github.event", event).body(&*String::from_utf8_lossy(body));
                 });
             });
         });

@@ -8,18 +8,28 @@ use throughline_component::port::Mask;
 pub(super) struct Payload(Value);
 
 impl Payload {
-    /// Reads a body. What is rewritten later (to lower case, say) is masked first: afterwards no secret in it could be
+    /// Reads a body. What is rewritten later (to lower case, cut into parts) is masked first: afterwards no secret in it could be
     /// recognised.
     pub(super) fn parse(body: &[u8], mask: Option<&dyn Mask>) -> Result<Self, serde_json::Error> {
-        const REWRITTEN: [&str; 3] = ["/repository/html_url", "/repository/name", "/deployment/environment"];
+        const REWRITTEN: [&str; 6] = [
+            "/repository/html_url",
+            "/repository/name",
+            "/deployment/environment",
+            "/environment",
+            "/workflow_job_run/environment",
+            "/context",
+        ];
         let mut payload: Value = serde_json::from_slice(body)?;
-        for pointer in REWRITTEN {
-            if let Some(Value::String(text)) = payload.pointer_mut(pointer)
+        let hide = |value: Option<&mut Value>| {
+            if let Some(Value::String(text)) = value
                 && let Some(masked) = mask.and_then(|mask| mask.mask(text))
             {
                 *text = masked;
             }
-        }
+        };
+        REWRITTEN.into_iter().for_each(|pointer| hide(payload.pointer_mut(pointer)));
+        let jobs = payload.pointer_mut("/workflow_job_runs").and_then(Value::as_array_mut);
+        jobs.into_iter().flatten().for_each(|job| hide(job.pointer_mut("/environment")));
         Ok(Self(payload))
     }
 
@@ -32,8 +42,14 @@ impl Payload {
         self.0.pointer(pointer)?.as_u64()
     }
 
-    pub(super) fn flag(&self, pointer: &str) -> bool {
-        self.0.pointer(pointer).and_then(Value::as_bool).unwrap_or(false)
+    /// Whether something is so, if the delivery says.
+    pub(super) fn truth(&self, pointer: &str) -> Option<bool> {
+        self.0.pointer(pointer)?.as_bool()
+    }
+
+    /// A time that is given in seconds since 1970, in nanoseconds.
+    pub(super) fn seconds(&self, pointer: &str) -> Option<u64> {
+        self.number(pointer)?.checked_mul(1_000_000_000)
     }
 
     pub(super) fn list(&self, pointer: &str) -> Vec<Self> {

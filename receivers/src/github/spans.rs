@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use throughline_otlp::Value;
 use throughline_otlp::build::{self, Link, Scope, Traces};
 
+use super::events::{result, workflow};
 use super::payload::Payload;
 
 const INTERNAL: i32 = 1;
@@ -67,18 +68,6 @@ fn slice<const N: usize>(text: &str, start: usize) -> [u8; N] {
     out
 }
 
-/// GitHub's conclusions in the words of the semantic conventions.
-fn result(conclusion: Option<&str>) -> &'static str {
-    match conclusion {
-        Some("success" | "neutral") => "success",
-        Some("failure") => "failure",
-        Some("timed_out") => "timeout",
-        Some("cancelled") => "cancellation",
-        Some("skipped") => "skip",
-        _ => "error",
-    }
-}
-
 /// Text attributes; those that a delivery lacks are left out.
 fn attributes<'v>(list: &[(&'v str, Option<&'v str>)]) -> Vec<(&'v str, Value<'v>)> {
     list.iter().filter_map(|(key, text)| text.map(|text| (*key, Value::Str(text)))).collect()
@@ -97,7 +86,7 @@ fn times(start: u64, end: u64) -> (u64, u64) {
 
 fn run(scope: &mut Scope<'_, Traces>, payload: &Payload, ids: &Ids) {
     let at = |name: &str| format!("/workflow_run/{name}");
-    let name = payload.text(&at("name")).unwrap_or("workflow");
+    let name = workflow(payload).unwrap_or("workflow");
     let result = result(payload.text(&at("conclusion")));
     let start = payload.first_time(&[&at("run_started_at"), &at("created_at")]);
     let (start, end) = times(start, payload.first_time(&[&at("updated_at")]));
@@ -144,6 +133,7 @@ fn job(scope: &mut Scope<'_, Traces>, payload: &Payload, ids: &Ids) {
         ("cicd.pipeline.run.id", Some(&*run)),
         ("vcs.ref.head.revision", payload.text(&at("head_sha"))),
     ];
+    let worker = payload.number(&at("runner_id")).map(|id| id.to_string());
     let own = span_id(&format!("{id}-j"));
     scope.span(|span| {
         span.trace_id(&ids.trace())
@@ -158,6 +148,7 @@ fn job(scope: &mut Scope<'_, Traces>, payload: &Payload, ids: &Ids) {
             ("cicd.pipeline.task.run.id", Some(&id)),
             ("cicd.pipeline.task.run.result", Some(result)),
             ("cicd.pipeline.task.run.url.full", payload.text(&at("html_url"))),
+            ("cicd.worker.id", worker.as_deref()),
             ("cicd.worker.name", payload.text(&at("runner_name"))),
             ("runner_pool", payload.text(&at("runner_group_name"))),
         ]));
@@ -215,7 +206,7 @@ fn steps(
                 ("cicd.pipeline.task.run.result", Some(result)),
                 ("cicd.pipeline.task.run.url.full", page.as_deref()),
             ]));
-            span.attribute("step.number", i64::try_from(number).unwrap_or(0));
+            span.attribute("throughline.step.number", i64::try_from(number).unwrap_or(0));
             outcome(span, result);
         });
     }

@@ -97,6 +97,44 @@ fn deliveries_that_nobody_signs_are_a_configuration_error_until_the_configuratio
     assert_eq!(http::post(&address, "/events", &headers, body.as_bytes()).status, 200);
 }
 
+#[test]
+fn a_delivery_that_comes_as_a_form_is_recorded_like_any_other() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let (agent, address) = start(folder.path());
+    let delivery = &change()[0];
+    // As GitHub's own forms are: percent-encoded, spaces as plus signs; the signature is over the form.
+    let encode = |text: String| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.*".contains(&byte);
+        let one = |byte: u8| match byte {
+            b' ' => "+".to_owned(),
+            byte if plain(byte) => char::from(byte).to_string(),
+            byte => format!("%{byte:02X}"),
+        };
+        text.bytes().map(one).collect::<String>()
+    };
+    let form = format!("payload={}", encode(delivery.body.to_string()));
+    let send = |body: &str, id: &str| {
+        let signature = sign(SECRET, body.as_bytes());
+        let headers = [
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("x-github-event", delivery.event),
+            ("x-github-delivery", id),
+            ("x-hub-signature-256", &signature),
+        ];
+        http::post(&address, "/events", &headers, body.as_bytes())
+    };
+    assert_eq!(send(&form, "one").status, 200);
+    let reply = send("other=1", "two");
+    assert_eq!((reply.status, reply.text().contains("no field `payload`")), (400, true), "{}", reply.text());
+    agent.assert_sound();
+    assert_eq!(agent.stop().code, Some(0));
+    let events = records::read(&folder.path().join("events.jsonl"));
+    assert_eq!(
+        events.iter().map(|event| event.attribute("event_type")).collect::<Vec<_>>(),
+        ["ChangeOpened"]
+    );
+}
+
 /// What a run of the agent recorded, apart from what the order of arrival may decide.
 #[derive(Debug, PartialEq, Eq)]
 struct Recorded {

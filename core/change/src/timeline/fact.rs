@@ -6,6 +6,10 @@ use throughline_otlp::view::{AnyValue, Array, Attributes, LogRecord, ResourceLoo
 use crate::event::{self, Type};
 use crate::labels::cut;
 
+/// Where the id of the object that an event is about stands, the closest first.
+const OBJECTS: [&str; 4] =
+    ["cicd.pipeline.task.run.id", "cicd.pipeline.run.id", "deployment.id", "entity_id"];
+
 /// How many changes one event is filed under; a deployment may carry more.
 const MOST_CHANGES: usize = 64;
 
@@ -120,8 +124,8 @@ impl Fact {
             change_ids: changes(change_id, get("change_ids")),
             at: log.time_unix_nano(),
             source: source.into_iter().flatten().map(cut).next().unwrap_or_default().into(),
-            object: text("entity_id").into(),
-            name: said(&["pipeline_task", "job", "pipeline", "branch"]).into(),
+            object: OBJECTS.iter().map(|key| text(key)).find(|id| !id.is_empty()).unwrap_or_default().into(),
+            name: said(&["job", "pipeline", "branch", "tag"]).into(),
             attempt: number("attempt").unwrap_or(0),
             actor: said(&["approver", "actor", "author"]).into(),
             asked: said(&["reviewer"]).into(),
@@ -129,7 +133,7 @@ impl Fact {
             detail: detail(payload).into(),
             duration_ms: number("duration_ms"),
             commit: text("commit_sha").into(),
-            merge_commit: text("merge_commit_sha").into(),
+            merge_commit: text("throughline.merge_commit_sha").into(),
             place: Place {
                 repository: text("repository").into(),
                 environment: text("environment").into(),

@@ -32,7 +32,12 @@ pub const STAGES: &[Stage] = &[
     point("opened", &[("ChangeOpened", Ending::Good)]),
     point("updated", &[("ChangeUpdated", Ending::Good)]),
     point("pushed", &[("CommitPushed", Ending::Good)]),
+    point("tagged", &[("TagPushed", Ending::Good)]),
+    point("released", &[("ReleasePublished", Ending::Good)]),
+    point("in merge queue", &[("ChangeQueued", Ending::Good)]),
+    point("out of merge queue", &[("ChangeDequeued", Ending::Bad)]),
     timed("pipeline", &["PipelineStarted"], &[("PipelineCompleted", Ending::Result)]),
+    point("job queued", &[("JobQueued", Ending::Good)]),
     timed("job", &["JobStarted"], &[("JobCompleted", Ending::Result)]),
     timed("plan", &["PlanStarted"], &[("PlanCompleted", Ending::Good), ("PlanFailed", Ending::Bad)]),
     point("policy", &[("PolicyDenied", Ending::Bad)]),
@@ -42,10 +47,12 @@ pub const STAGES: &[Stage] = &[
         ends: &[("ApprovalGranted", Ending::Good), ("ApprovalDenied", Ending::Bad)],
         by_object: false,
     },
+    point("approval dismissed", &[("ApprovalDismissed", Ending::Good)]),
     point("merged", &[("ChangeMerged", Ending::Good)]),
     point("closed", &[("ChangeClosed", Ending::Good)]),
     point("apply queued", &[("ApplyQueued", Ending::Good)]),
     timed("apply", &["ApplyStarted"], &[("ApplySucceeded", Ending::Good), ("ApplyFailed", Ending::Bad)]),
+    point("deployment progress", &[("DeploymentProgressed", Ending::Good)]),
     timed("deployment", &["DeploymentStarted"], &[("DeploymentFinished", Ending::Result)]),
 ];
 
@@ -72,7 +79,7 @@ pub fn of(kind: &Type) -> Option<(&'static Stage, Option<Ending>)> {
 
 /// Whether a result is one of those that mean well. What a source does not say is taken for good.
 pub fn is_good(result: &str) -> bool {
-    matches!(result, "" | "success" | "neutral" | "skipped")
+    matches!(result, "" | "success" | "neutral" | "skip" | "skipped")
 }
 
 /// Events that no stage has.

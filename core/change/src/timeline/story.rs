@@ -59,6 +59,13 @@ fn rows<'f>(sorted: &[(&'f Fact, &'static Stage, Option<Ending>)]) -> Vec<Row<'f
     let mut rows: Vec<Row<'f>> = Vec::new();
     for &(fact, stage, ending) in sorted {
         let Some(ending) = ending else {
+            // Some sources tell several times that a thing has begun.
+            let again = |row: &Row<'_>| {
+                row.is_open() && std::ptr::eq(row.stage, stage) && stage.by_object && row.is_of(fact)
+            };
+            if !fact.object.is_empty() && rows.iter().any(again) {
+                continue;
+            }
             let began = Some(fact.at);
             rows.push(Row {
                 stage,
@@ -115,7 +122,10 @@ impl<'f> Row<'f> {
 
     /// Whether the event that ends a stage ends this one.
     fn is_of(&self, end: &Fact) -> bool {
-        !self.stage.by_object || (self.first.object == end.object && self.first.attempt == end.attempt)
+        if self.stage.by_object {
+            return self.first.object == end.object && self.first.attempt == end.attempt;
+        }
+        self.first.place.environment == end.place.environment
     }
 
     /// When it began, as far as is known.
@@ -240,16 +250,20 @@ fn current<'r, 'f>(rows: &'r [Row<'f>], merged: u64) -> Vec<&'r Row<'f>> {
     let mut newest: BTreeMap<_, &Row<'f>> = BTreeMap::new();
     for row in rows {
         let is_history = row.at() < merged
-            && matches!(row.stage.name, "pipeline" | "job" | "plan" | "policy" | "approval");
+            && matches!(
+                row.stage.name,
+                "pipeline" | "job" | "plan" | "policy" | "approval" | "out of merge queue"
+            );
         let is_part = row.stage.name == "job" && has_pipelines;
-        // A plan or a review that went well answers a policy's no.
-        let is_answered = row.stage.name == "policy"
-            && rows.iter().any(|other| {
-                matches!(other.stage.name, "plan" | "approval" | "policy")
-                    && other.at() > row.at()
-                    && other.good
-                    && !other.is_open()
-            });
+        // A plan or a review that went well answers a policy's no; who is let into the queue again was put out before.
+        let answers: &[&str] = match row.stage.name {
+            "policy" => &["plan", "approval"],
+            "out of merge queue" => &["in merge queue"],
+            _ => &[],
+        };
+        let is_answered = rows.iter().any(|other| {
+            answers.contains(&other.stage.name) && other.at() > row.at() && other.good && !other.is_open()
+        });
         if !is_history && !is_part && !is_answered && !row.abandoned {
             let place = newest.entry(row.kind()).or_insert(row);
             if row.at() >= place.at() {
@@ -276,7 +290,11 @@ fn arrived<'r, 'f>(current: &[&'r Row<'f>]) -> Option<&'r Row<'f>> {
 /// What comes next where nothing runs and nothing failed; since when, if not since the last event.
 fn awaited(rows: &[Row<'_>], current: &[&Row<'_>]) -> (String, Option<u64>) {
     let has = |name: &str| rows.iter().any(|row| row.stage.name == name);
-    let granted = rows.iter().any(|row| row.stage.name == "approval" && row.good && !row.is_open());
+    let last = |name: &str| {
+        rows.iter().filter(|row| row.stage.name == name && row.good && !row.is_open()).map(Row::until).max()
+    };
+    let granted = last("approval")
+        .is_some_and(|granted| last("approval dismissed").is_none_or(|dismissed| dismissed < granted));
     let requested = current.iter().find(|row| row.stage.name == "approval" && row.is_open());
     let deployed = rows.iter().any(|row| row.stage.name == "deployment");
     if deployed || (has("merged") && has("apply")) {

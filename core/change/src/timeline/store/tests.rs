@@ -140,6 +140,13 @@ fn where_a_change_stands_follows_from_its_last_stages() {
             "deployment in production: failure",
         ),
         (&[merged.clone(), production(fact("ApplySucceeded", 22))], done, "apply in production"),
+        (&[opened.clone(), granted.clone(), fact("ApprovalDismissed", 10)], waiting, "review"),
+        (&[opened.clone(), fact("ChangeDequeued", 10)], failed, "out of merge queue: failed"),
+        (
+            &[opened.clone(), granted.clone(), fact("ChangeDequeued", 10), fact("ChangeQueued", 11)],
+            waiting,
+            "merge",
+        ),
         (&[opened.clone(), fact("ChangeClosed", 5)], done, "closed without a merge"),
         (&[opened.clone(), fact("ChangeClosed", 5), fact("ChangeOpened", 7)], waiting, "review"),
     ];
@@ -160,6 +167,18 @@ fn a_run_that_never_ended_is_not_running_once_another_has_begun() {
     ];
     assert_eq!(stands(&facts), (State::Waiting, "review".into()));
     assert_eq!(report(&facts).stages[1].outcome, "no end heard");
+}
+
+#[test]
+fn what_is_told_several_times_to_have_begun_began_once() {
+    let begun = |minutes| of("atlantis/plan@a", "", "", fact("PlanStarted", minutes));
+    let report = report(&[
+        begun(1),
+        begun(2),
+        begun(3),
+        of("atlantis/plan@a", "", "success", fact("PlanCompleted", 5)),
+    ]);
+    assert_eq!(stages(&report), [("plan", "success", Some(240.0))]);
 }
 
 #[test]
