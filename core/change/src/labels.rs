@@ -31,7 +31,7 @@ pub const PULL_REQUEST: &[&str] = &["pull_request", "vcs.change.id"];
 /// Where a repository is named.
 pub const REPOSITORY: &[&str] = &["repository", "vcs.repository.url.full"];
 
-/// Bounded labels that are copied from other attributes, best first: `(label, inputs)`.
+/// The bounded labels but for `repository`, and the attributes that they are copied from, best first: `(label, inputs)`.
 pub const COPIED: &[(&str, &[&str])] = &[
     ("environment", &["deployment.environment.name", "deployment.environment"]),
     ("stack_id", &["stack", "tofu.stack", "terraform.workspace"]),
@@ -41,6 +41,9 @@ pub const COPIED: &[(&str, &[&str])] = &[
     ("account", &["cloud.account.id"]),
     ("runner_pool", &["cicd.worker.pool"]),
     ("owner_team", &["owner"]),
+    ("policy_pack", &[]),
+    ("controller", &[]),
+    ("risk_tier", &[]),
 ];
 
 /// Text that is copied from a signal is cut behind so many bytes: a resource is told once, and copied for each of its records.
@@ -53,12 +56,15 @@ pub fn cut(text: &str) -> &str {
     &text[..end]
 }
 
+/// Environments by their usual spellings, in any case.
+const ENVIRONMENTS: [(&str, &[&str]); 3] = [
+    ("production", &["prod", "prd", "production", "live"]),
+    ("staging", &["stage", "stg", "staging"]),
+    ("development", &["dev", "development"]),
+];
+
 /// One spelling for an environment (LBL-05, TRP-10): `prod` and `production` are one place.
 pub fn environment(text: &str) -> &str {
-    match text {
-        "prod" | "Production" | "PROD" | "live" => "production",
-        "stage" | "stg" | "Staging" => "staging",
-        "dev" | "Development" => "development",
-        other => other,
-    }
+    let fits = |spellings: &[&str]| spellings.iter().any(|spelling| spelling.eq_ignore_ascii_case(text));
+    ENVIRONMENTS.iter().find(|(_, spellings)| fits(spellings)).map_or(text, |(name, _)| name)
 }

@@ -214,7 +214,8 @@ impl Fold<'_> {
         let own = ["service.name", "service.namespace", "service.instance.id"];
         let Some(identity) = identity.filter(|identity| !identity.is_empty()) else { return };
         let (mut pairs, mut cut) = (identity.clone(), false);
-        for (key, value) in resource.attributes().iter().filter(|(key, _)| !own.contains(key)) {
+        let describes = |key: &str| !own.contains(&key) && self.page.describes(key);
+        for (key, value) in resource.attributes().iter().filter(|(key, _)| describes(key)) {
             match self.pair(key, value) {
                 Ok(pair) if pairs.len() < self.limits.labels() => pairs.push(pair),
                 _ => cut = true,

@@ -77,6 +77,9 @@ pub(crate) struct Page {
     metric_expiration: config::Duration,
     /// Answers OpenMetrics to those who accept it: only there are exemplars.
     enable_open_metrics: bool,
+    /// Which attributes of a resource may become labels of its `target_info`; a `*` at the end stands for any rest. What differs
+    /// between signals of one target, such as a commit, must not: `target_info` would be there twice, and joins with it fail.
+    target_info_attributes: Vec<String>,
     /// Leaves out `otel_scope_name` and `otel_scope_version`.
     without_scope_info: bool,
     /// How names are made. The first two make them of letters, digits and `_`. The others keep them, `http.server.duration`,
@@ -88,6 +91,40 @@ pub(crate) struct Page {
     add_metric_suffixes: bool,
 }
 
+/// What describes a target and stays as it is while it runs: the bounded entity labels, and the conventions' attributes of
+/// services, hosts and platforms.
+const DESCRIBING: [&str; 29] = [
+    "account",
+    "application",
+    "cicd.pipeline.name",
+    "cicd.worker.*",
+    "cloud.*",
+    "cluster",
+    "container.*",
+    "controller",
+    "deployment.environment",
+    "deployment.environment.name",
+    "environment",
+    "faas.name",
+    "faas.version",
+    "host.*",
+    "k8s.*",
+    "os.*",
+    "owner_team",
+    "policy_pack",
+    "process.runtime.*",
+    "region",
+    "repository",
+    "risk_tier",
+    "runner_pool",
+    "service.*",
+    "stack_id",
+    "telemetry.*",
+    "vcs.owner.name",
+    "vcs.provider.name",
+    "vcs.repository.*",
+];
+
 impl Default for Page {
     fn default() -> Self {
         Self {
@@ -96,6 +133,7 @@ impl Default for Page {
             send_timestamps: false,
             metric_expiration: config::Duration::from_secs(300),
             enable_open_metrics: false,
+            target_info_attributes: DESCRIBING.map(str::to_owned).into(),
             without_scope_info: false,
             translation_strategy: None,
             add_metric_suffixes: true,
@@ -104,6 +142,14 @@ impl Default for Page {
 }
 
 impl Page {
+    /// Whether an attribute of a resource may describe its target.
+    fn describes(&self, key: &str) -> bool {
+        self.target_info_attributes.iter().any(|name| match name.strip_suffix('*') {
+            Some(start) => key.starts_with(start),
+            None => key == name,
+        })
+    }
+
     fn strategy(&self) -> names::Strategy {
         let old = if self.add_metric_suffixes {
             names::Strategy::UnderscoreEscapingWithSuffixes

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use throughline_change::Sha;
-use throughline_change::labels::{COMMIT, COPIED, PULL_REQUEST, REPOSITORY};
+use throughline_change::labels::{COMMIT, COPIED, PULL_REQUEST, REPOSITORY, environment};
 use throughline_otlp::view::{AnyValue, Attributes, KeyValue};
 
 /// What a record says of its own change and place.
@@ -18,6 +18,8 @@ pub(super) struct Seen<'a> {
     pub(super) has: Has,
     /// Whether there may be labels to copy, see [`copied`].
     pub(super) copies: bool,
+    /// The environment in its one spelling, if it is there in another.
+    pub(super) environment: Option<&'static str>,
 }
 
 /// The value of the best of several attributes that name one thing.
@@ -96,7 +98,7 @@ static ROLES: LazyLock<Roles> = LazyLock::new(|| {
 #[inline]
 fn slot(key: &[u8]) -> u8 {
     let [first, .., last] = key else { return 0 };
-    (key.len() as u8).wrapping_mul(37) ^ first.wrapping_mul(5) ^ last.wrapping_mul(11)
+    (key.len() as u8) ^ first.wrapping_mul(7) ^ last.wrapping_mul(21)
 }
 
 impl<'a> Seen<'a> {
@@ -122,11 +124,23 @@ impl<'a> Seen<'a> {
                 self.has.repository |= rank == 0;
                 self.repository.offer(rank, pair.text_bytes());
             }
+            Role::Label(ENVIRONMENT) => self.environment = respelt(pair),
             Role::Label(_) => {}
             Role::Input(..) => self.copies = true,
         }
     }
 }
+
+/// The place of `environment` in [`COPIED`].
+const ENVIRONMENT: u8 = 0;
+
+fn respelt(pair: KeyValue<'_>) -> Option<&'static str> {
+    let text = pair.value().as_str()?;
+    NAMES.into_iter().find(|name| environment(text) == *name && text != *name)
+}
+
+/// What [`environment`] makes of other spellings.
+const NAMES: [&str; 3] = ["production", "staging", "development"];
 
 /// Gives each attribute of interest to `take`.
 fn roles<'a>(attributes: Attributes<'a>, mut take: impl FnMut(Role, KeyValue<'a>)) {
@@ -144,15 +158,35 @@ fn roles<'a>(attributes: Attributes<'a>, mut take: impl FnMut(Role, KeyValue<'a>
 
 /// Labels to copy, with their values: those that are not there yet.
 pub(super) fn copied(attributes: Attributes<'_>) -> Vec<(&'static str, String)> {
-    let mut best = [Best::default(); COPIED.len()];
-    let mut present = [false; COPIED.len()];
+    let (own, inputs) = bounded(attributes);
+    let missing = COPIED.iter().zip(inputs).zip(own).filter(|(_, own)| own.is_none());
+    missing.filter_map(|(((label, _), input), _)| Some((*label, spelt(label, input.value?)))).collect()
+}
+
+/// All bounded labels that attributes give, with their values.
+pub(super) fn known(attributes: Attributes<'_>) -> Vec<(&'static str, String)> {
+    let (own, inputs) = bounded(attributes);
+    let each = COPIED.iter().zip(own).zip(inputs);
+    each.filter_map(|(((label, _), own), input)| Some((*label, spelt(label, own.flatten().or(input.value)?))))
+        .collect()
+}
+
+/// For each label its own value, of which nothing is known if it is no text, and the best of its inputs.
+type Bounded<'a> = ([Option<Option<&'a str>>; COPIED.len()], [Best<&'a str>; COPIED.len()]);
+
+fn bounded(attributes: Attributes<'_>) -> Bounded<'_> {
+    let mut own = [None; COPIED.len()];
+    let mut inputs = [Best::default(); COPIED.len()];
     roles(attributes, |role, pair| match role {
-        Role::Label(index) => present[usize::from(index)] = true,
-        Role::Input(index, rank) => best[usize::from(index)].offer(rank, pair.value().as_str()),
+        Role::Label(index) => own[usize::from(index)] = Some(pair.value().as_str()),
+        Role::Input(index, rank) => inputs[usize::from(index)].offer(rank, pair.value().as_str()),
         _ => {}
     });
-    let each = COPIED.iter().zip(best).zip(present).filter(|(_, present)| !present);
-    each.filter_map(|(((label, _), best), _)| Some((*label, best.value?.to_owned()))).collect()
+    (own, inputs)
+}
+
+fn spelt(label: &str, value: &str) -> String {
+    if label == COPIED[usize::from(ENVIRONMENT)].0 { environment(value).to_owned() } else { value.to_owned() }
 }
 
 /// Pull request numbers come as integers and as text.

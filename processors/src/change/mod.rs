@@ -103,9 +103,9 @@ impl Editor for Change {
         }
     }
 
-    fn begin<'a>(&'a self, _: Signal, _: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
+    fn begin<'a>(&'a self, signal: Signal, _: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
         match self.identity.read() {
-            Ok(identity) => Some(Box::new(pass::Walk::new(self, identity))),
+            Ok(identity) => Some(Box::new(pass::Walk::new(self, identity, signal))),
             Err(error) => Some(Box::new(pass::Unopened(error))),
         }
     }

@@ -1,14 +1,13 @@
 //! One walk: learn, resolve, label.
 
-use throughline_change::labels::environment;
 use throughline_change::{Hint, Known, Repository, Resolution, Sha, Superseded, Tie, change_key, event};
 use throughline_component::port::StoreError;
 use throughline_component::{Barrier, Notice, Outcome, Pass, ReadGuard};
-use throughline_otlp::Value;
 use throughline_otlp::edit::{Keep, Level, Record};
 use throughline_otlp::path::Path;
+use throughline_otlp::{Signal, Value};
 
-use super::labels::{Has, Seen, copied};
+use super::labels::{Has, Seen, copied, known as known_labels};
 use super::{Change, Learnt};
 
 pub(super) struct Walk<'a> {
@@ -25,6 +24,8 @@ pub(super) struct Walk<'a> {
     claims: Vec<u8>,
     /// For the text of a change's id.
     scratch: String,
+    /// Points carry the labels of their resource: it does not become labels by itself.
+    has_points: bool,
 }
 
 /// The journal cannot be opened: what would be learnt could be lost, so nothing is taken.
@@ -47,6 +48,8 @@ struct Around {
     repository: Option<Known>,
     pull_request: Option<u64>,
     commit: Option<Sha>,
+    /// The bounded labels that it gives, for the points of its metrics.
+    labels: Vec<(&'static str, String)>,
 }
 
 #[derive(Default)]
@@ -59,7 +62,7 @@ struct Counts {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(change: &'a Change, identity: ReadGuard<'a, Learnt>) -> Self {
+    pub(super) fn new(change: &'a Change, identity: ReadGuard<'a, Learnt>, signal: Signal) -> Self {
         Self {
             change,
             identity,
@@ -69,6 +72,7 @@ impl<'a> Walk<'a> {
             superseded: Vec::new(),
             claims: Vec::new(),
             scratch: String::new(),
+            has_points: signal == Signal::Metrics,
         }
     }
 
@@ -76,16 +80,20 @@ impl<'a> Walk<'a> {
         let seen = Seen::read(record.attributes());
         let name = seen.repository.value.and_then(|text| self.change.repository(text));
         let known = name.as_ref().and_then(|name| self.know(name));
+        let mut labels = if self.has_points { known_labels(record.attributes()) } else { Vec::new() };
+        labels.extend(name.as_ref().filter(|_| self.has_points).map(|name| ("repository", name.to_string())));
         self.resource = Around {
+            labels,
             has_change_id: seen.has.change_id,
             repository: known,
             pull_request: seen.pull_request.value,
             commit: seen.commit.value,
         };
-        let has = seen.has;
+        let (has, environment) = (seen.has, seen.environment);
         if seen.copies {
             copy(record);
         }
+        respell(record, environment);
         if let Some(name) = name.filter(|_| !has.repository) {
             record.append_attribute("repository", Value::Str(name.as_str()));
         }
@@ -99,10 +107,16 @@ impl<'a> Walk<'a> {
             pull_request: seen.pull_request.value.or(self.resource.pull_request),
             commit: seen.commit.value.or(self.resource.commit),
         };
-        let (merge_commit, mut has) = (seen.merge_commit, seen.has);
+        let (merge_commit, mut has, environment) = (seen.merge_commit, seen.has, seen.environment);
         has.change_id |= self.resource.has_change_id;
         if seen.copies {
             copy(record);
+        }
+        respell(record, environment);
+        if record.level() == Level::Metric {
+            for (label, value) in &self.resource.labels {
+                record.insert_attribute(label, Value::Str(value));
+            }
         }
         if let Some(sha) = merge_commit {
             self.learn(Hint { commit: Some(sha), ..hint });
@@ -211,7 +225,7 @@ fn write(record: &mut Record<'_>, tie: &Tie<'_>, commit: Option<Sha>, has: Has, 
         if let Some(number) = number {
             record.insert_exemplar_attribute("pull_request", Value::Str(number));
         }
-        record.insert_attribute("repository", Value::Str(tie.repository.as_str()));
+        // No label of a point depends on what was learnt: its series would split when it is.
         return;
     }
     // Which labels are there was seen a moment ago: nothing needs to be looked for again.
@@ -252,7 +266,13 @@ fn event_of_change(record: &mut Record<'_>, change_id: &str) {
 /// Copies labels from their inputs, unless they are there.
 fn copy(record: &mut Record<'_>) {
     for (label, value) in copied(record.attributes()) {
-        let value = if label == "environment" { environment(&value) } else { &value };
-        record.append_attribute(label, Value::Str(value));
+        record.append_attribute(label, Value::Str(&value));
+    }
+}
+
+/// Gives the environment its one spelling.
+fn respell(record: &mut Record<'_>, environment: Option<&'static str>) {
+    if let Some(name) = environment {
+        record.set_attribute("environment", Value::Str(name));
     }
 }

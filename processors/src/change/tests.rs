@@ -163,6 +163,66 @@ fn cdx_07_on_metrics_the_unbounded_labels_go_to_exemplars_only() {
     assert_eq!(exemplar.get_str("change_id"), Some("github.com/acme/live#7"));
 }
 
+/// The labels of the only point of a metric below this resource.
+fn point_labels(
+    change: &Change,
+    resource: &[(&str, Value<'_>)],
+    own: &[(&str, Value<'_>)],
+) -> Vec<(String, String)> {
+    let point = NumberPoint { attributes: own, ..NumberPoint::default() };
+    let request = build::metrics(|request| {
+        request.resource(resource, |resource| {
+            resource.scope("", "", |scope| scope.metric("jobs").sum(Temporality::Cumulative, true, &[point]));
+        });
+    });
+    let out = walk(change, Signal::Metrics, request);
+    let (_, _, record) = Request::new(Signal::Metrics, &out).records().next().expect("a metric");
+    let ViewedRecord::Metric(metric) = record else { panic!("a metric") };
+    let Some(Data::Sum(sum)) = metric.data() else { panic!("a sum") };
+    let point = sum.data_points().next().expect("a point");
+    let mut labels: Vec<_> = point
+        .attributes()
+        .iter()
+        .map(|(key, value)| (key.to_owned(), value.as_str().unwrap_or_default().to_owned()))
+        .collect();
+    labels.sort();
+    labels
+}
+
+#[test]
+fn points_have_the_bounded_labels_from_the_first_one_on_and_no_series_splits_by_what_is_learnt() {
+    let (change, _) = processor();
+    let resource = [
+        ("commit_sha", Value::Str(A)),
+        ("deployment.environment.name", Value::Str("PROD")),
+        ("k8s.cluster.name", Value::Str("eu-1")),
+        ("risk_tier", Value::Str("high")),
+    ];
+    let own = [("cluster", Value::Str("mine"))];
+    let expected = [("cluster", "mine"), ("environment", "production"), ("risk_tier", "high")]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()));
+    assert_eq!(point_labels(&change, &resource, &own), expected);
+    // Now the commit is tied, and the series is the same.
+    walk(&change, Signal::Logs, log(&[("repository", LIVE), ("pull_request", "7"), ("commit_sha", A)]));
+    assert_eq!(point_labels(&change, &resource, &own), expected);
+    let named = [
+        ("vcs.repository.url.full", Value::Str("https://github.com/Acme/Live.git")),
+        ("commit_sha", Value::Str(A)),
+    ];
+    assert_eq!(point_labels(&change, &named, &[]), [("repository".to_owned(), LIVE.to_owned())]);
+}
+
+#[test]
+fn lbl_05_an_environment_has_one_spelling_wherever_it_came_from() {
+    let (change, _) = processor();
+    for given in [("environment", "prod"), ("environment", "Production"), ("deployment.environment", "prd")] {
+        let out = walk(&change, Signal::Logs, log(&[given]));
+        assert_eq!(label(Signal::Logs, &out, "environment"), Some("production".into()), "{given:?}");
+    }
+    let out = walk(&change, Signal::Logs, log(&[("environment", "sandbox-7")]));
+    assert_eq!(label(Signal::Logs, &out, "environment"), Some("sandbox-7".into()));
+}
+
 #[test]
 fn a_name_that_was_given_out_and_changes_is_announced_not_rewritten() {
     let (change, mailbox) = processor();

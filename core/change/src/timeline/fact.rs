@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use throughline_otlp::view::{AnyValue, Array, Attributes, LogRecord, ResourceLookup};
 
 use crate::event::{self, Type};
-use crate::labels::cut;
+use crate::labels::{cut, environment};
 
 /// Where the id of the object that an event is about stands, the closest first.
 const OBJECTS: [&str; 4] =
@@ -136,7 +136,7 @@ impl Fact {
             merge_commit: text("throughline.merge_commit_sha").into(),
             place: Place {
                 repository: text("repository").into(),
-                environment: text("environment").into(),
+                environment: environment(text("environment")).into(),
                 stack_id: text("stack_id").into(),
                 application: text("application").into(),
                 owner_team: text("owner_team").into(),

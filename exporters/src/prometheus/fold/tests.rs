@@ -109,8 +109,11 @@ fn of_a_million_exemplars_those_are_kept_that_the_page_shows() {
 #[test]
 fn a_description_of_a_resource_loses_what_does_not_fit_and_says_so() {
     let long = "x".repeat(5_000);
-    let resource =
-        [("service.name", Value::Str("ci")), ("long", Value::Str(&long)), ("short", Value::Str("s"))];
+    let resource = [
+        ("service.name", Value::Str("ci")),
+        ("host.long", Value::Str(&long)),
+        ("host.short", Value::Str("s")),
+    ];
     let (registry, tally) = folded(
         &Limits::default(),
         [request(&resource, |scope| {
@@ -120,8 +123,31 @@ fn a_description_of_a_resource_loses_what_does_not_fit_and_says_so() {
     );
     let info = registry.families.get("target_info").expect("it is there");
     let labels: Vec<_> = info.series.keys().flatten().map(|(key, _)| key.as_str()).collect();
-    assert_eq!(labels, ["job", "short"]);
+    assert_eq!(labels, ["host_short", "job"]);
     assert_eq!((tally.refused, tally.target_info), (vec![], 1));
+}
+
+#[test]
+fn no_identity_of_a_change_makes_a_target_info_of_its_own() {
+    let commits = ["a".repeat(40), "b".repeat(40)];
+    let of = |commit: &str| {
+        let resource = [
+            ("service.name", Value::Str("ci")),
+            ("region", Value::Str("eu")),
+            ("vcs.ref.head.revision", Value::Str(commit)),
+            ("commit_sha", Value::Str(commit)),
+            ("change_id", Value::Str(commit)),
+            ("pull_request", Value::Str(commit)),
+            ("vcs.change.id", Value::Str(commit)),
+            ("vcs.ref.head.name", Value::Str(commit)),
+        ];
+        request(&resource, |scope| gauge(scope, "a", &[]))
+    };
+    let (registry, _) = folded(&Limits::default(), [of(&commits[0]), of(&commits[1])]);
+    let info = registry.families.get("target_info").expect("it is there");
+    let labels: Vec<Vec<&str>> =
+        info.series.keys().map(|series| series.iter().map(|(key, _)| key.as_str()).collect()).collect();
+    assert_eq!(labels, [["job", "region"]]);
 }
 
 #[test]
