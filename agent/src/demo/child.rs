@@ -24,15 +24,20 @@ pub(super) struct Addresses {
     pub(super) health: String,
 }
 
-/// Every address on a free port, so that nothing on the machine is in the way.
-const SETS: [&str; 6] = [
-    "receivers::otlp::protocols::grpc::endpoint=127.0.0.1:0",
-    "receivers::otlp::protocols::http::endpoint=127.0.0.1:0",
-    "receivers::github::webhook::endpoint=127.0.0.1:0",
-    "exporters::prometheus::endpoint=127.0.0.1:0",
-    "extensions::health_check::endpoint=127.0.0.1:0",
-    "service::telemetry::metrics::address=127.0.0.1:0",
-];
+/// Every address on a free port, so that nothing on the machine is in the way. A second file, so that what runs can be run
+/// again: `throughline run --config quickstart.yaml --config demo.yaml`.
+const PORTS: &str =
+    "# Given behind quickstart.yaml: free ports of this machine only, and a log that the demo reads.
+receivers:
+  otlp: {protocols: {grpc: {endpoint: '127.0.0.1:0'}, http: {endpoint: '127.0.0.1:0'}}}
+  github: {webhook: {endpoint: '127.0.0.1:0'}}
+exporters:
+  prometheus: {endpoint: '127.0.0.1:0'}
+extensions:
+  health_check: {endpoint: '127.0.0.1:0'}
+service:
+  telemetry: {metrics: {address: '127.0.0.1:0'}, logs: {encoding: json}}
+";
 
 /// Says that a folder is a demo's, so that the next may clear it.
 const MARKER: &str = ".throughline-demo";
@@ -53,22 +58,15 @@ impl Child {
         std::fs::write(marker, "").map_err(|error| io("write", error))?;
         // What an earlier demo left would be told as this one's story.
         drop(std::fs::remove_dir_all(folder.join("throughline")));
-        std::fs::write(folder.join("quickstart.yaml"), config).map_err(|error| io("write", error))?;
+        for (name, text) in [("quickstart.yaml", config), ("demo.yaml", PORTS)] {
+            std::fs::write(folder.join(name), text).map_err(|error| io("write", error))?;
+        }
         let log = folder.join("agent.log");
         let file = std::fs::File::create(&log).map_err(|error| io("write", error))?;
         let program =
             std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
         let mut command = Command::new(program);
-        command.args([
-            "run",
-            "--config",
-            "quickstart.yaml",
-            "--set",
-            "service::telemetry::logs::encoding=json",
-        ]);
-        for set in SETS {
-            command.args(["--set", set]);
-        }
+        command.args(["run", "--config", "quickstart.yaml", "--config", "demo.yaml"]);
         command.current_dir(folder).env("GITHUB_WEBHOOK_SECRET", webhook_secret);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).kill_on_drop(true);
         let mut process = command.spawn().map_err(|error| format!("cannot start the agent: {error}"))?;

@@ -37,7 +37,7 @@ async fn perform(once: bool, seed: u64, folder: &std::path::Path) -> Result<(), 
     progress(2, "playing a change: pull request, CI, plan, merge, apply, deployment");
     let played = play::play(&script, &agent.addresses).await?;
     progress(3, "reading what came out");
-    let story = tell::story(&played, &agent.addresses, folder).await?;
+    let story = tell::story(&played, &script, &agent.addresses, folder).await?;
     say(&story);
     if !once {
         say("\nThe agent stays up and takes your own traffic. Ctrl-C ends it.\n");

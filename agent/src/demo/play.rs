@@ -52,6 +52,13 @@ pub(super) async fn play(script: &Script, addresses: &Addresses) -> Result<Playe
     Ok(stage.played)
 }
 
+/// The value of `X-Hub-Signature-256`.
+pub(super) fn sign(secret: &str, body: &[u8]) -> String {
+    let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes());
+    let digest = mac.map(|mac| mac.chain_update(body).finalize().into_bytes()).unwrap_or_default();
+    format!("sha256={}", hex::encode(digest))
+}
+
 struct Stage<'a> {
     script: &'a Script,
     addresses: &'a Addresses,
@@ -89,9 +96,7 @@ impl Stage<'_> {
     }
 
     async fn send(&self, delivery: &Delivery) -> Result<(), String> {
-        let mac = Hmac::<Sha256>::new_from_slice(self.script.webhook_secret.as_bytes());
-        let mac = mac.map_err(|error| error.to_string())?.chain_update(&delivery.body);
-        let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
+        let signature = sign(&self.script.webhook_secret, &delivery.body);
         let headers = [
             ("content-type", "application/json"),
             ("x-github-event", delivery.event),

@@ -11,6 +11,7 @@ use throughline_change::timeline::Listing;
 
 use super::child::Addresses;
 use super::play::Played;
+use super::script::Script;
 use crate::changes::{self, client};
 
 /// Writing to memory does not fail.
@@ -19,7 +20,12 @@ macro_rules! put {
 }
 
 /// Reads all outputs and tells what they say of the change.
-pub(super) async fn story(played: &Played, at: &Addresses, folder: &Path) -> Result<String, String> {
+pub(super) async fn story(
+    played: &Played,
+    script: &Script,
+    at: &Addresses,
+    folder: &Path,
+) -> Result<String, String> {
     let read = |name: &str| records(&folder.join("throughline").join(name));
     let (events, spans, logs) = (read("events.jsonl")?, read("traces.jsonl")?, read("logs.jsonl")?);
     let page = counted(&at.prometheus).await?;
@@ -50,9 +56,37 @@ pub(super) async fn story(played: &Played, at: &Addresses, folder: &Path) -> Res
     put!(out, "    the ledger       curl http://{}/ledger", at.telemetry);
     put!(out, "    health           curl http://{}/", at.health);
     put!(out, "    send OTLP        http://{} (gRPC), http://{} (HTTP)", at.grpc, at.http);
-    put!(out, "    send webhooks    http://{}/events", at.github);
+    put!(out, "    one change       throughline change '{change}' --agent {}", at.telemetry);
+    put!(out, "    all changes      throughline changes --agent {}", at.telemetry);
     put!(out, "    everything       {}", folder.display());
+    put!(out, "    what runs        quickstart.yaml and demo.yaml in that folder");
+    put!(out, "\n  SEND A WEBHOOK (then ask for all changes again)");
+    put!(out, "{}", by_hand(script, &at.github));
+    put!(
+        out,
+        "\n  YOUR OWN REPOSITORY\n    {}",
+        "https://github.com/…/settings/hooks: payload URL http://HOST:8080/events, application/json, a secret; then\n    \
+         GITHUB_WEBHOOK_SECRET=… throughline run --config quickstart.yaml   (docs/github.md)"
+    );
     Ok(out)
+}
+
+/// A delivery as it can be sent from a shell, signed.
+fn by_hand(script: &Script, github: &str) -> String {
+    let Script { owner, repository, number, reviewer, .. } = script;
+    let number = number + 2;
+    let body = format!(
+        "{{\"action\":\"opened\",\"number\":{number},\"pull_request\":{{\"number\":{number},\"created_at\":\"{}\",\
+         \"head\":{{\"sha\":\"{}\"}}}},\"repository\":{{\"html_url\":\"https://github.com/{owner}/{repository}\"}},\
+         \"sender\":{{\"login\":\"{reviewer}\"}}}}",
+        script.at(120.0),
+        hex::encode(script.id::<20>("by hand")),
+    );
+    let signature = super::play::sign(&script.webhook_secret, body.as_bytes());
+    format!(
+        "    curl http://{github}/events -H 'X-GitHub-Event: pull_request' -H 'X-GitHub-Delivery: by-hand-1' \\\n      \
+         -H 'X-Hub-Signature-256: {signature}' \\\n      -d '{body}'"
+    )
 }
 
 /// The page, once the change that was played is counted: observations wait for what is told in another order.

@@ -246,8 +246,9 @@ impl Endpoint {
             Ok(Claimed::Lost) => return unsettled("delivered just before, but not settled; redeliver it"),
             Err(error) => return unsettled(&error.to_string()),
         };
-        let form =
-            request.header("content-type").is_some_and(|kind| kind.starts_with(FORM)).then(|| form(&body));
+        // curl calls everything a form; JSON is none.
+        let is_form = request.header("content-type").is_some_and(|kind| kind.starts_with(FORM));
+        let form = (is_form && !body.starts_with(b"{")).then(|| form(&body));
         let Some(body) = form.unwrap_or(Some(body)) else {
             return ("malformed", say(StatusCode::BAD_REQUEST, "the form has no field `payload`"));
         };

@@ -1,9 +1,11 @@
 //! `throughline demo --once`: the promise of the first screen of the README.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use sha2::{Digest, Sha256};
-use throughline_tests::{cli, records};
+use throughline_tests::{cli, http, records};
 
 /// One run of the demo: its story, and the folder it left.
 struct Told {
@@ -132,4 +134,39 @@ fn two_demos_of_one_seed_tell_the_same_change() {
     assert_eq!(one.change(), other.change());
     assert_eq!(one.stages(), other.stages());
     assert_ne!(one.change(), tell("12").change());
+}
+
+/// A demo that stays up. It stops its agent when it is told to end.
+struct Demo(Child);
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        drop(Command::new("kill").args(["-INT", &self.0.id().to_string()]).status());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn the_webhook_call_that_the_demo_prints_works_as_printed() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let demo = Command::new(throughline_tests::program())
+        .args(["demo", "--folder", "demo"])
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program runs");
+    let mut demo = Demo(demo);
+    let mut lines =
+        BufReader::new(demo.0.stdout.take().expect("it has an output")).lines().map_while(Result::ok);
+    let before: Vec<String> = lines.by_ref().take_while(|line| !line.contains("SEND A WEBHOOK")).collect();
+    let call: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+    let ask =
+        before.iter().find_map(|line| Some(line.split_once("throughline changes --agent ")?.1.to_owned()));
+    let ask = ask.expect("it says how to ask");
+    let known = || http::get(&ask, "/changes").json()["known"].as_u64();
+    assert_eq!(known(), Some(2), "{before:#?}");
+    let said = Command::new("sh").args(["-c", &call.join("\n")]).output().expect("there is a shell");
+    assert!(String::from_utf8_lossy(&said.stdout).contains("recorded"), "{said:?} of {call:#?}");
+    assert_eq!(known(), Some(3));
 }
