@@ -19,7 +19,7 @@ mod server;
 mod tls;
 
 pub use auth::{Authenticator, Credentials, Unauthenticated};
-pub use body::{Body, BodyError};
+pub use body::{Body, BodyError, Outgoing};
 pub use client::{Answer, Client, ClientSettings, Protocol, SendError};
 pub use compression::{Compression, CompressionSettings};
 pub use listeners::{ASIDE, Handler, Listeners, Reply, Route, Serving};

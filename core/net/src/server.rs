@@ -36,7 +36,8 @@ pub struct ServerSettings {
     /// How long a client may take to send a request's body.
     pub read_timeout: config::Duration,
     /// The least that must arrive of a body a second, measured over five seconds; what is slower is refused and may be sent
-    /// again, since it holds memory that others need. `0`: as slow as it likes, up to `read_timeout`.
+    /// again, since it holds memory that others need. A peer must take as much of its replies; the connection of one that does
+    /// not is closed. `0`: as slow as it likes, up to `read_timeout`, or a minute without a byte taken.
     pub min_transfer_rate: config::ByteSize,
     /// How many connections may be open at once; more wait until one ends. Fewer where the process may have no more files open.
     pub max_connections: u32,

@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::peer::Connection;
+use super::socket::Socket;
 use super::{Listener, Reply};
 use crate::grpc::{Code, Status, is_grpc};
 use crate::protocol::{Protocol, detect};
@@ -66,9 +67,8 @@ pub(super) async fn accept(socket: TcpListener, listener: Arc<Listener>, mut sto
 
 /// Serves one connection.
 async fn connection(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>) {
-    // Small replies must not wait for the client's delayed acknowledgement.
-    drop(stream.set_nodelay(true));
     let costs = listener.peers.connection(peer.ip(), listener.budget.as_ref());
+    let stream = Socket::new(stream, &costs);
     let table = listener.table();
     let (settings, superseded) = (&table.settings, table.superseded());
     let who = Who { peer, costs, superseded };
@@ -134,8 +134,9 @@ where
         .keep_alive_timeout(Duration::from_secs(20));
     let refusals = listener.refusals.clone();
     let of_requests = Arc::clone(&costs);
-    let service =
-        service_fn(move |request| answer(Arc::clone(&listener), peer, Arc::clone(&of_requests), request));
+    let service = service_fn(move |request| {
+        answer(Arc::clone(&listener), peer, Arc::clone(&of_requests), protocol, request)
+    });
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     let over = async {
         tokio::select! {
@@ -152,7 +153,7 @@ where
     };
     let result = tokio::select! {
         result = served => result,
-        () = costs.is_ignored() => return refusals.count("replies_not_read"),
+        () = costs.is_ignored(settings.min_transfer_rate.bytes()) => return refusals.count("replies_not_read"),
     };
     if let Err(error) = result {
         if error.downcast_ref().is_some_and(hyper::Error::is_timeout) {
@@ -166,11 +167,15 @@ async fn answer(
     listener: Arc<Listener>,
     peer: SocketAddr,
     costs: Arc<Connection>,
+    protocol: Protocol,
     request: http::Request<Incoming>,
 ) -> Result<Reply, std::convert::Infallible> {
     let reply = reply(&listener, peer, &costs, request).await;
-    let bytes = http_body::Body::size_hint(reply.body()).exact().unwrap_or_default();
-    let on_its_way = costs.replied(usize::try_from(bytes).unwrap_or(usize::MAX));
+    if protocol == Protocol::Http1 {
+        // Heads of replies without a body would pile up as long as there are more requests in one stream.
+        costs.socket.takes().await;
+    }
+    let on_its_way = costs.replied(reply.body().costs());
     Ok(reply.map(|body| body.watched(on_its_way)))
 }
 

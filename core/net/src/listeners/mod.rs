@@ -5,6 +5,7 @@
 
 mod connection;
 mod peer;
+mod socket;
 mod table;
 
 use std::collections::{BTreeSet, HashMap};
