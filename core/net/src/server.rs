@@ -28,8 +28,8 @@ pub struct ServerSettings {
     pub max_request_body_size: config::ByteSize,
     /// The same in MiB, for gRPC servers.
     pub max_recv_msg_size_mib: Option<u32>,
-    /// How many requests one HTTP/2 connection may have open at once; fewer where more than 64 connections are open, so that
-    /// all together have some 16,000.
+    /// How many requests one HTTP/2 connection may have open at once; fewer where many connections are open, so that all
+    /// together have some 16,000.
     pub max_concurrent_streams: u32,
     /// How long a client may take to send a request's headers.
     pub read_header_timeout: config::Duration,

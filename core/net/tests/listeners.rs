@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use throughline_component::port::SystemClock;
 use throughline_component::{ComponentId, Warnings};
-use throughline_net::{Body, Handler, Listeners, Reply, Request, Route, ServerSettings, Serving};
+use throughline_net::{Body, Handler, Listeners, Reply, Request, Resources, Route, ServerSettings, Serving};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -22,7 +22,7 @@ impl Handler for Says {
 
 fn listeners() -> Arc<Listeners> {
     let warnings = Arc::new(Warnings::new(Arc::new(SystemClock::default())));
-    Arc::new(Listeners::new(Arc::default(), warnings))
+    Arc::new(Listeners::new(Resources::unbounded(Arc::default(), warnings)))
 }
 
 async fn open(

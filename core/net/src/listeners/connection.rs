@@ -10,6 +10,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use throughline_component::Stop;
+use throughline_component::port::Charge;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -21,12 +22,8 @@ use crate::grpc::{Code, Status, is_grpc};
 use crate::protocol::{Protocol, detect};
 use crate::{Body, Request, ServerSettings};
 
-/// HTTP/2 flow control: a request may come whole before its sender hears from us. What a busy agent has not read yet waits in
-/// memory that no budget knows of, up to this much a connection; so a connection may send no more than one of its streams.
-const STREAM_WINDOW: u32 = 2 << 20;
-const CONNECTION_WINDOW: u32 = 2 << 20;
-/// One frame for most requests, so that their bytes arrive in one piece.
-const FRAME: u32 = 1 << 20;
+/// How many streams one connection may have to health and self-telemetry.
+const STREAMS_ASIDE: u32 = 16;
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Why a connection was ended that said too little for too long, in self-telemetry.
@@ -37,7 +34,7 @@ pub(super) async fn accept(socket: TcpListener, listener: Arc<Listener>, mut sto
     let slots = Arc::new(Semaphore::new(listener.table().settings.max_connections.max(1) as usize));
     let both = || async {
         let own = Arc::clone(&slots).acquire_owned().await;
-        (own, Arc::clone(&listener.descriptors).acquire_owned().await)
+        (own, listener.descriptors().acquire_owned().await)
     };
     loop {
         let slot = tokio::select! {
@@ -67,7 +64,7 @@ pub(super) async fn accept(socket: TcpListener, listener: Arc<Listener>, mut sto
 
 /// Serves one connection.
 async fn connection(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>) {
-    let costs = listener.peers.connection(peer.ip(), listener.budget.as_ref());
+    let costs = listener.process.peers.connection(peer.ip(), listener.process.budget.as_ref());
     let stream = Socket::new(stream, &costs);
     let table = listener.table();
     let (settings, superseded) = (&table.settings, table.superseded());
@@ -113,6 +110,9 @@ where
         Ok(Err(_)) => return,
         Err(_) => return listener.refusals.count(SLOW),
     };
+    let wanted =
+        settings.max_concurrent_streams.min(if listener.is_aside { STREAMS_ASIDE } else { u32::MAX });
+    let allowance = listener.process.pools.grant(wanted);
     let builder = auto::Builder::new(TokioExecutor::new());
     let mut builder = match protocol {
         Protocol::Http1 => builder.http1_only(),
@@ -122,13 +122,14 @@ where
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
+        .max_buf_size(allowance.buffer())
         .http2()
         .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_frame_size(FRAME)
-        .max_header_list_size(64 << 10)
-        .max_concurrent_streams(costs.streams(settings.max_concurrent_streams))
+        .initial_stream_window_size(allowance.window())
+        .initial_connection_window_size(allowance.window())
+        .max_frame_size(allowance.frame())
+        .max_header_list_size(allowance.head())
+        .max_concurrent_streams(allowance.streams())
         // A peer that is gone without a word is found out within a minute.
         .keep_alive_interval(Some(Duration::from_secs(40)))
         .keep_alive_timeout(Duration::from_secs(20));
@@ -170,7 +171,12 @@ async fn answer(
     protocol: Protocol,
     request: http::Request<Incoming>,
 ) -> Result<Reply, std::convert::Infallible> {
-    let reply = reply(&listener, peer, &costs, request).await;
+    // Health and self-telemetry answer however full the budget is.
+    let charge = if listener.is_aside { Some(Charge::none()) } else { costs.asked(request.headers()) };
+    let reply = match charge {
+        Some(_charge) => reply(&listener, peer, &costs, request).await,
+        None => no_room(&listener, request.headers()),
+    };
     if protocol == Protocol::Http1 {
         // Heads of replies without a body would pile up as long as there are more requests in one stream.
         costs.socket.takes().await;
@@ -228,6 +234,12 @@ fn nobody(
     let why = format!("nothing is here; try {}", paths.join(", "));
     listener.refusals.count("no_such_path");
     refusal(headers, StatusCode::NOT_FOUND, &Status::new(Code::Unimplemented, why))
+}
+
+fn no_room(listener: &Listener, headers: &HeaderMap) -> Reply {
+    listener.refusals.count("over_budget");
+    let status = Status::new(Code::Unavailable, "the agent holds as much data as its memory budget allows");
+    refusal(headers, StatusCode::SERVICE_UNAVAILABLE, &status)
 }
 
 /// A refusal in the words of whoever asked: gRPC's trailers, OTLP/HTTP's `Status` body in the request's encoding, or text.

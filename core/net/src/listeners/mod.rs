@@ -3,6 +3,7 @@
 //! A configuration opens what it needs in a *generation* of its own, beside what is in service, and nothing changes for
 //! anybody until [`Listeners::commit`]: then all its routes serve at once, and those it does not have are gone.
 
+mod allowance;
 mod connection;
 mod peer;
 mod socket;
@@ -24,6 +25,7 @@ use tokio::task::JoinHandle;
 
 use crate::refusals::Refusals;
 use crate::{Authenticator, Body, Request, ServerSettings};
+use allowance::Pools;
 use connection::accept;
 use peer::Peers;
 use table::Table;
@@ -50,6 +52,8 @@ pub struct Route {
 
 /// How many connections health and self-telemetry may have open; their descriptors are nobody else's.
 pub const ASIDE: usize = 64;
+/// What connections may have together in buffers where there is no budget.
+const UNBOUNDED: usize = 64 << 20;
 
 /// All listeners of the process, by address, as one configuration sees them. A service of the graph: components find it in
 /// `Build`.
@@ -58,16 +62,36 @@ pub struct Listeners {
     generation: Arc<Generation>,
 }
 
+/// What listeners use of the process.
+pub struct Resources {
+    /// Where what they refuse is counted.
+    pub meter: Arc<Meter>,
+    /// And told.
+    pub warnings: Arc<Warnings>,
+    /// What requests and unread replies are charged to.
+    pub budget: Option<Arc<Budget>>,
+    /// How many connections may be open at once for data.
+    pub connections: usize,
+    /// The runtime of health and self-telemetry, so that they answer whatever the data does.
+    pub aside: Option<Handle>,
+}
+
+impl Resources {
+    /// Without bounds, and on one runtime.
+    pub fn unbounded(meter: Arc<Meter>, warnings: Arc<Warnings>) -> Self {
+        Self { meter, warnings, budget: None, connections: usize::MAX, aside: None }
+    }
+}
+
 /// What all generations share.
 struct Process {
     open: Mutex<HashMap<String, Arc<Listener>>>,
     meter: Arc<Meter>,
     warnings: Arc<Warnings>,
-    /// Where health and self-telemetry are served, so that they answer whatever the data does.
-    aside: Option<Handle>,
-    /// What unread replies are charged to.
     budget: Option<Arc<Budget>>,
-    peers: Arc<Peers>,
+    aside: Option<Handle>,
+    peers: Peers,
+    pools: Pools,
     /// One for each connection that the process may have open for data, and for what is served aside.
     descriptors: [Arc<Semaphore>; 2],
 }
@@ -80,13 +104,12 @@ struct Generation {
 }
 
 struct Listener {
+    process: Arc<Process>,
     endpoint: String,
     /// On the account of who opened it: of some requests nobody knows whom they were meant for.
     refusals: Refusals,
     runtime: Handle,
-    descriptors: Arc<Semaphore>,
-    peers: Arc<Peers>,
-    budget: Option<Arc<Budget>>,
+    is_aside: bool,
     serving: RwLock<Serves>,
     socket: Mutex<Socket>,
     /// Connections end with the listener.
@@ -122,36 +145,23 @@ pub struct Serving {
 }
 
 impl Listeners {
-    /// None yet; what is opened through this one serves at once. What listeners refuse is counted in `meter`, and told by
-    /// `warnings`.
-    pub fn new(meter: Arc<Meter>, warnings: Arc<Warnings>) -> Self {
-        let generation = Generation { number: 0, committed: AtomicBool::new(true) };
+    /// None yet; what is opened through this one serves at once.
+    pub fn new(resources: Resources) -> Self {
+        let Resources { meter, warnings, budget, connections, aside } = resources;
+        let pool = budget.as_ref().map_or(UNBOUNDED, |budget| budget.limit().saturating_mul(2));
         let process = Process {
             open: Mutex::default(),
             meter,
             warnings,
-            aside: None,
-            budget: None,
-            peers: Arc::default(),
-            descriptors: [Semaphore::MAX_PERMITS, ASIDE].map(|count| Arc::new(Semaphore::new(count))),
+            budget,
+            aside,
+            peers: Peers::default(),
+            pools: Pools::new(pool),
+            descriptors: [connections, ASIDE]
+                .map(|count| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)))),
         };
+        let generation = Generation { number: 0, committed: AtomicBool::new(true) };
         Self { process: Arc::new(process), generation: Arc::new(generation) }
-    }
-
-    /// The same with what they share with the rest of the process: the budget that unread replies are charged to, how many
-    /// connections may be open at once for data, and the runtime that serves what is opened [aside](Self::open_aside).
-    #[must_use]
-    pub fn within(self, budget: Arc<Budget>, connections: usize, aside: Option<Handle>) -> Self {
-        let Process { open, meter, warnings, peers, descriptors: [_, of_aside], .. } =
-            match Arc::try_unwrap(self.process) {
-                Ok(process) => process,
-                // Somebody has opened something already: too late.
-                Err(process) => return Self { process, generation: self.generation },
-            };
-        let of_data = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
-        let (budget, descriptors) = (Some(budget), [of_data, of_aside]);
-        let process = Process { open, meter, warnings, aside, budget, peers, descriptors };
-        Self { process: Arc::new(process), generation: self.generation }
     }
 
     /// The listeners for another configuration: what is opened through them serves once they are committed.
@@ -211,7 +221,7 @@ impl Listeners {
             Some(listener) => (listener, false),
             None => {
                 let socket = self.process.bind(&runtime, &settings.endpoint).await?;
-                let place = (runtime, Arc::clone(&self.process.descriptors[usize::from(aside)]));
+                let place = (runtime, aside);
                 let listener = Arc::new(Listener::new(&self.process, place, settings, owner, socket)?);
                 self.process.open().insert(key.clone(), Arc::clone(&listener));
                 (listener, true)
@@ -322,8 +332,8 @@ fn key(settings: &ServerSettings, owner: &ComponentId, routes: &[Route]) -> Stri
 
 impl Listener {
     fn new(
-        process: &Process,
-        (runtime, descriptors): (Handle, Arc<Semaphore>),
+        process: &Arc<Process>,
+        (runtime, is_aside): (Handle, bool),
         settings: &ServerSettings,
         owner: &ComponentId,
         socket: Socket,
@@ -331,17 +341,21 @@ impl Listener {
         let (stopper, stop) = Stopper::new();
         let now = Arc::new(Table::new(settings, None)?);
         Ok(Self {
+            process: Arc::clone(process),
             endpoint: settings.endpoint.clone(),
             refusals: Refusals::new(&process.meter, &process.warnings, owner),
             runtime,
-            descriptors,
-            peers: Arc::clone(&process.peers),
-            budget: process.budget.clone(),
+            is_aside,
             serving: RwLock::new(Serves { now, staged: None, gone: BTreeSet::new() }),
             socket: Mutex::new(socket),
             stopper,
             stop,
         })
+    }
+
+    /// One for each connection that it, and those like it, may have open.
+    fn descriptors(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.process.descriptors[usize::from(self.is_aside)])
     }
 
     fn table(&self) -> Arc<Table> {

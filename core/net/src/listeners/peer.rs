@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use throughline_component::port::{Account, Budget, Charge};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -21,17 +22,15 @@ const WINDOW: Duration = Duration::from_secs(5);
 /// How long it may take nothing at all where no rate is asked for.
 const UNREAD: Duration = Duration::from_mins(1);
 
-/// How many HTTP/2 streams all connections may have open, more or less: each costs a kilobyte or two as soon as its headers
-/// have arrived, before anybody has looked at them.
-const STREAMS: usize = 16 << 10;
-/// Every connection may have so many of them.
-const FEW_STREAMS: u32 = 8;
+/// What a request costs until it is answered, beside its body: a stream's state and the task that answers it.
+const REQUEST: usize = 2 << 10;
+/// What a header costs beside its bytes.
+const HEADER: usize = 160;
 
 /// The peers that are connected now, by address.
 #[derive(Default)]
 pub(super) struct Peers {
     known: Mutex<HashMap<IpAddr, Weak<AtomicUsize>>>,
-    connections: Arc<AtomicUsize>,
     waiting: Arc<AtomicUsize>,
 }
 
@@ -51,16 +50,8 @@ impl Peers {
             taken: AtomicU64::new(0),
             socket: Written::default(),
             overdrawn: Notify::new(),
-            connections: Arc::clone(&self.connections),
             waiting: Arc::clone(&self.waiting),
-            number: self.connections.fetch_add(1, Ordering::Relaxed) + 1,
         })
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -74,11 +65,8 @@ pub(super) struct Connection {
     pub(super) socket: Written,
     /// Its unread replies hold more than they may.
     overdrawn: Notify,
-    connections: Arc<AtomicUsize>,
     /// Bytes of all connections' unread replies.
     waiting: Arc<AtomicUsize>,
-    /// How many were open when it came, itself included.
-    number: usize,
 }
 
 /// Replies that were given and are not sent.
@@ -94,9 +82,12 @@ impl Connection {
         &self.account
     }
 
-    /// How many streams it may have open at once, of at most `max`: the fewer, the more connections there are.
-    pub(super) fn streams(&self, max: u32) -> u32 {
-        u32::try_from(STREAMS / self.number).unwrap_or(u32::MAX).max(FEW_STREAMS).min(max)
+    /// Charges a request with these headers until it is answered. `None`: there is no room for it.
+    pub(super) fn asked(&self, headers: &HeaderMap) -> Option<Charge> {
+        let Some(budget) = &self.budget else { return Some(Charge::none()) };
+        let mut charge = budget.charge_to(&self.account);
+        let bytes = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + HEADER;
+        charge.grow(REQUEST + headers.iter().map(bytes).sum::<usize>()).then_some(charge)
     }
 
     /// A reply of so many bytes was given. What is returned goes with it and notices when it is sent.
