@@ -168,6 +168,41 @@ fn replies_that_nobody_reads_are_charged_and_those_who_let_too_many_wait_are_cut
 }
 
 #[test]
+fn requests_that_stop_after_large_heads_are_charged_and_health_answers_meanwhile() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let agent = Agent::start(folder.path(), CONFIG);
+    let before = agent.counter("otelcol_process_memory_rss", "");
+    let names: Vec<String> = (0..400).map(|number| format!("k{number}")).collect();
+    let path = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+    let mut head = vec![(":method", "POST"), (":path", path), ("content-type", "application/grpc")];
+    head.extend(names.iter().map(|name| (name.as_str(), "")));
+    let crowd: Vec<TcpStream> = (0..soak::rounds(300, 2000))
+        .map(|_| {
+            let mut stream = closed(&agent.grpc(), &[], None, 0);
+            let address = agent.grpc();
+            let head = fields(&[&[(":scheme", "http"), (":authority", &address)], &head[..]].concat());
+            // The head ends, the request does not.
+            let sent: Vec<u8> = (0..8).flat_map(|number| frame(1, 4, number * 2 + 1, &head)).collect();
+            drop(stream.write_all(&sent));
+            stream
+        })
+        .collect();
+    let refused = || agent.counter("throughline_server_refused_requests", "reason=\"over_budget\"");
+    await_that("there is no room for more", || refused() > 100.0);
+    let held = agent.counter("throughline_memory_held_bytes", "");
+    assert!(held > 10e6, "what waits is charged: {held}");
+    let grown = agent.counter("otelcol_process_memory_rss", "") - before;
+    // Without charges 1,000 connections held 820 MB.
+    assert!(grown < 150e6, "the heads hold {grown} bytes");
+    assert_eq!(http::get(&agent.address("health_check", "/"), "/").status, 200, "it is not asked of the budget");
+    drop(crowd);
+    await_that("all is given back", || agent.counter("throughline_memory_held_bytes", "") == 0.0);
+    let reply = http::post(&agent.http(), "/v1/logs", &[PROTOBUF], &otlp::log("a"));
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    agent.assert_sound();
+}
+
+#[test]
 fn health_and_self_telemetry_have_connections_of_their_own_however_few_files_may_be_open() {
     let folder = tempfile::tempdir().expect("there is a temporary folder");
     let agent = Agent::start_with_open_files(folder.path(), CONFIG, 300);

@@ -70,9 +70,10 @@ async fn connection(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>
     let (settings, superseded) = (&table.settings, table.superseded());
     let who = Who { peer, costs, superseded };
     match &table.tls {
-        None => serve(stream, listener, settings, who).await,
+        // Apart, so that a connection that waits costs no more than what it waits for.
+        None => Box::pin(serve(stream, listener, settings, who)).await,
         Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => serve(stream, listener, settings, who).await,
+            Ok(Ok(stream)) => Box::pin(serve(Box::new(stream), listener, settings, who)).await,
             Ok(Err(error)) => {
                 listener.refusals.count("tls_handshake");
                 listener.refusals.note("a TLS handshake failed", &error);
@@ -138,7 +139,7 @@ where
     let service = service_fn(move |request| {
         answer(Arc::clone(&listener), peer, Arc::clone(&of_requests), protocol, request)
     });
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut connection = Box::pin(builder.serve_connection(TokioIo::new(stream), service));
     let over = async {
         tokio::select! {
             () = stop.stopped() => {}
@@ -174,7 +175,7 @@ async fn answer(
     // Health and self-telemetry answer however full the budget is.
     let charge = if listener.is_aside { Some(Charge::none()) } else { costs.asked(request.headers()) };
     let reply = match charge {
-        Some(_charge) => reply(&listener, peer, &costs, request).await,
+        Some(charge) => reply(&listener, peer, (&costs, charge), request).await,
         None => no_room(&listener, request.headers()),
     };
     if protocol == Protocol::Http1 {
@@ -188,7 +189,7 @@ async fn answer(
 async fn reply(
     listener: &Listener,
     peer: SocketAddr,
-    costs: &Connection,
+    (costs, charge): (&Connection, Charge),
     request: http::Request<Incoming>,
 ) -> Reply {
     let table = listener.table();
@@ -209,7 +210,7 @@ async fn reply(
             }
         },
     };
-    let books = (listener.refusals.of(owner), Arc::clone(costs.account()));
+    let books = (listener.refusals.of(owner), Arc::clone(costs.account()), charge);
     let request = Request::new(request, peer, auth, table.limits, table.settings.include_metadata, books);
     handler.call(request).await
 }
