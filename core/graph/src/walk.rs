@@ -128,12 +128,7 @@ impl Walk {
     }
 
     /// `None`: no editor has anything to do, or `room` was refused.
-    fn edit(
-        &self,
-        signal: Signal,
-        chunk: &Chunk,
-        room: &mut Room<'_>,
-    ) -> Option<(Rewritten, Vec<Barrier>)> {
+    fn edit(&self, signal: Signal, chunk: &Chunk, room: &mut Room<'_>) -> Option<(Rewritten, Vec<Barrier>)> {
         let mut levels = Levels::NONE;
         let mut passes: Passes<'_> = Vec::with_capacity(self.editors.len());
         for editor in &self.editors {

@@ -194,7 +194,11 @@ fn requests_that_stop_after_large_heads_are_charged_and_health_answers_meanwhile
     let grown = agent.counter("otelcol_process_memory_rss", "") - before;
     // Without charges 1,000 connections held 820 MB.
     assert!(grown < 150e6, "the heads hold {grown} bytes");
-    assert_eq!(http::get(&agent.address("health_check", "/"), "/").status, 200, "it is not asked of the budget");
+    assert_eq!(
+        http::get(&agent.address("health_check", "/"), "/").status,
+        200,
+        "it is not asked of the budget"
+    );
     drop(crowd);
     await_that("all is given back", || agent.counter("throughline_memory_held_bytes", "") == 0.0);
     let reply = http::post(&agent.http(), "/v1/logs", &[PROTOBUF], &otlp::log("a"));
