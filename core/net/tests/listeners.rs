@@ -52,6 +52,31 @@ async fn an_address_without_a_host_is_every_interface() {
     assert!(answer.ends_with("hello"), "{answer}");
 }
 
+#[tokio::test]
+async fn with_port_0_the_address_stays_as_long_as_one_of_its_routes_does() {
+    let listeners = listeners();
+    let routes = |paths: &[&str]| -> Vec<Route> {
+        let route = |path: &&str| Route { path: (*path).to_owned(), handler: Arc::new(Says("")) };
+        paths.iter().map(route).collect()
+    };
+    let (settings, owner) = (ServerSettings::on("127.0.0.1:0"), ComponentId::new("otlp"));
+    let open = async |listeners: &Listeners, paths: &[&str]| {
+        listeners.open(&settings, None, &owner, routes(paths)).await.expect("a port")
+    };
+    let first = open(&listeners, &["/traces", "/logs"]).await;
+    let other = open(&listeners, &["/grpc"]).await;
+    assert_ne!(first.address(), other.address(), "two servers of one receiver");
+    let next = listeners.next();
+    let second = open(&next, &["/logs"]).await;
+    next.commit().await.expect("nothing to bind");
+    assert_eq!(second.address(), first.address(), "its first route went");
+    drop(first);
+    let next = next.next();
+    let third = open(&next, &["/metrics", "/traces", "/logs"]).await;
+    next.commit().await.expect("nothing to bind");
+    assert_eq!(third.address(), second.address(), "others came");
+}
+
 async fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");

@@ -106,6 +106,8 @@ struct Generation {
 struct Listener {
     process: Arc<Process>,
     endpoint: String,
+    /// Who opened it.
+    owner: ComponentId,
     /// On the account of who opened it: of some requests nobody knows whom they were meant for.
     refusals: Refusals,
     runtime: Handle,
@@ -214,7 +216,7 @@ impl Listeners {
     ) -> Result<Serving, Fatal> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let token = NEXT.fetch_add(1, Ordering::Relaxed);
-        let key = key(settings, owner, &routes);
+        let key = self.process.key(settings, owner, &routes);
         let table = Table::new(settings, auth)?;
         let existing = self.process.open().get(&key).cloned();
         let (listener, fresh) = match existing {
@@ -278,6 +280,23 @@ impl Process {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Listeners are told apart by their address. With port 0 every owner has as many as it opens, and finds the one again that
+    /// has, or had, one of its routes, whatever becomes of the others.
+    fn key(&self, settings: &ServerSettings, owner: &ComponentId, routes: &[Route]) -> String {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let endpoint = &settings.endpoint;
+        if port(endpoint) != Some("0") {
+            return endpoint.clone();
+        }
+        let is_known = |listener: &Listener| {
+            let own = listener.endpoint == *endpoint && listener.owner == *owner;
+            own && routes.iter().any(|route| listener.knows(&route.path))
+        };
+        let open = self.open();
+        let known = open.iter().find(|(_, listener)| is_known(listener)).map(|(key, _)| key.clone());
+        known.unwrap_or_else(|| format!("{endpoint} {}", NEXT.fetch_add(1, Ordering::Relaxed)))
+    }
+
     /// Binds the address, unless one of our own listeners has its port under another name.
     async fn bind(&self, runtime: &Handle, endpoint: &str) -> Result<Socket, Fatal> {
         match bind_on(runtime, endpoint).await {
@@ -321,15 +340,6 @@ fn port(endpoint: &str) -> Option<&str> {
     endpoint.rsplit_once(':').map(|(_, port)| port)
 }
 
-/// Listeners are told apart by their address; with port 0 every owner and path has one of its own.
-fn key(settings: &ServerSettings, owner: &ComponentId, routes: &[Route]) -> String {
-    let path = routes.first().map_or("", |route| &route.path);
-    match port(&settings.endpoint) {
-        Some("0") => format!("{} {owner} {path}", settings.endpoint),
-        _ => settings.endpoint.clone(),
-    }
-}
-
 impl Listener {
     fn new(
         process: &Arc<Process>,
@@ -343,6 +353,7 @@ impl Listener {
         Ok(Self {
             process: Arc::clone(process),
             endpoint: settings.endpoint.clone(),
+            owner: owner.clone(),
             refusals: Refusals::new(&process.meter, &process.warnings, owner),
             runtime,
             is_aside,
@@ -360,6 +371,13 @@ impl Listener {
 
     fn table(&self) -> Arc<Table> {
         Arc::clone(&self.serving.read().unwrap_or_else(PoisonError::into_inner).now)
+    }
+
+    /// Whether it serves a path, will, or once did.
+    fn knows(&self, path: &str) -> bool {
+        let serves = self.serving.read().unwrap_or_else(PoisonError::into_inner);
+        let staged = serves.staged.as_ref().is_some_and(|(_, table)| table.find(path).is_some());
+        staged || serves.now.find(path).is_some() || serves.gone.contains(path)
     }
 
     fn has_served(&self, path: &str) -> bool {
