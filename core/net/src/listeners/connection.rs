@@ -135,6 +135,7 @@ where
         .keep_alive_interval(Some(Duration::from_secs(40)))
         .keep_alive_timeout(Duration::from_secs(20));
     let refusals = listener.refusals.clone();
+    let mut cut_short = listener.process.cut_short.1.clone();
     let of_requests = Arc::clone(&costs);
     let service = service_fn(move |request| {
         answer(Arc::clone(&listener), peer, Arc::clone(&of_requests), protocol, request)
@@ -153,8 +154,14 @@ where
         }
         connection.await
     };
+    let cut = async {
+        cut_short.stopped().await;
+        costs.cut_short();
+        std::future::pending::<()>().await;
+    };
     let result = tokio::select! {
         result = served => result,
+        () = cut => return,
         () = costs.is_ignored(settings.min_transfer_rate.bytes()) => return refusals.count("replies_not_read"),
     };
     if let Err(error) = result {
@@ -172,11 +179,14 @@ async fn answer(
     protocol: Protocol,
     request: http::Request<Incoming>,
 ) -> Result<Reply, std::convert::Infallible> {
-    // Health and self-telemetry answer however full the budget is.
-    let charge = if listener.is_aside { Some(Charge::none()) } else { costs.asked(request.headers()) };
-    let reply = match charge {
-        Some(charge) => reply(&listener, peer, (&costs, charge), request).await,
-        None => no_room(&listener, request.headers()),
+    let asked = request.headers().get(header::CONTENT_TYPE).cloned();
+    let reply = tokio::select! {
+        biased;
+        reply = charged(&listener, peer, &costs, request) => reply,
+        () = costs.is_cut_short() => {
+            let asked = asked.map(|kind| (header::CONTENT_TYPE, kind)).into_iter().collect();
+            out_of_service(&listener, &asked, "the agent ends before it could deliver this; try again")
+        }
     };
     if protocol == Protocol::Http1 {
         // Heads of replies without a body would pile up as long as there are more requests in one stream.
@@ -184,6 +194,20 @@ async fn answer(
     }
     let on_its_way = costs.replied(reply.body().costs());
     Ok(reply.map(|body| body.watched(on_its_way)))
+}
+
+async fn charged(
+    listener: &Listener,
+    peer: SocketAddr,
+    costs: &Connection,
+    request: http::Request<Incoming>,
+) -> Reply {
+    // Health and self-telemetry answer however full the budget is.
+    let charge = if listener.is_aside { Some(Charge::none()) } else { costs.asked(request.headers()) };
+    match charge {
+        Some(charge) => reply(listener, peer, (costs, charge), request).await,
+        None => no_room(listener, request.headers()),
+    }
 }
 
 async fn reply(
@@ -224,17 +248,20 @@ fn nobody(
     headers: &HeaderMap,
 ) -> Reply {
     if listener.has_served(path) {
-        listener.refusals.count("out_of_service");
-        let status = Status::new(Code::Unavailable, "this path is out of service now; try again");
-        let status = status.retry_after(Some(Duration::from_secs(1)));
-        let mut reply = refusal(headers, StatusCode::SERVICE_UNAVAILABLE, &status);
-        reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        return reply;
+        return out_of_service(listener, headers, "this path is out of service now; try again");
     }
     let paths: Vec<&str> = paths.iter().copied().collect();
     let why = format!("nothing is here; try {}", paths.join(", "));
     listener.refusals.count("no_such_path");
     refusal(headers, StatusCode::NOT_FOUND, &Status::new(Code::Unimplemented, why))
+}
+
+fn out_of_service(listener: &Listener, headers: &HeaderMap, why: &str) -> Reply {
+    listener.refusals.count("out_of_service");
+    let status = Status::new(Code::Unavailable, why).retry_after(Some(Duration::from_secs(1)));
+    let mut reply = refusal(headers, StatusCode::SERVICE_UNAVAILABLE, &status);
+    reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    reply
 }
 
 fn no_room(listener: &Listener, headers: &HeaderMap) -> Reply {

@@ -94,6 +94,8 @@ struct Process {
     pools: Pools,
     /// One for each connection that the process may have open for data, and for what is served aside.
     descriptors: [Arc<Semaphore>; 2],
+    /// Nobody waits for an answer any more.
+    cut_short: (Stopper, Stop),
 }
 
 /// The components of one configuration.
@@ -161,6 +163,7 @@ impl Listeners {
             pools: Pools::new(pool),
             descriptors: [connections, ASIDE]
                 .map(|count| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)))),
+            cut_short: Stopper::new(),
         };
         let generation = Generation { number: 0, committed: AtomicBool::new(true) };
         Self { process: Arc::new(process), generation: Arc::new(generation) }
@@ -173,6 +176,12 @@ impl Listeners {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let generation = Arc::new(Generation { number, committed: AtomicBool::new(false) });
         Self { process: Arc::clone(&self.process), generation }
+    }
+
+    /// Answers all requests that still wait for their answer: 503 or UNAVAILABLE, so that their senders keep the data. For a process
+    /// that ends before it could deliver.
+    pub fn cut_short(&self) {
+        self.process.cut_short.0.stop();
     }
 
     /// Puts `routes` of component `owner` on `settings.endpoint`, and opens the listener unless it is open already. Several

@@ -50,6 +50,7 @@ impl Peers {
             taken: AtomicU64::new(0),
             socket: Written::default(),
             overdrawn: Notify::new(),
+            cut_short: Notify::new(),
             waiting: Arc::clone(&self.waiting),
         })
     }
@@ -65,6 +66,8 @@ pub(super) struct Connection {
     pub(super) socket: Written,
     /// Its unread replies hold more than they may.
     overdrawn: Notify,
+    /// Whoever still waits for an answer is told to try again.
+    cut_short: Notify,
     /// Bytes of all connections' unread replies.
     waiting: Arc<AtomicUsize>,
 }
@@ -80,6 +83,16 @@ struct Unread {
 impl Connection {
     pub(super) fn account(&self) -> &Arc<Account> {
         &self.account
+    }
+
+    /// Requests that wait for their answer are answered now.
+    pub(super) fn cut_short(&self) {
+        self.cut_short.notify_waiters();
+    }
+
+    /// Resolves when a request is to wait no more.
+    pub(super) async fn is_cut_short(&self) {
+        self.cut_short.notified().await;
     }
 
     /// Charges a request with these headers until it is answered. `None`: there is no room for it.
