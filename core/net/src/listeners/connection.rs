@@ -17,11 +17,13 @@ use tokio::sync::Semaphore;
 
 use super::peer::Connection;
 use super::socket::Socket;
-use super::{Listener, Reply};
+use super::{ASIDE, Listener, Reply};
 use crate::grpc::{Code, Status, is_grpc};
 use crate::protocol::{Protocol, detect};
 use crate::{Body, Request, ServerSettings};
 
+/// How long a connection to health or self-telemetry is kept where others may be waiting.
+const CROWDED: Duration = Duration::from_secs(2);
 /// How many streams one connection may have to health and self-telemetry.
 const STREAMS_ASIDE: u32 = 16;
 /// How long a TLS handshake may take.
@@ -31,7 +33,9 @@ const SLOW: &str = "slow_connection";
 
 /// Accepts connections until told to stop; then the socket is closed. The connections go on.
 pub(super) async fn accept(socket: TcpListener, listener: Arc<Listener>, mut stop: Stop) {
-    let slots = Arc::new(Semaphore::new(listener.table().settings.max_connections.max(1) as usize));
+    let most = listener.table().settings.max_connections.max(1) as usize;
+    let most = if listener.is_aside { most.min(ASIDE / 2) } else { most };
+    let slots = Arc::new(Semaphore::new(most));
     let both = || async {
         let own = Arc::clone(&slots).acquire_owned().await;
         (own, listener.descriptors().acquire_owned().await)
@@ -48,8 +52,12 @@ pub(super) async fn accept(socket: TcpListener, listener: Arc<Listener>, mut sto
         match accepted {
             Ok((stream, peer)) => {
                 let listener = Arc::clone(&listener);
+                let slots = Arc::clone(&slots);
                 tokio::spawn(async move {
-                    connection(stream, peer, listener).await;
+                    tokio::select! {
+                        () = connection(stream, peer, Arc::clone(&listener)) => {}
+                        () = crowded(&listener, &slots) => listener.refusals.count("crowded"),
+                    }
                     drop(slot);
                 });
             }
@@ -58,6 +66,19 @@ pub(super) async fn accept(socket: TcpListener, listener: Arc<Listener>, mut sto
                 listener.refusals.accept_failed(&error);
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
+        }
+    }
+}
+
+/// Resolves when a connection to health or self-telemetry has to make room for others.
+async fn crowded(listener: &Listener, slots: &Semaphore) {
+    if !listener.is_aside {
+        std::future::pending::<()>().await;
+    }
+    loop {
+        tokio::time::sleep(CROWDED).await;
+        if slots.available_permits() == 0 {
+            return;
         }
     }
 }

@@ -50,7 +50,7 @@ pub struct Route {
     pub handler: Arc<dyn Handler>,
 }
 
-/// How many connections health and self-telemetry may have open; their descriptors are nobody else's.
+/// How many connections health and self-telemetry may have open, half of them each; their descriptors are nobody else's.
 pub const ASIDE: usize = 64;
 /// What connections may have together in buffers where there is no budget.
 const UNBOUNDED: usize = 64 << 20;
