@@ -148,7 +148,7 @@ fn push(payload: &Payload) -> Option<DomainEvent> {
     draft.body.push(("branch", Field::Text(branch.clone())));
     draft.body_text("before", "/before");
     draft.body_text("subject", "/head_commit/message");
-    let commits = payload.list("/commits").len();
+    let commits = payload.count("/commits");
     draft.body.push(("commits", Field::Int(i64::try_from(commits).unwrap_or(i64::MAX))));
     let occurred_at = payload.first_time(&["/head_commit/timestamp"]);
     let entity = format!("{}@{after}", draft.repository);
