@@ -230,14 +230,13 @@ fn idle_connections_to_self_telemetry_keep_nobody_from_it_nor_from_health() {
     let folder = tempfile::tempdir().expect("there is a temporary folder");
     let agent = Agent::start(folder.path(), CONFIG);
     let (health, telemetry) = (agent.address("health_check", "/"), agent.telemetry());
-    let mut crowd: Vec<TcpStream> = (0..40).map(|_| closed(&telemetry, &[], None, 0)).collect();
+    let crowd: Vec<TcpStream> = (0..40).map(|_| closed(&telemetry, &[], None, 0)).collect();
     for _ in 0..5 {
         assert_eq!(http::get(&health, "/").status, 200, "its connections are its own");
     }
     assert_eq!(http::get(&telemetry, "/metrics").status, 200, "those who idle make room");
-    await_that("they are ended", || {
-        crowd.iter_mut().filter_map(|stream| is_ended(stream).then_some(())).count() >= 32
-    });
-    assert!(agent.counter("throughline_server_refused_requests", "reason=\"crowded\"") >= 32.0);
+    let crowded = agent.counter("throughline_server_refused_requests", "reason=\"crowded\"");
+    assert!(crowded >= 9.0, "for those of the crowd that waited, and for us: {crowded}");
+    drop(crowd);
     agent.assert_sound();
 }
