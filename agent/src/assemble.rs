@@ -10,7 +10,7 @@ use throughline_component::{
 };
 use throughline_config::{Component, Document, Error, Errors, Id, Process, Service, Settings};
 use throughline_graph::{Fact, Facts, Ledger, Make, Masking, Plan, Setup, Wire, Wiring};
-use throughline_net::{Listeners, TelemetryRoutes};
+use throughline_net::{Listeners, Resources, TelemetryRoutes};
 use throughline_otlp::Signal;
 use tokio::runtime::Handle;
 
@@ -56,11 +56,13 @@ impl World {
         Self {
             clock,
             random: Arc::new(SystemRandom::default()),
-            listeners: Listeners::new(Arc::clone(&meter), Arc::clone(&warnings)).within(
-                Arc::clone(&budget),
+            listeners: Listeners::new(Resources {
+                meter: Arc::clone(&meter),
+                warnings: Arc::clone(&warnings),
+                budget: Some(Arc::clone(&budget)),
                 connections,
                 aside,
-            ),
+            }),
             ledger: Arc::default(),
             health: Arc::default(),
             internal: Arc::default(),

@@ -21,6 +21,8 @@ use crate::{admin, descriptors, logs};
 
 /// The exit code of a drain that was cut short.
 const UNDELIVERED: u8 = 3;
+/// How long the last answers may take until they are written.
+const LAST_ANSWERS: Duration = Duration::from_millis(250);
 
 /// Runs the agent.
 pub(crate) fn run(inputs: &Inputs) -> ExitCode {
@@ -137,18 +139,25 @@ async fn supervise(first: Settings, inputs: Inputs, data: &Data, mut signals: Si
         left = drained => left,
         () = signals.insist() => {
             tracing::warn!("ended by a second signal");
-            return ExitCode::from(UNDELIVERED);
+            return cut_short(&world).await;
         }
         // A drain that its own deadline does not end (a thread in the middle of something endless) must not keep us.
         () = tokio::time::sleep(deadline + Duration::from_secs(8)) => {
             tracing::error!("the drain did not end in time");
-            return ExitCode::from(UNDELIVERED);
+            return cut_short(&world).await;
         }
     };
     warning.abort();
     world.warnings.flush(true);
     tracing::info!(returned_batches = left, "stopped");
-    if left == 0 { ExitCode::SUCCESS } else { ExitCode::from(UNDELIVERED) }
+    if left == 0 { ExitCode::SUCCESS } else { cut_short(&world).await }
+}
+
+/// Lets those who still wait for an answer have one: their data is not delivered, and they keep it.
+async fn cut_short(world: &World) -> ExitCode {
+    world.listeners.cut_short();
+    tokio::time::sleep(LAST_ANSWERS).await;
+    ExitCode::from(UNDELIVERED)
 }
 
 /// Brings a configuration into service beside the one that is, if there is one, and in its place once all of it stands.

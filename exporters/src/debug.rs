@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 use throughline_component::{Batch, Build, ComponentId, ConfigError, Delivery, Exporter, Factory, Outcome};
-use throughline_otlp::json;
+use throughline_otlp::{Signal, json};
 
 pub(crate) const FACTORY: Factory = Factory::exporter::<Debug>("debug");
 
@@ -24,7 +24,7 @@ enum Verbosity {
     Basic,
     /// The same.
     Normal,
-    /// Every request, as OTLP/JSON.
+    /// Every request, as OTLP/JSON; of one that is longer than 256 KiB the beginning.
     Detailed,
 }
 
@@ -45,10 +45,37 @@ impl Exporter for Debug {
         tracing::info!(exporter = %self.id, signal = %batch.signal, items = batch.items(), bytes = batch.len_bytes(), "batch");
         if self.verbosity == Verbosity::Detailed {
             for chunk in &batch.chunks {
-                let text = String::from_utf8_lossy(&json::encode(batch.signal, &chunk.bytes)).into_owned();
+                let text = shown(batch.signal, &chunk.bytes);
                 tracing::info!(exporter = %self.id, signal = %batch.signal, request = %text, "request");
             }
         }
         Outcome::DONE
+    }
+}
+
+/// The most that is shown of a request: a line of the log is copied several times on its way.
+const SHOWN: usize = 256 << 10;
+
+fn shown(signal: Signal, request: &[u8]) -> String {
+    match json::encode_within(signal, request, SHOWN) {
+        Ok(whole) => String::from_utf8(whole).unwrap_or_default(),
+        Err(mut start) => {
+            start.truncate(SHOWN);
+            format!("{} … (the request has {} bytes)", String::from_utf8_lossy(&start), request.len())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_request_the_beginning_is_shown() {
+        let request = throughline_otlp::build::logs(|request| {
+            request.resource(&[("k", "x".repeat(1 << 20).as_str().into())], |_| {});
+        });
+        let text = shown(Signal::Logs, &request);
+        assert!(text.starts_with("{\"resourceLogs\":[") && text.len() < SHOWN + 100, "{}", text.len());
     }
 }

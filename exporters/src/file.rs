@@ -14,7 +14,8 @@ use throughline_component::port::{Budget, Charge};
 use throughline_component::{
     Batch, Build, ConfigError, Delivery, Exporter, Factory, Fatal, Outcome, Stop, can_write,
 };
-use throughline_otlp::json;
+
+use crate::as_json;
 
 pub(crate) const FACTORY: Factory = Factory::exporter::<File>("file");
 
@@ -76,10 +77,17 @@ impl Exporter for File {
     }
 
     async fn export(&self, batch: &Batch) -> Outcome {
-        let lines = lines(batch, self.config.format);
-        // JSON is up to ten times as large as the request.
-        let mut charge = self.memory.as_ref().map_or_else(Charge::none, Budget::charge);
-        charge.owe(lines.capacity());
+        let lines = match self.config.format {
+            Format::Json => {
+                let requests: Vec<&[u8]> = batch.chunks.iter().map(|chunk| &*chunk.bytes).collect();
+                as_json::write((batch.signal, batch.items()), &requests, b"\n", self.memory.as_ref())
+            }
+            Format::Proto => Ok(self.framed(batch)),
+        };
+        let (lines, charge) = match lines {
+            Ok(lines) => lines,
+            Err(refused) => return refused,
+        };
         let (config, handle) = (Arc::clone(&self.config), Arc::clone(&self.handle));
         let written = tokio::task::spawn_blocking(move || {
             let mut slot = handle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -120,6 +128,20 @@ impl Exporter for File {
     }
 }
 
+impl File {
+    fn framed(&self, batch: &Batch) -> (Vec<u8>, Charge) {
+        let mut out = Vec::with_capacity(batch.len_bytes() + 4 * batch.chunks.len());
+        for chunk in &batch.chunks {
+            let length = u32::try_from(chunk.bytes.len()).unwrap_or(u32::MAX);
+            out.extend_from_slice(&length.to_be_bytes());
+            out.extend_from_slice(&chunk.bytes);
+        }
+        let mut charge = self.memory.as_ref().map_or_else(Charge::none, Budget::charge);
+        charge.owe(out.capacity());
+        (out, charge)
+    }
+}
+
 impl Config {
     /// Whether this machine lets us append to the file; nothing is created.
     fn can_be_written(&self) -> Result<(), ConfigError> {
@@ -147,24 +169,6 @@ impl Config {
             ConfigError::here("path", format!("{} cannot be made: {error}", self.path.display()))
         })
     }
-}
-
-fn lines(batch: &Batch, format: Format) -> Vec<u8> {
-    let mut out = Vec::with_capacity(batch.len_bytes());
-    for chunk in &batch.chunks {
-        match format {
-            Format::Json => {
-                out.extend_from_slice(&json::encode(batch.signal, &chunk.bytes));
-                out.push(b'\n');
-            }
-            Format::Proto => {
-                let length = u32::try_from(chunk.bytes.len()).unwrap_or(u32::MAX);
-                out.extend_from_slice(&length.to_be_bytes());
-                out.extend_from_slice(&chunk.bytes);
-            }
-        }
-    }
-    out
 }
 
 /// Appends, whole or not at all: what a full disk cut short is taken back, so that the file always parses.

@@ -1,6 +1,7 @@
 //! Exporters, one file each: they deliver a batch and answer with an outcome, and know nothing of queues or retries, which
 //! are given to them. [`ALL`] is the table that the agent builds them from.
 
+mod as_json;
 mod changes;
 mod debug;
 mod file;

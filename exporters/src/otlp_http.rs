@@ -11,8 +11,9 @@ use std::time::Duration;
 use throughline_component::port::{Budget, Charge, Clock};
 use throughline_component::{Batch, Build, ConfigError, Exporter, Factory, Outcome, RejectKind};
 use throughline_net::{Answer, Body, Client, ClientSettings, Protocol, Rope, retry_after};
-use throughline_otlp::{json, partial};
+use throughline_otlp::partial;
 
+use crate::as_json;
 use crate::words::{Words, content_type};
 
 pub(crate) const FACTORY: Factory = Factory::exporter::<OtlpHttp>("otlp_http").aliases(&["otlphttp"]);
@@ -89,14 +90,18 @@ impl Exporter for OtlpHttp {
         let Some(uri) = &self.uris[batch.signal as usize] else {
             return Outcome::misdirected(format!("no endpoint is configured for {}", batch.signal));
         };
-        let mut message: Rope = batch.chunks.iter().map(|chunk| chunk.bytes.clone()).collect();
-        // JSON is up to ten times as large as the request, until the answer is here.
-        let mut charge = self.memory.as_ref().map_or_else(Charge::none, Budget::charge);
-        if self.encoding == Encoding::Json {
-            let json = json::encode(batch.signal, &message.into_bytes());
-            charge.owe(json.len());
-            message = bytes::Bytes::from(json).into();
-        }
+        let request: Rope = batch.chunks.iter().map(|chunk| chunk.bytes.clone()).collect();
+        // The charge is held until the answer is here.
+        let (message, _charge) = match self.encoding {
+            Encoding::Proto => (request, Charge::none()),
+            Encoding::Json => {
+                let what = (batch.signal, batch.items());
+                match as_json::write(what, &[&request.into_bytes()], b"", self.memory.as_ref()) {
+                    Ok((json, charge)) => (bytes::Bytes::from(json).into(), charge),
+                    Err(refused) => return refused,
+                }
+            }
+        };
         let message = match self.client.compress(message) {
             Ok(message) => message,
             Err(error) => return Outcome::retry(error.to_string()),

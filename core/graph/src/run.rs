@@ -57,8 +57,8 @@ pub struct Graph {
 
 impl Graph {
     /// Builds and starts everything beside what is in service, in two phases. First all parts are built, and their storages and
-    /// listeners opened: extensions first, then exporters, then what lies between, receivers last. Once all of it stands, the
-    /// listeners are committed, and data comes to this graph. Only then are the streams read.
+    /// listeners opened: extensions first, then exporters, then what lies between, receivers, and those who will read the streams.
+    /// Once all of it stands, the listeners are committed, and data comes to this graph. Only then are the streams read.
     ///
     /// # Errors
     /// The first component that cannot be built or started. What was started is stopped again, and what was in service before
@@ -109,11 +109,18 @@ impl Graph {
             };
             self.receivers.start(&id, run).await?;
         }
+        self.feed(setup, assembly).await?;
+        // The last thing that can fail; if it does, what was in service before still is.
         setup.listeners.commit().await?;
         for part in [&self.extensions, &self.services, &self.receivers, &self.feeders] {
             part.in_service();
         }
         assembly.tell_of_stranded().await;
+        Ok(())
+    }
+
+    /// Starts those who read streams; they read once all is in service.
+    async fn feed(&mut self, setup: &Setup, assembly: &mut Assembly<'_>) -> Result<(), Fatal> {
         let (memory, readers) = (setup.services.get::<Budget>(), assembly.feeders.len());
         let meter = setup.services.get::<Meter>().unwrap_or_default();
         for feeder in assembly.feeders.drain(..) {

@@ -205,6 +205,12 @@ impl Feeder {
     /// Reads until told to stop. It begins once the graph before this one has let go of the cursor, and nobody waits for that.
     pub(crate) async fn run(self: Arc<Self>, share: Arc<Share>, mut stop: Stop) -> Result<(), Fatal> {
         stop.ready();
+        // Whoever reads in the graph that is in service now goes on until this one is.
+        let service = stop.clone();
+        tokio::select! {
+            () = service.in_service() => {}
+            () = stop.stopped() => return Ok(()),
+        }
         let destination = self.to.id().clone();
         let reader = tokio::select! {
             reader = self.stream.log.reader(self.stream.number, destination.as_str()) => reader,

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use throughline_component::port::Budget;
-use throughline_component::{Barrier, Chunk, DynEditor, Outcome, Pass, Settle};
+use throughline_component::port::{Budget, Charge};
+use throughline_component::{Barrier, Chunk, DynEditor, Outcome, Pass, RejectKind, Settle};
 use throughline_otlp::Signal;
-use throughline_otlp::edit::{Keep, Levels, Record, Rewritten, rewrite};
+use throughline_otlp::edit::{Keep, Levels, Record, Rewritten, rewrite_within};
 
 use crate::ledger::{Hop, add};
+
+/// In what steps room is taken for what edits add.
+const STEP: usize = 256 << 10;
 
 /// Editors that share a walk.
 pub(crate) struct Walk {
@@ -32,28 +35,76 @@ impl Drop for Fallen<'_> {
     }
 }
 
-/// Charges what edits have made of `before` until that is settled. Half as much again as the request is not worth a charge:
-/// an attribute more in every span. Where another pipeline keeps the request as it was, all of it is a copy.
-fn charged(memory: Option<&Arc<Budget>>, before: Bytes, after: usize, settle: Settle) -> Settle {
-    let replaced = if before.is_unique() { before.len() } else { 0 };
-    let beyond = after.saturating_sub(replaced + before.len() / 2);
-    let Some(memory) = memory.filter(|_| beyond > 0) else { return settle };
-    let mut charge = memory.charge();
-    charge.owe(beyond);
-    settle.holding(charge)
+/// What edits may add before they are charged for it: half as much as there was, an attribute more in every span.
+fn free(before: usize) -> usize {
+    before + before / 2
+}
+
+/// Room for what one walk writes, taken while it writes.
+struct Room<'a> {
+    memory: Option<&'a Arc<Budget>>,
+    charge: Charge,
+    taken: usize,
+    free: usize,
+    /// Why there is no more.
+    refused: Option<Outcome>,
+}
+
+impl<'a> Room<'a> {
+    fn new(memory: Option<&'a Arc<Budget>>, before: usize) -> Self {
+        let charge = memory.map_or_else(Charge::none, Budget::charge);
+        Self { memory, charge, taken: 0, free: free(before), refused: None }
+    }
+
+    /// Up to which length more may be written, where so much is.
+    fn more(&mut self, written: usize) -> Option<usize> {
+        let Some(memory) = self.memory else { return Some(usize::MAX) };
+        if written > self.free + self.taken {
+            let more = (written - self.free - self.taken).max(STEP);
+            if self.taken + more > memory.limit() / 2 + STEP {
+                let why = "what edits add to this request is more than half of the memory budget";
+                self.refused = Some(Outcome::reject(RejectKind::TooLarge, why));
+                return None;
+            }
+            if !self.charge.grow(more) {
+                self.refused = Some(Outcome::retry("the memory budget has no room for what edits add"));
+                return None;
+            }
+            self.taken += more;
+        }
+        Some(self.free + self.taken)
+    }
+
+    /// Holds what edits have made of `before` until it is settled. Where another pipeline keeps the request as it was, all of it
+    /// is a copy.
+    fn hold(mut self, before: Bytes, after: usize, settle: Settle) -> Settle {
+        let replaced = if before.is_unique() { before.len() } else { 0 };
+        let beyond = after.saturating_sub(replaced + before.len() / 2).max(self.taken);
+        self.charge.owe(beyond - self.taken);
+        if beyond == 0 || self.memory.is_none() { settle } else { settle.holding(self.charge) }
+    }
 }
 
 /// Editors at work on one chunk, and the levels each visits.
 type Passes<'a> = Vec<(Levels, Box<dyn Pass + 'a>)>;
 
 impl Walk {
-    /// Edits a chunk. `None`: every item was dropped, and the chunk is settled.
+    /// Edits a chunk. `None`: every item was dropped, or there is no room for what edits add, and the chunk is settled.
     pub(crate) fn run(&self, signal: Signal, mut chunk: Chunk) -> Option<Chunk> {
         let items = u64::from(chunk.items);
         add(&self.hop.taken, items);
         let fallen = Fallen { hop: &self.hop, items };
-        let edited = self.edit(signal, &chunk);
+        let mut room = Room::new(self.memory.as_ref(), chunk.bytes.len());
+        let edited = self.edit(signal, &chunk, &mut room);
         drop(fallen);
+        if let Some(refused) = room.refused.take() {
+            match &refused {
+                Outcome::Reject { kind, .. } => self.hop.reject_items(kind.as_str(), items),
+                _ => add(&self.hop.returned, items),
+            }
+            chunk.settle.settle(refused);
+            return None;
+        }
         let Some((rewritten, barriers)) = edited else {
             add(&self.hop.out, items);
             return Some(chunk);
@@ -64,7 +115,7 @@ impl Walk {
         }
         if rewritten.changed {
             let before = std::mem::replace(&mut chunk.bytes, rewritten.bytes);
-            chunk.settle = charged(self.memory.as_ref(), before, chunk.bytes.len(), chunk.settle);
+            chunk.settle = room.hold(before, chunk.bytes.len(), chunk.settle);
             chunk.items -= rewritten.dropped_items;
         }
         add(&self.hop.out, u64::from(chunk.items));
@@ -76,8 +127,8 @@ impl Walk {
         Some(chunk)
     }
 
-    /// `None`: no editor has anything to do.
-    fn edit(&self, signal: Signal, chunk: &Chunk) -> Option<(Rewritten, Vec<Barrier>)> {
+    /// `None`: no editor has anything to do, or `room` was refused.
+    fn edit(&self, signal: Signal, chunk: &Chunk, room: &mut Room<'_>) -> Option<(Rewritten, Vec<Barrier>)> {
         let mut levels = Levels::NONE;
         let mut passes: Passes<'_> = Vec::with_capacity(self.editors.len());
         for editor in &self.editors {
@@ -99,7 +150,8 @@ impl Walk {
             }
             Keep::Yes
         };
-        let mut rewritten = rewrite(signal, &chunk.bytes, levels, &mut edit);
+        let mut more = |written| room.more(written);
+        let mut rewritten = rewrite_within(signal, &chunk.bytes, levels, &mut more, &mut edit)?;
         for (_, pass) in &mut passes {
             if let Some(bytes) = pass.groups(signal, &rewritten.bytes) {
                 rewritten = Rewritten { bytes, changed: true, ..rewritten };
@@ -118,14 +170,34 @@ mod tests {
     fn what_edits_add_is_charged_until_it_is_settled() {
         let memory = Budget::new(1_000);
         let before = Bytes::from(vec![0; 100]);
-        let grown = charged(Some(&memory), before.clone().slice(..0), 5_000, Settle::nobody());
+        let room = |before: usize| Room::new(Some(&memory), before);
+        let grown = room(0).hold(before.slice(..0), 5_000, Settle::nobody());
         assert_eq!(memory.used(), 5_000, "nothing makes a million of it");
-        let copy = charged(Some(&memory), before.clone(), 120, Settle::nobody());
+        let copy = room(100).hold(before.clone(), 120, Settle::nobody());
         assert_eq!(memory.used(), 5_070, "another pipeline has it as it was");
         grown.settle(Outcome::DONE);
         copy.settle(Outcome::DONE);
         assert_eq!(memory.used(), 0);
-        let _alone = charged(Some(&memory), before, 140, Settle::nobody());
+        let _alone = room(100).hold(before, 140, Settle::nobody());
         assert_eq!(memory.used(), 0, "a little more is free");
+    }
+
+    #[test]
+    fn room_is_taken_while_it_is_written_and_refused_before_it_is_used() {
+        let memory = Budget::new(20 << 20);
+        let mut room = Room::new(Some(&memory), 1 << 20);
+        assert_eq!(room.more(1 << 20), Some(3 << 19), "half as much again is free");
+        assert_eq!(room.more(2 << 20), Some(2 << 20));
+        assert_eq!(memory.used(), 1 << 19, "the rest is held before it is settled");
+        let mut other = memory.charge();
+        assert!(other.grow(19 << 20));
+        assert_eq!(room.more(3 << 20), None);
+        assert!(matches!(room.refused, Some(Outcome::Retry { .. })), "others hold it: later");
+        drop(other);
+        assert_eq!(room.more(9 << 20), Some(9 << 20));
+        assert_eq!(room.more(16 << 20), None);
+        assert!(matches!(room.refused, Some(Outcome::Reject { kind: RejectKind::TooLarge, .. })));
+        drop(room);
+        assert_eq!(memory.used(), 0);
     }
 }

@@ -1,9 +1,11 @@
 //! The one body type that goes out, as a reply or as a request.
 
 use std::convert::Infallible;
+use std::io::IoSlice;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::Buf;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
@@ -15,8 +17,39 @@ use crate::listeners::OnItsWay;
 pub struct Body {
     data: Option<Rope>,
     trailers: Option<HeaderMap>,
+    /// Its bytes are accounted for by whoever made it.
+    shared: bool,
     /// Notices when the reply is sent.
     on_its_way: Option<OnItsWay>,
+}
+
+/// The bytes of a body on their way out.
+#[derive(Debug)]
+pub struct Outgoing {
+    rope: Rope,
+    /// Notices each byte that is written, and the last.
+    on_its_way: Option<OnItsWay>,
+}
+
+impl Buf for Outgoing {
+    fn remaining(&self) -> usize {
+        self.rope.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.rope.chunk()
+    }
+
+    fn chunks_vectored<'a>(&'a self, into: &mut [IoSlice<'a>]) -> usize {
+        self.rope.chunks_vectored(into)
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.rope.advance(count);
+        if let Some(on_its_way) = &self.on_its_way {
+            on_its_way.wrote(count);
+        }
+    }
 }
 
 /// Why a request's body could not be had.
@@ -102,6 +135,17 @@ impl Body {
         self
     }
 
+    /// The same body, of bytes that several replies share and their maker accounts for: they are not charged once more.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self { shared: true, ..self }
+    }
+
+    /// What is charged for its bytes until they are sent.
+    pub(crate) fn costs(&self) -> usize {
+        self.data.as_ref().filter(|_| !self.shared).map_or(0, Buf::remaining)
+    }
+
     /// The same body, which lets go of `on_its_way` when it is sent, or never will be.
     #[must_use]
     pub(crate) fn watched(mut self, on_its_way: OnItsWay) -> Self {
@@ -111,22 +155,26 @@ impl Body {
 }
 
 impl http_body::Body for Body {
-    type Data = Rope;
+    type Data = Outgoing;
     type Error = Infallible;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Rope>, Infallible>>> {
-        let data = self.data.take().filter(bytes::Buf::has_remaining).map(Frame::data);
-        Poll::Ready(data.or_else(|| self.trailers.take().map(Frame::trailers)).map(Ok))
+    ) -> Poll<Option<Result<Frame<Outgoing>, Infallible>>> {
+        if let Some(rope) = self.data.take().filter(Buf::has_remaining) {
+            // Whoever sends it may be done with this body long before the peer has read a byte.
+            let on_its_way = self.on_its_way.take();
+            return Poll::Ready(Some(Ok(Frame::data(Outgoing { rope, on_its_way }))));
+        }
+        Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.data.as_ref().is_none_or(|data| !bytes::Buf::has_remaining(data)) && self.trailers.is_none()
+        self.data.as_ref().is_none_or(|data| !data.has_remaining()) && self.trailers.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.data.as_ref().map_or(0, |data| bytes::Buf::remaining(data) as u64))
+        SizeHint::with_exact(self.data.as_ref().map_or(0, |data| data.remaining() as u64))
     }
 }

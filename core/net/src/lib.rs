@@ -20,10 +20,10 @@ mod telemetry;
 mod tls;
 
 pub use auth::{Authenticator, Credentials, Unauthenticated};
-pub use body::{Body, BodyError};
+pub use body::{Body, BodyError, Outgoing};
 pub use client::{Answer, Client, ClientSettings, Protocol, SendError};
 pub use compression::{Compression, CompressionSettings};
-pub use listeners::{ASIDE, Handler, Listeners, Reply, Route, Serving};
+pub use listeners::{ASIDE, Handler, Listeners, Reply, Resources, Route, Serving};
 pub use request::Request;
 pub use reread::Reread;
 pub use retry::{Backoff, retry_after};

@@ -28,6 +28,8 @@ pub struct Request {
     include_metadata: bool,
     refusals: Refusals,
     account: Arc<Account>,
+    /// For the head.
+    charge: Charge,
 }
 
 impl Request {
@@ -37,14 +39,17 @@ impl Request {
         auth: Option<Auth>,
         limits: Limits,
         include_metadata: bool,
-        (refusals, account): (Refusals, Arc<Account>),
+        (refusals, account, charge): (Refusals, Arc<Account>, Charge),
     ) -> Self {
         let (parts, body) = request.into_parts();
-        Self { parts, body, peer, auth, limits, include_metadata, refusals, account }
+        Self { parts, body, peer, auth, limits, include_metadata, refusals, account, charge }
     }
 
-    /// An empty charge to the budget, on the account of this request's connection.
-    pub fn charge(&self, budget: &Arc<Budget>) -> Charge {
+    /// A charge to the budget for the data, on the account of this request's connection. It holds what the head costs already.
+    pub fn charge(&mut self, budget: &Arc<Budget>) -> Charge {
+        if self.charge.is_to(budget) {
+            return std::mem::take(&mut self.charge);
+        }
         budget.charge_to(&self.account)
     }
 

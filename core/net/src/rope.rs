@@ -76,6 +76,8 @@ impl Buf for Rope {
             piece.advance(step);
             count -= step;
             if piece.is_empty() {
+                // What is written is nobody's any more: an empty slice still keeps what it was cut from.
+                *piece = Bytes::new();
                 self.first += 1;
             }
         }
@@ -99,6 +101,19 @@ mod tests {
             }
             assert_eq!(read, b"abcdefg");
         }
+    }
+
+    #[test]
+    fn a_piece_is_let_go_of_as_soon_as_it_is_written() {
+        let piece = |bytes: &[u8]| Bytes::from(bytes.to_vec());
+        let (first, second) = (piece(b"abc"), piece(b"de"));
+        let mut rope: Rope = [first.clone(), second.clone()].into_iter().collect();
+        rope.advance(2);
+        assert!(!first.is_unique(), "a byte of it is still to be written");
+        rope.advance(2);
+        assert!(first.is_unique() && !second.is_unique());
+        rope.advance(1);
+        assert!(second.is_unique());
     }
 
     #[test]

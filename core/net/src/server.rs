@@ -28,15 +28,16 @@ pub struct ServerSettings {
     pub max_request_body_size: config::ByteSize,
     /// The same in MiB, for gRPC servers.
     pub max_recv_msg_size_mib: Option<u32>,
-    /// How many requests one HTTP/2 connection may have open at once; fewer where more than 64 connections are open, so that
-    /// all together have some 16,000.
+    /// How many requests one HTTP/2 connection may have open at once; fewer where many connections are open, so that all
+    /// together have some 16,000.
     pub max_concurrent_streams: u32,
     /// How long a client may take to send a request's headers.
     pub read_header_timeout: config::Duration,
     /// How long a client may take to send a request's body.
     pub read_timeout: config::Duration,
     /// The least that must arrive of a body a second, measured over five seconds; what is slower is refused and may be sent
-    /// again, since it holds memory that others need. `0`: as slow as it likes, up to `read_timeout`.
+    /// again, since it holds memory that others need. A peer must take as much of its replies; the connection of one that does
+    /// not is closed. `0`: as slow as it likes, up to `read_timeout`, or a minute without a byte taken.
     pub min_transfer_rate: config::ByteSize,
     /// How many connections may be open at once; more wait until one ends. Fewer where the process may have no more files open.
     pub max_connections: u32,

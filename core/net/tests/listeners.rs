@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use throughline_component::port::SystemClock;
 use throughline_component::{ComponentId, Warnings};
-use throughline_net::{Body, Handler, Listeners, Reply, Request, Route, ServerSettings, Serving};
+use throughline_net::{Body, Handler, Listeners, Reply, Request, Resources, Route, ServerSettings, Serving};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -22,7 +22,7 @@ impl Handler for Says {
 
 fn listeners() -> Arc<Listeners> {
     let warnings = Arc::new(Warnings::new(Arc::new(SystemClock::default())));
-    Arc::new(Listeners::new(Arc::default(), warnings))
+    Arc::new(Listeners::new(Resources::unbounded(Arc::default(), warnings)))
 }
 
 async fn open(
@@ -50,6 +50,31 @@ async fn an_address_without_a_host_is_every_interface() {
     let port = serving.address().port();
     let answer = get(SocketAddr::from(([127, 0, 0, 1], port)), "/").await.expect("an answer");
     assert!(answer.ends_with("hello"), "{answer}");
+}
+
+#[tokio::test]
+async fn with_port_0_the_address_stays_as_long_as_one_of_its_routes_does() {
+    let listeners = listeners();
+    let routes = |paths: &[&str]| -> Vec<Route> {
+        let route = |path: &&str| Route { path: (*path).to_owned(), handler: Arc::new(Says("")) };
+        paths.iter().map(route).collect()
+    };
+    let (settings, owner) = (ServerSettings::on("127.0.0.1:0"), ComponentId::new("otlp"));
+    let open = async |listeners: &Listeners, paths: &[&str]| {
+        listeners.open(&settings, None, &owner, routes(paths)).await.expect("a port")
+    };
+    let first = open(&listeners, &["/traces", "/logs"]).await;
+    let other = open(&listeners, &["/grpc"]).await;
+    assert_ne!(first.address(), other.address(), "two servers of one receiver");
+    let next = listeners.next();
+    let second = open(&next, &["/logs"]).await;
+    next.commit().await.expect("nothing to bind");
+    assert_eq!(second.address(), first.address(), "its first route went");
+    drop(first);
+    let next = next.next();
+    let third = open(&next, &["/metrics", "/traces", "/logs"]).await;
+    next.commit().await.expect("nothing to bind");
+    assert_eq!(third.address(), second.address(), "others came");
 }
 
 async fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {

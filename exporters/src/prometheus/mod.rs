@@ -333,7 +333,7 @@ impl Handler for Scrape {
                 Ok(page) => page,
                 Err(why) => return unavailable(&why),
             };
-            let mut reply = http::Response::new(Body::new(page));
+            let mut reply = http::Response::new(Body::new(page).shared());
             if let Ok(kind) = HeaderValue::from_str(&wanted.content_type()) {
                 reply.headers_mut().insert(header::CONTENT_TYPE, kind);
             }

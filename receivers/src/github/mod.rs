@@ -252,6 +252,18 @@ impl Endpoint {
         let Some(body) = form.unwrap_or(Some(body)) else {
             return ("malformed", say(StatusCode::BAD_REQUEST, "the form has no field `payload`"));
         };
+        let cost = Payload::cost(&body);
+        if cost > self.budget.limit() {
+            request.refused("too_large");
+            return (
+                "malformed",
+                say(StatusCode::PAYLOAD_TOO_LARGE, "it has more values than the memory budget allows"),
+            );
+        }
+        if !charge.grow(cost) {
+            request.refused("over_budget");
+            return unsettled("the agent holds as much data as its memory budget allows; redeliver it");
+        }
         let payload = match Payload::parse(&body, self.mask.as_deref()) {
             Ok(payload) => payload,
             Err(error) => return ("malformed", say(StatusCode::BAD_REQUEST, &format!("not JSON: {error}"))),

@@ -7,7 +7,16 @@ use throughline_component::port::Mask;
 /// A delivery's body.
 pub(super) struct Payload(Value);
 
+/// What a value costs beside its text, with the room that lists keep for more.
+const VALUE: usize = 96;
+
 impl Payload {
+    /// What a body costs at most once it is parsed: a value of two bytes becomes fifty times as large.
+    pub(super) fn cost(body: &[u8]) -> usize {
+        let values = body.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count();
+        body.len() + (values + 1) * VALUE
+    }
+
     /// Reads a body. What is rewritten later (to lower case, cut into parts) is masked first: afterwards no secret in it could be
     /// recognised.
     pub(super) fn parse(body: &[u8], mask: Option<&dyn Mask>) -> Result<Self, serde_json::Error> {
@@ -57,6 +66,11 @@ impl Payload {
         list.map(|list| list.iter().cloned().map(Self).collect()).unwrap_or_default()
     }
 
+    /// How many members a list has.
+    pub(super) fn count(&self, pointer: &str) -> usize {
+        self.0.pointer(pointer).and_then(Value::as_array).map_or(0, Vec::len)
+    }
+
     /// A time in nanoseconds since 1970.
     pub(super) fn time(&self, pointer: &str) -> Option<u64> {
         let time: Timestamp = self.text(pointer)?.parse().ok()?;
@@ -77,5 +91,17 @@ impl Payload {
     /// The repository's name, lower case, `_` as `-`.
     pub(super) fn service_name(&self) -> String {
         self.text("/repository/name").unwrap_or("unknown_service").to_lowercase().replace('_', "-")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_small_values_cost_what_they_become() {
+        assert_eq!(Payload::cost(br#"{"a":["b",1]}"#), 13 + 4 * VALUE);
+        let small = format!("[{}0]", "[],".repeat(1000));
+        assert!(Payload::cost(small.as_bytes()) > 30 * small.len());
     }
 }

@@ -49,7 +49,7 @@ impl Export {
             *reply.status_mut() = http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
             return Ok(reply);
         }
-        let mut charge = self.shared.charge(&request);
+        let mut charge = self.shared.charge(&mut request);
         let body = grpc::read(&mut request, &mut charge).await?;
         let delivery = self.shared.deliver(self.signal, Transport::Grpc, body, &request, &self.out, charge);
         let outcome = match grpc::deadline(request.headers()) {

@@ -95,7 +95,7 @@ impl Export {
             let status = Status::new(Code::InvalidArgument, why);
             return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, Encoding::Protobuf, &status);
         };
-        let mut charge = self.shared.charge(&request);
+        let mut charge = self.shared.charge(&mut request);
         let body = match request.read(&mut charge).await {
             Ok(body) => body,
             Err(error) => return refuse(error.status(), encoding, &Status::of_body(&error)),

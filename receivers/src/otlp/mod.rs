@@ -105,7 +105,7 @@ impl Receiver for Otlp {
 }
 
 impl Shared {
-    fn charge(&self, request: &Request) -> Charge {
+    fn charge(&self, request: &mut Request) -> Charge {
         request.charge(&self.budget)
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use throughline_tests::backend::{Answer, Backend};
 use throughline_tests::{Agent, await_that, http, records, soak};
 
-use crate::grpc::{Call, export};
+use crate::grpc::{Call, Connection, export};
 use crate::otlp;
 
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
@@ -152,6 +152,48 @@ service: {{pipelines: {{logs: {{receivers: [otlp], exporters: [otlp_http]}}}}}}
     let ended = agent.stop();
     assert_eq!(ended.code, Some(0), "{}", ended.log);
     assert_eq!(sender.join().expect("no panic"), 200);
+}
+
+#[test]
+fn a_drain_that_is_cut_short_tells_senders_to_keep_their_data() {
+    let root = tempfile::tempdir().expect("there is a temporary folder");
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    let backend = Backend::start(move |_| {
+        held.lock().expect("no panic").recv().unwrap_or_default();
+        Answer::ok()
+    });
+    for by_signal in [true, false] {
+        let config = format!(
+            "
+receivers: {{otlp: {{protocols: {{grpc: {{endpoint: '127.0.0.1:0'}}, http: {{endpoint: '127.0.0.1:0'}}}}}}}}
+exporters: {{otlp_http: {{endpoint: 'http://{}', compression: none, timeout: 10m}}}}
+service:
+  shutdown_timeout: {}
+  pipelines: {{logs: {{receivers: [otlp], exporters: [otlp_http]}}}}
+",
+            backend.address(),
+            if by_signal { "10m" } else { "1s" }
+        );
+        let agent = Agent::start(folder(&root.path().join(by_signal.to_string())), &config);
+        let (address, grpc) = (agent.http(), Connection::open(&agent.grpc()));
+        let http =
+            std::thread::spawn(move || http::post(&address, "/v1/logs", &[PROTOBUF], &otlp::log("a")).status);
+        let grpc =
+            std::thread::spawn(move || grpc.export_together("logs.v1.LogsService", vec![otlp::log("b")]));
+        await_that("both are taken in", || agent.counter("throughline_exporter_held_items", "") == 2.0);
+        agent.signal("TERM");
+        if by_signal {
+            std::thread::sleep(Duration::from_millis(1200));
+            agent.signal("TERM");
+        }
+        let ended = agent.wait();
+        assert_eq!(ended.code, Some(3), "{}", ended.log);
+        assert_eq!(http.join().expect("it is answered"), 503);
+        let refused = grpc.join().expect("it is answered").pop().expect("one").expect_err("not delivered");
+        assert_eq!(refused.code(), tonic::Code::Unavailable);
+    }
+    drop(hold);
 }
 
 #[test]

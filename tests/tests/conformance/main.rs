@@ -9,7 +9,7 @@ use throughline_component::{
     Build, Built, ComponentId, Factory, Health, Internal, Kind, Meter, Services, States, Warnings,
 };
 use throughline_graph::Ledger;
-use throughline_net::Listeners;
+use throughline_net::{Listeners, Resources};
 use throughline_testkit::conformance::{Subject, check};
 use throughline_tests::cli;
 
@@ -39,7 +39,7 @@ fn settings(factory: &Factory, folder: &Path) -> Json {
 fn services() -> Services {
     let mut services = Services::default();
     let warnings = Arc::new(Warnings::new(Arc::new(SystemClock::default())));
-    services.offer(Arc::new(Listeners::new(Arc::default(), Arc::clone(&warnings))));
+    services.offer(Arc::new(Listeners::new(Resources::unbounded(Arc::default(), Arc::clone(&warnings)))));
     services.offer(warnings);
     services.offer::<Ledger>(Arc::default());
     services.offer::<Health>(Arc::default());

@@ -164,6 +164,11 @@ impl Charge {
         self.budget.as_ref().map(|budget| budget.limit)
     }
 
+    /// Whether it is charged to this budget.
+    pub fn is_to(&self, budget: &Arc<Budget>) -> bool {
+        self.budget.as_ref().is_some_and(|own| Arc::ptr_eq(own, budget))
+    }
+
     /// Holds `bytes` more, unless that would break the budget; says whether it could.
     #[must_use = "bytes that the budget does not grant must be refused"]
     pub fn grow(&mut self, bytes: usize) -> bool {

@@ -12,7 +12,7 @@ use throughline_component::{
     Ticket, Warnings,
 };
 use throughline_graph::{Fact, Facts, Graph, Ledger, Plan, Setup, Wire, Wiring};
-use throughline_net::Listeners;
+use throughline_net::{Listeners, Resources};
 use throughline_otlp::Signal;
 use throughline_queue::{Ports, Settings, Storage};
 
@@ -162,7 +162,7 @@ impl World {
             random,
             ledger: Arc::clone(&ledger),
             health: Arc::clone(&health),
-            listeners: Arc::new(Listeners::new(Arc::default(), Arc::clone(&warnings))),
+            listeners: Arc::new(Listeners::new(Resources::unbounded(Arc::default(), Arc::clone(&warnings)))),
             warnings,
         });
         Running { graph: graph.await.expect("nothing is wrong"), gate, ledger, health, storages }

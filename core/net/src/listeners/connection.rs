@@ -10,22 +10,22 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use throughline_component::Stop;
+use throughline_component::port::Charge;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::peer::Connection;
-use super::{Listener, Reply};
+use super::socket::Socket;
+use super::{ASIDE, Listener, Reply};
 use crate::grpc::{Code, Status, is_grpc};
 use crate::protocol::{Protocol, detect};
 use crate::{Body, Request, ServerSettings};
 
-/// HTTP/2 flow control: a request may come whole before its sender hears from us. What a busy agent has not read yet waits in
-/// memory that no budget knows of, up to this much a connection; so a connection may send no more than one of its streams.
-const STREAM_WINDOW: u32 = 2 << 20;
-const CONNECTION_WINDOW: u32 = 2 << 20;
-/// One frame for most requests, so that their bytes arrive in one piece.
-const FRAME: u32 = 1 << 20;
+/// How long a connection to health or self-telemetry is kept where others may be waiting.
+const CROWDED: Duration = Duration::from_secs(2);
+/// How many streams one connection may have to health and self-telemetry.
+const STREAMS_ASIDE: u32 = 16;
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Why a connection was ended that said too little for too long, in self-telemetry.
@@ -33,10 +33,12 @@ const SLOW: &str = "slow_connection";
 
 /// Accepts connections until told to stop; then the socket is closed. The connections go on.
 pub(super) async fn accept(socket: TcpListener, listener: Arc<Listener>, mut stop: Stop) {
-    let slots = Arc::new(Semaphore::new(listener.table().settings.max_connections.max(1) as usize));
+    let most = listener.table().settings.max_connections.max(1) as usize;
+    let most = if listener.is_aside { most.min(ASIDE / 2) } else { most };
+    let slots = Arc::new(Semaphore::new(most));
     let both = || async {
         let own = Arc::clone(&slots).acquire_owned().await;
-        (own, Arc::clone(&listener.descriptors).acquire_owned().await)
+        (own, listener.descriptors().acquire_owned().await)
     };
     loop {
         let slot = tokio::select! {
@@ -50,8 +52,12 @@ pub(super) async fn accept(socket: TcpListener, listener: Arc<Listener>, mut sto
         match accepted {
             Ok((stream, peer)) => {
                 let listener = Arc::clone(&listener);
+                let slots = Arc::clone(&slots);
                 tokio::spawn(async move {
-                    connection(stream, peer, listener).await;
+                    tokio::select! {
+                        () = connection(stream, peer, Arc::clone(&listener)) => {}
+                        () = crowded(&listener, &slots) => listener.refusals.count("crowded"),
+                    }
                     drop(slot);
                 });
             }
@@ -64,18 +70,31 @@ pub(super) async fn accept(socket: TcpListener, listener: Arc<Listener>, mut sto
     }
 }
 
+/// Resolves when a connection to health or self-telemetry has to make room for others.
+async fn crowded(listener: &Listener, slots: &Semaphore) {
+    if !listener.is_aside {
+        std::future::pending::<()>().await;
+    }
+    loop {
+        tokio::time::sleep(CROWDED).await;
+        if slots.available_permits() == 0 {
+            return;
+        }
+    }
+}
+
 /// Serves one connection.
 async fn connection(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>) {
-    // Small replies must not wait for the client's delayed acknowledgement.
-    drop(stream.set_nodelay(true));
-    let costs = listener.peers.connection(peer.ip(), listener.budget.as_ref());
+    let costs = listener.process.peers.connection(peer.ip(), listener.process.budget.as_ref());
+    let stream = Socket::new(stream, &costs);
     let table = listener.table();
     let (settings, superseded) = (&table.settings, table.superseded());
     let who = Who { peer, costs, superseded };
     match &table.tls {
-        None => serve(stream, listener, settings, who).await,
+        // Apart, so that a connection that waits costs no more than what it waits for.
+        None => Box::pin(serve(stream, listener, settings, who)).await,
         Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => serve(stream, listener, settings, who).await,
+            Ok(Ok(stream)) => Box::pin(serve(Box::new(stream), listener, settings, who)).await,
             Ok(Err(error)) => {
                 listener.refusals.count("tls_handshake");
                 listener.refusals.note("a TLS handshake failed", &error);
@@ -113,6 +132,9 @@ where
         Ok(Err(_)) => return,
         Err(_) => return listener.refusals.count(SLOW),
     };
+    let wanted =
+        settings.max_concurrent_streams.min(if listener.is_aside { STREAMS_ASIDE } else { u32::MAX });
+    let allowance = listener.process.pools.grant(wanted);
     let builder = auto::Builder::new(TokioExecutor::new());
     let mut builder = match protocol {
         Protocol::Http1 => builder.http1_only(),
@@ -122,21 +144,24 @@ where
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
+        .max_buf_size(allowance.buffer())
         .http2()
         .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_frame_size(FRAME)
-        .max_header_list_size(64 << 10)
-        .max_concurrent_streams(costs.streams(settings.max_concurrent_streams))
+        .initial_stream_window_size(allowance.window())
+        .initial_connection_window_size(allowance.window())
+        .max_frame_size(allowance.frame())
+        .max_header_list_size(allowance.head())
+        .max_concurrent_streams(allowance.streams())
         // A peer that is gone without a word is found out within a minute.
         .keep_alive_interval(Some(Duration::from_secs(40)))
         .keep_alive_timeout(Duration::from_secs(20));
     let refusals = listener.refusals.clone();
+    let mut cut_short = listener.process.cut_short.1.clone();
     let of_requests = Arc::clone(&costs);
-    let service =
-        service_fn(move |request| answer(Arc::clone(&listener), peer, Arc::clone(&of_requests), request));
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let service = service_fn(move |request| {
+        answer(Arc::clone(&listener), peer, Arc::clone(&of_requests), protocol, request)
+    });
+    let mut connection = Box::pin(builder.serve_connection(TokioIo::new(stream), service));
     let over = async {
         tokio::select! {
             () = stop.stopped() => {}
@@ -150,9 +175,15 @@ where
         }
         connection.await
     };
+    let cut = async {
+        cut_short.stopped().await;
+        costs.cut_short();
+        std::future::pending::<()>().await;
+    };
     let result = tokio::select! {
         result = served => result,
-        () = costs.is_ignored() => return refusals.count("replies_not_read"),
+        () = cut => return,
+        () = costs.is_ignored(settings.min_transfer_rate.bytes()) => return refusals.count("replies_not_read"),
     };
     if let Err(error) = result {
         if error.downcast_ref().is_some_and(hyper::Error::is_timeout) {
@@ -166,18 +197,44 @@ async fn answer(
     listener: Arc<Listener>,
     peer: SocketAddr,
     costs: Arc<Connection>,
+    protocol: Protocol,
     request: http::Request<Incoming>,
 ) -> Result<Reply, std::convert::Infallible> {
-    let reply = reply(&listener, peer, &costs, request).await;
-    let bytes = http_body::Body::size_hint(reply.body()).exact().unwrap_or_default();
-    let on_its_way = costs.replied(usize::try_from(bytes).unwrap_or(usize::MAX));
+    let asked = request.headers().get(header::CONTENT_TYPE).cloned();
+    let reply = tokio::select! {
+        biased;
+        reply = charged(&listener, peer, &costs, request) => reply,
+        () = costs.is_cut_short() => {
+            let asked = asked.map(|kind| (header::CONTENT_TYPE, kind)).into_iter().collect();
+            out_of_service(&listener, &asked, "the agent ends before it could deliver this; try again")
+        }
+    };
+    if protocol == Protocol::Http1 {
+        // Heads of replies without a body would pile up as long as there are more requests in one stream.
+        costs.socket.takes().await;
+    }
+    let on_its_way = costs.replied(reply.body().costs());
     Ok(reply.map(|body| body.watched(on_its_way)))
+}
+
+async fn charged(
+    listener: &Listener,
+    peer: SocketAddr,
+    costs: &Connection,
+    request: http::Request<Incoming>,
+) -> Reply {
+    // Health and self-telemetry answer however full the budget is.
+    let charge = if listener.is_aside { Some(Charge::none()) } else { costs.asked(request.headers()) };
+    match charge {
+        Some(charge) => reply(listener, peer, (costs, charge), request).await,
+        None => no_room(listener, request.headers()),
+    }
 }
 
 async fn reply(
     listener: &Listener,
     peer: SocketAddr,
-    costs: &Connection,
+    (costs, charge): (&Connection, Charge),
     request: http::Request<Incoming>,
 ) -> Reply {
     let table = listener.table();
@@ -198,7 +255,7 @@ async fn reply(
             }
         },
     };
-    let books = (listener.refusals.of(owner), Arc::clone(costs.account()));
+    let books = (listener.refusals.of(owner), Arc::clone(costs.account()), charge);
     let request = Request::new(request, peer, auth, table.limits, table.settings.include_metadata, books);
     handler.call(request).await
 }
@@ -212,17 +269,26 @@ fn nobody(
     headers: &HeaderMap,
 ) -> Reply {
     if listener.has_served(path) {
-        listener.refusals.count("out_of_service");
-        let status = Status::new(Code::Unavailable, "this path is out of service now; try again");
-        let status = status.retry_after(Some(Duration::from_secs(1)));
-        let mut reply = refusal(headers, StatusCode::SERVICE_UNAVAILABLE, &status);
-        reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        return reply;
+        return out_of_service(listener, headers, "this path is out of service now; try again");
     }
     let paths: Vec<&str> = paths.iter().copied().collect();
     let why = format!("nothing is here; try {}", paths.join(", "));
     listener.refusals.count("no_such_path");
     refusal(headers, StatusCode::NOT_FOUND, &Status::new(Code::Unimplemented, why))
+}
+
+fn out_of_service(listener: &Listener, headers: &HeaderMap, why: &str) -> Reply {
+    listener.refusals.count("out_of_service");
+    let status = Status::new(Code::Unavailable, why).retry_after(Some(Duration::from_secs(1)));
+    let mut reply = refusal(headers, StatusCode::SERVICE_UNAVAILABLE, &status);
+    reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    reply
+}
+
+fn no_room(listener: &Listener, headers: &HeaderMap) -> Reply {
+    listener.refusals.count("over_budget");
+    let status = Status::new(Code::Unavailable, "the agent holds as much data as its memory budget allows");
+    refusal(headers, StatusCode::SERVICE_UNAVAILABLE, &status)
 }
 
 /// A refusal in the words of whoever asked: gRPC's trailers, OTLP/HTTP's `Status` body in the request's encoding, or text.

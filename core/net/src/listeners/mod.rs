@@ -3,8 +3,10 @@
 //! A configuration opens what it needs in a *generation* of its own, beside what is in service, and nothing changes for
 //! anybody until [`Listeners::commit`]: then all its routes serve at once, and those it does not have are gone.
 
+mod allowance;
 mod connection;
 mod peer;
+mod socket;
 mod table;
 
 use std::collections::{BTreeSet, HashMap};
@@ -23,6 +25,7 @@ use tokio::task::JoinHandle;
 
 use crate::refusals::Refusals;
 use crate::{Authenticator, Body, Request, ServerSettings};
+use allowance::Pools;
 use connection::accept;
 use peer::Peers;
 use table::Table;
@@ -47,8 +50,10 @@ pub struct Route {
     pub handler: Arc<dyn Handler>,
 }
 
-/// How many connections health and self-telemetry may have open; their descriptors are nobody else's.
+/// How many connections health and self-telemetry may have open, half of them each; their descriptors are nobody else's.
 pub const ASIDE: usize = 64;
+/// What connections may have together in buffers where there is no budget.
+const UNBOUNDED: usize = 64 << 20;
 
 /// All listeners of the process, by address, as one configuration sees them. A service of the graph: components find it in
 /// `Build`.
@@ -57,18 +62,40 @@ pub struct Listeners {
     generation: Arc<Generation>,
 }
 
+/// What listeners use of the process.
+pub struct Resources {
+    /// Where what they refuse is counted.
+    pub meter: Arc<Meter>,
+    /// And told.
+    pub warnings: Arc<Warnings>,
+    /// What requests and unread replies are charged to.
+    pub budget: Option<Arc<Budget>>,
+    /// How many connections may be open at once for data.
+    pub connections: usize,
+    /// The runtime of health and self-telemetry, so that they answer whatever the data does.
+    pub aside: Option<Handle>,
+}
+
+impl Resources {
+    /// Without bounds, and on one runtime.
+    pub fn unbounded(meter: Arc<Meter>, warnings: Arc<Warnings>) -> Self {
+        Self { meter, warnings, budget: None, connections: usize::MAX, aside: None }
+    }
+}
+
 /// What all generations share.
 struct Process {
     open: Mutex<HashMap<String, Arc<Listener>>>,
     meter: Arc<Meter>,
     warnings: Arc<Warnings>,
-    /// Where health and self-telemetry are served, so that they answer whatever the data does.
-    aside: Option<Handle>,
-    /// What unread replies are charged to.
     budget: Option<Arc<Budget>>,
-    peers: Arc<Peers>,
+    aside: Option<Handle>,
+    peers: Peers,
+    pools: Pools,
     /// One for each connection that the process may have open for data, and for what is served aside.
     descriptors: [Arc<Semaphore>; 2],
+    /// Nobody waits for an answer any more.
+    cut_short: (Stopper, Stop),
 }
 
 /// The components of one configuration.
@@ -79,13 +106,14 @@ struct Generation {
 }
 
 struct Listener {
+    process: Arc<Process>,
     endpoint: String,
+    /// Who opened it.
+    owner: ComponentId,
     /// On the account of who opened it: of some requests nobody knows whom they were meant for.
     refusals: Refusals,
     runtime: Handle,
-    descriptors: Arc<Semaphore>,
-    peers: Arc<Peers>,
-    budget: Option<Arc<Budget>>,
+    is_aside: bool,
     serving: RwLock<Serves>,
     socket: Mutex<Socket>,
     /// Connections end with the listener.
@@ -121,36 +149,24 @@ pub struct Serving {
 }
 
 impl Listeners {
-    /// None yet; what is opened through this one serves at once. What listeners refuse is counted in `meter`, and told by
-    /// `warnings`.
-    pub fn new(meter: Arc<Meter>, warnings: Arc<Warnings>) -> Self {
-        let generation = Generation { number: 0, committed: AtomicBool::new(true) };
+    /// None yet; what is opened through this one serves at once.
+    pub fn new(resources: Resources) -> Self {
+        let Resources { meter, warnings, budget, connections, aside } = resources;
+        let pool = budget.as_ref().map_or(UNBOUNDED, |budget| budget.limit().saturating_mul(2));
         let process = Process {
             open: Mutex::default(),
             meter,
             warnings,
-            aside: None,
-            budget: None,
-            peers: Arc::default(),
-            descriptors: [Semaphore::MAX_PERMITS, ASIDE].map(|count| Arc::new(Semaphore::new(count))),
+            budget,
+            aside,
+            peers: Peers::default(),
+            pools: Pools::new(pool),
+            descriptors: [connections, ASIDE]
+                .map(|count| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)))),
+            cut_short: Stopper::new(),
         };
+        let generation = Generation { number: 0, committed: AtomicBool::new(true) };
         Self { process: Arc::new(process), generation: Arc::new(generation) }
-    }
-
-    /// The same with what they share with the rest of the process: the budget that unread replies are charged to, how many
-    /// connections may be open at once for data, and the runtime that serves what is opened [aside](Self::open_aside).
-    #[must_use]
-    pub fn within(self, budget: Arc<Budget>, connections: usize, aside: Option<Handle>) -> Self {
-        let Process { open, meter, warnings, peers, descriptors: [_, of_aside], .. } =
-            match Arc::try_unwrap(self.process) {
-                Ok(process) => process,
-                // Somebody has opened something already: too late.
-                Err(process) => return Self { process, generation: self.generation },
-            };
-        let of_data = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
-        let (budget, descriptors) = (Some(budget), [of_data, of_aside]);
-        let process = Process { open, meter, warnings, aside, budget, peers, descriptors };
-        Self { process: Arc::new(process), generation: self.generation }
     }
 
     /// The listeners for another configuration: what is opened through them serves once they are committed.
@@ -160,6 +176,12 @@ impl Listeners {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let generation = Arc::new(Generation { number, committed: AtomicBool::new(false) });
         Self { process: Arc::clone(&self.process), generation }
+    }
+
+    /// Answers all requests that still wait for their answer: 503 or UNAVAILABLE, so that their senders keep the data. For a process
+    /// that ends before it could deliver.
+    pub fn cut_short(&self) {
+        self.process.cut_short.0.stop();
     }
 
     /// Puts `routes` of component `owner` on `settings.endpoint`, and opens the listener unless it is open already. Several
@@ -203,14 +225,14 @@ impl Listeners {
     ) -> Result<Serving, Fatal> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let token = NEXT.fetch_add(1, Ordering::Relaxed);
-        let key = key(settings, owner, &routes);
+        let key = self.process.key(settings, owner, &routes);
         let table = Table::new(settings, auth)?;
         let existing = self.process.open().get(&key).cloned();
         let (listener, fresh) = match existing {
             Some(listener) => (listener, false),
             None => {
                 let socket = self.process.bind(&runtime, &settings.endpoint).await?;
-                let place = (runtime, Arc::clone(&self.process.descriptors[usize::from(aside)]));
+                let place = (runtime, aside);
                 let listener = Arc::new(Listener::new(&self.process, place, settings, owner, socket)?);
                 self.process.open().insert(key.clone(), Arc::clone(&listener));
                 (listener, true)
@@ -267,6 +289,23 @@ impl Process {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Listeners are told apart by their address. With port 0 every owner has as many as it opens, and finds the one again that
+    /// has, or had, one of its routes, whatever becomes of the others.
+    fn key(&self, settings: &ServerSettings, owner: &ComponentId, routes: &[Route]) -> String {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let endpoint = &settings.endpoint;
+        if port(endpoint) != Some("0") {
+            return endpoint.clone();
+        }
+        let is_known = |listener: &Listener| {
+            let own = listener.endpoint == *endpoint && listener.owner == *owner;
+            own && routes.iter().any(|route| listener.knows(&route.path))
+        };
+        let open = self.open();
+        let known = open.iter().find(|(_, listener)| is_known(listener)).map(|(key, _)| key.clone());
+        known.unwrap_or_else(|| format!("{endpoint} {}", NEXT.fetch_add(1, Ordering::Relaxed)))
+    }
+
     /// Binds the address, unless one of our own listeners has its port under another name.
     async fn bind(&self, runtime: &Handle, endpoint: &str) -> Result<Socket, Fatal> {
         match bind_on(runtime, endpoint).await {
@@ -310,19 +349,10 @@ fn port(endpoint: &str) -> Option<&str> {
     endpoint.rsplit_once(':').map(|(_, port)| port)
 }
 
-/// Listeners are told apart by their address; with port 0 every owner and path has one of its own.
-fn key(settings: &ServerSettings, owner: &ComponentId, routes: &[Route]) -> String {
-    let path = routes.first().map_or("", |route| &route.path);
-    match port(&settings.endpoint) {
-        Some("0") => format!("{} {owner} {path}", settings.endpoint),
-        _ => settings.endpoint.clone(),
-    }
-}
-
 impl Listener {
     fn new(
-        process: &Process,
-        (runtime, descriptors): (Handle, Arc<Semaphore>),
+        process: &Arc<Process>,
+        (runtime, is_aside): (Handle, bool),
         settings: &ServerSettings,
         owner: &ComponentId,
         socket: Socket,
@@ -330,12 +360,12 @@ impl Listener {
         let (stopper, stop) = Stopper::new();
         let now = Arc::new(Table::new(settings, None)?);
         Ok(Self {
+            process: Arc::clone(process),
             endpoint: settings.endpoint.clone(),
+            owner: owner.clone(),
             refusals: Refusals::new(&process.meter, &process.warnings, owner),
             runtime,
-            descriptors,
-            peers: Arc::clone(&process.peers),
-            budget: process.budget.clone(),
+            is_aside,
             serving: RwLock::new(Serves { now, staged: None, gone: BTreeSet::new() }),
             socket: Mutex::new(socket),
             stopper,
@@ -343,8 +373,20 @@ impl Listener {
         })
     }
 
+    /// One for each connection that it, and those like it, may have open.
+    fn descriptors(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.process.descriptors[usize::from(self.is_aside)])
+    }
+
     fn table(&self) -> Arc<Table> {
         Arc::clone(&self.serving.read().unwrap_or_else(PoisonError::into_inner).now)
+    }
+
+    /// Whether it serves a path, will, or once did.
+    fn knows(&self, path: &str) -> bool {
+        let serves = self.serving.read().unwrap_or_else(PoisonError::into_inner);
+        let staged = serves.staged.as_ref().is_some_and(|(_, table)| table.find(path).is_some());
+        staged || serves.now.find(path).is_some() || serves.gone.contains(path)
     }
 
     fn has_served(&self, path: &str) -> bool {

@@ -2,32 +2,35 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use throughline_component::port::{Account, Budget, Charge};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use super::socket::Written;
 
 /// What an answered request costs until its reply is sent: the stream's state, headers and buffers.
 const REPLY: usize = 4 << 10;
 /// A connection may always have so many replies waiting.
 const FEW: usize = 8;
-/// How long a connection may let replies wait without reading any of them.
+/// Over how long it is measured how fast a peer takes what we write.
+const WINDOW: Duration = Duration::from_secs(5);
+/// How long it may take nothing at all where no rate is asked for.
 const UNREAD: Duration = Duration::from_mins(1);
 
-/// How many HTTP/2 streams all connections may have open, more or less: each costs a kilobyte or two as soon as its headers
-/// have arrived, before anybody has looked at them.
-const STREAMS: usize = 16 << 10;
-/// Every connection may have so many of them.
-const FEW_STREAMS: u32 = 8;
+/// What a request costs until it is answered, beside its body: a stream's state and the task that answers it.
+const REQUEST: usize = 2 << 10;
+/// What a header costs beside its bytes.
+const HEADER: usize = 160;
 
 /// The peers that are connected now, by address.
 #[derive(Default)]
 pub(super) struct Peers {
     known: Mutex<HashMap<IpAddr, Weak<AtomicUsize>>>,
-    connections: Arc<AtomicUsize>,
     waiting: Arc<AtomicUsize>,
 }
 
@@ -44,17 +47,12 @@ impl Peers {
             account: Account::new(peer),
             budget: budget.cloned(),
             unread: Mutex::default(),
+            taken: AtomicU64::new(0),
+            socket: Written::default(),
             overdrawn: Notify::new(),
-            connections: Arc::clone(&self.connections),
+            cut_short: Notify::new(),
             waiting: Arc::clone(&self.waiting),
-            number: self.connections.fetch_add(1, Ordering::Relaxed) + 1,
         })
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -63,13 +61,15 @@ pub(super) struct Connection {
     account: Arc<Account>,
     budget: Option<Arc<Budget>>,
     unread: Mutex<Unread>,
+    /// Bytes of replies that were written.
+    taken: AtomicU64,
+    pub(super) socket: Written,
     /// Its unread replies hold more than they may.
     overdrawn: Notify,
-    connections: Arc<AtomicUsize>,
+    /// Whoever still waits for an answer is told to try again.
+    cut_short: Notify,
     /// Bytes of all connections' unread replies.
     waiting: Arc<AtomicUsize>,
-    /// How many were open when it came, itself included.
-    number: usize,
 }
 
 /// Replies that were given and are not sent.
@@ -85,9 +85,22 @@ impl Connection {
         &self.account
     }
 
-    /// How many streams it may have open at once, of at most `max`: the fewer, the more connections there are.
-    pub(super) fn streams(&self, max: u32) -> u32 {
-        u32::try_from(STREAMS / self.number).unwrap_or(u32::MAX).max(FEW_STREAMS).min(max)
+    /// Requests that wait for their answer are answered now.
+    pub(super) fn cut_short(&self) {
+        self.cut_short.notify_waiters();
+    }
+
+    /// Resolves when a request is to wait no more.
+    pub(super) async fn is_cut_short(&self) {
+        self.cut_short.notified().await;
+    }
+
+    /// Charges a request with these headers until it is answered. `None`: there is no room for it.
+    pub(super) fn asked(&self, headers: &HeaderMap) -> Option<Charge> {
+        let Some(budget) = &self.budget else { return Some(Charge::none()) };
+        let mut charge = budget.charge_to(&self.account);
+        let bytes = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + HEADER;
+        charge.grow(REQUEST + headers.iter().map(bytes).sum::<usize>()).then_some(charge)
     }
 
     /// A reply of so many bytes was given. What is returned goes with it and notices when it is sent.
@@ -109,19 +122,30 @@ impl Connection {
         Reply { connection: Arc::clone(self), size, _charge: charge }
     }
 
-    /// Resolves when the peer has left its replies unread for too long, or too many of them.
-    pub(super) async fn is_ignored(&self) {
+    /// Resolves when the peer has left its replies unread for too long, or too many of them: less than `least` bytes a second
+    /// were taken, and none to its end, while some waited, be it behind a window of HTTP/2 or in a socket that takes no more.
+    pub(super) async fn is_ignored(&self, least: u64) {
+        let (patience, least) = match least {
+            0 => (UNREAD, 1),
+            least => (WINDOW, least.saturating_mul(WINDOW.as_secs())),
+        };
+        let mut before = (0, 0);
         loop {
             tokio::select! {
-                () = self.overdrawn.notified() => return,
-                () = tokio::time::sleep(UNREAD / 4) => {
-                    let unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
-                    if unread.since.is_some_and(|since| since.elapsed() > UNREAD) {
-                        return;
-                    }
-                }
+                () = self.overdrawn.notified() => break,
+                () = tokio::time::sleep(patience) => {}
             }
+            let now = (self.taken.load(Ordering::Relaxed), self.socket.bytes());
+            let waits = self.unread.lock().unwrap_or_else(PoisonError::into_inner).since;
+            let is_slow = |since: Option<Instant>, moved: u64| {
+                moved < least && since.is_some_and(|since| since.elapsed() >= patience)
+            };
+            if is_slow(waits, now.0 - before.0) || is_slow(self.socket.blocked(), now.1 - before.1) {
+                break;
+            }
+            before = now;
         }
+        self.socket.give_up();
     }
 }
 
@@ -130,6 +154,13 @@ pub(crate) struct Reply {
     connection: Arc<Connection>,
     size: usize,
     _charge: Charge,
+}
+
+impl Reply {
+    /// So many bytes of it were written.
+    pub(crate) fn wrote(&self, bytes: usize) {
+        self.connection.taken.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Reply {

@@ -13,8 +13,9 @@ pub(super) fn rewrite(
     signal: Signal,
     bytes: &Bytes,
     levels: Levels,
+    room: &mut dyn FnMut(usize) -> Option<usize>,
     edit: &mut dyn FnMut(&mut Record<'_>) -> Keep,
-) -> Rewritten {
+) -> Option<Rewritten> {
     let mut walk = Walk {
         signal,
         record_level: Level::of_records(signal),
@@ -24,14 +25,20 @@ pub(super) fn rewrite(
         scratch: Splicer::default(),
         dropped_items: 0,
         edit,
+        most: 0,
+        room,
+        is_over: false,
     };
     for group in Fields::new(bytes).filter(|field| field.number == 1) {
         walk.resource_group(&group);
     }
+    if walk.is_over {
+        return None;
+    }
     let changed = walk.output.finish(bytes);
     let dropped_items = walk.dropped_items;
     let bytes = if changed { walk.output.out.into() } else { bytes.clone() };
-    Rewritten { bytes, dropped_items, changed }
+    Some(Rewritten { bytes, dropped_items, changed })
 }
 
 struct Walk<'a> {
@@ -43,6 +50,11 @@ struct Walk<'a> {
     scratch: Splicer,
     dropped_items: u32,
     edit: &'a mut dyn FnMut(&mut Record<'_>) -> Keep,
+    /// How long the output may become before `room` is asked again.
+    most: usize,
+    room: &'a mut dyn FnMut(usize) -> Option<usize>,
+    /// There was no room for the output: nothing is edited any more.
+    is_over: bool,
 }
 
 /// What happened to the members of a group.
@@ -155,7 +167,13 @@ impl Walk<'_> {
 
     /// Lets the caller edit one record. `None` if it is to go.
     fn visit(&mut self, level: Level, spot: Spot, resource: Place, scope: Place) -> Option<Place> {
-        if !self.levels.contains(level) {
+        if self.output.out.len() > self.most {
+            match (self.room)(self.output.out.len()) {
+                Some(most) => self.most = most,
+                None => self.is_over = true,
+            }
+        }
+        if self.is_over || !self.levels.contains(level) {
             return Some(Place::Source(spot.content.start, spot.content.end));
         }
         let content = spot.content.clone();

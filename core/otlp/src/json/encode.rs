@@ -11,15 +11,31 @@ use crate::schema::{Cardinality, Field, Kind, Message};
 use crate::steps;
 use crate::wire::{self, Fields, Payload, unzigzag};
 
-/// Writes a message as an object. JSON wants every key once, so the occurrences of a field are gathered.
-pub(super) fn message(message: &'static Message, bytes: &[u8], out: &mut Vec<u8>) {
-    let there: SmallVec<[wire::Field<'_>; 16]> = Fields::new(bytes).collect();
+/// Of messages with more fields than this no list is made: it would be thirty times as large as the shortest of them.
+const MANY: usize = 64;
+
+/// Writes a message as an object. JSON wants every key once, so the occurrences of a field are gathered. Nothing goes on once there
+/// are more than `most` bytes; then it is no JSON.
+pub(super) fn message(message: &'static Message, bytes: &[u8], out: &mut Vec<u8>, most: usize) {
+    let there: SmallVec<[wire::Field<'_>; 16]> = Fields::new(bytes).take(MANY + 1).collect();
+    if there.len() > MANY {
+        object(message, || Fields::new(bytes).inspect(|_| steps::add(1)), out, most);
+    } else {
+        steps::add(there.len() * message.fields.len());
+        object(message, || there.iter().copied(), out, most);
+    }
+}
+
+fn object<'a, I: Iterator<Item = wire::Field<'a>>>(
+    message: &'static Message,
+    there: impl Fn() -> I,
+    out: &mut Vec<u8>,
+    most: usize,
+) {
     out.push(b'{');
     let mut first = true;
     for field in message.fields {
-        steps::add(there.len());
-        let occurrences =
-            there.iter().filter(|found| found.number == field.number).map(|found| found.payload);
+        let occurrences = there().filter(|found| found.number == field.number).map(|found| found.payload);
         let repeated = field.cardinality == Cardinality::Repeated;
         let mut values = occurrences.peekable();
         if values.peek().is_none() {
@@ -30,31 +46,34 @@ pub(super) fn message(message: &'static Message, bytes: &[u8], out: &mut Vec<u8>
         out.extend(camel(field.name).map(|c| c as u8)); // protobuf names are ASCII
         out.extend_from_slice(b"\":");
         if repeated {
-            list(field, values, out);
+            list(field, values, out, most);
         } else if let Some(last) = values.last() {
-            value(field, last, out);
+            value(field, last, out, most);
         }
     }
     out.push(b'}');
 }
 
-fn list<'a>(field: &Field, values: impl Iterator<Item = Payload<'a>>, out: &mut Vec<u8>) {
+fn list<'a>(field: &Field, values: impl Iterator<Item = Payload<'a>>, out: &mut Vec<u8>, most: usize) {
     out.push(b'[');
     let mut first = true;
     for payload in values {
+        if out.len() > most {
+            return;
+        }
         match (field.kind, payload) {
             // Packed numbers.
             (Kind::String | Kind::Bytes | Kind::HexId | Kind::Message(_), _) => {
                 separate(&mut first, out);
-                value(field, payload, out);
+                value(field, payload, out, most);
             }
             (_, Payload::Len(packed)) => unpack(field, packed, |payload| {
                 separate(&mut first, out);
-                value(field, payload, out);
+                value(field, payload, out, most);
             }),
             _ => {
                 separate(&mut first, out);
-                value(field, payload, out);
+                value(field, payload, out, most);
             }
         }
     }
@@ -87,13 +106,18 @@ macro_rules! put {
     ($out:expr, $($text:tt)*) => { drop(write!($out, $($text)*)) };
 }
 
-fn value(field: &Field, payload: Payload<'_>, out: &mut Vec<u8>) {
+/// Of what goes beyond `most` only so much is written that it does.
+fn value(field: &Field, payload: Payload<'_>, out: &mut Vec<u8>, most: usize) {
     match (field.kind, payload) {
-        (Kind::Message(nested), Payload::Len(bytes)) => message(nested, bytes, out),
+        (Kind::Message(nested), Payload::Len(bytes)) => message(nested, bytes, out, most),
         (Kind::String, Payload::Len(text)) => {
+            let text = &text[..text.len().min(most.saturating_add(1).saturating_sub(out.len()))];
             drop(serde_json::to_writer(out, &String::from_utf8_lossy(text)))
         }
-        (Kind::Bytes, Payload::Len(bytes)) => put!(out, "\"{}\"", STANDARD.encode(bytes)),
+        (Kind::Bytes, Payload::Len(bytes)) => {
+            let bytes = &bytes[..bytes.len().min(most.saturating_add(1).saturating_sub(out.len()))];
+            put!(out, "\"{}\"", STANDARD.encode(bytes))
+        }
         (Kind::HexId, Payload::Len(id)) => {
             out.push(b'"');
             id.iter().for_each(|byte| put!(out, "{byte:02x}"));

@@ -30,9 +30,17 @@ pub fn decode(signal: Signal, json: &[u8]) -> Result<Vec<u8>, JsonError> {
 
 /// The JSON of tidy protobuf bytes, in one line. Unknown fields have no name and are left out.
 pub fn encode(signal: Signal, request: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(request.len() * 2);
-    encode::message(signal.request(), request, &mut out);
-    out
+    encode_within(signal, request, usize::MAX).unwrap_or_else(|start| start)
+}
+
+/// The same, unless it becomes much longer than `most`: bytes become up to six times as many, and fields of two bytes names.
+///
+/// # Errors
+/// What was written until it was too long, somewhat more than `most`.
+pub fn encode_within(signal: Signal, request: &[u8], most: usize) -> Result<Vec<u8>, Vec<u8>> {
+    let mut out = Vec::with_capacity((request.len() * 2).min(most));
+    encode::message(signal.request(), request, &mut out, most);
+    if out.len() > most { Err(out) } else { Ok(out) }
 }
 
 /// Whether `json` is the lowerCamelCase of the protobuf name.
@@ -66,6 +74,24 @@ mod tests {
 
     fn error(json: &str) -> String {
         decode(Signal::Traces, json.as_bytes()).expect_err("it is wrong").to_string()
+    }
+
+    #[test]
+    fn what_becomes_too_long_is_given_up_soon_after_the_bound() {
+        // A record of 100,000 attributes without key and value.
+        let record = [6 << 3 | 2, 0].repeat(100_000);
+        let nested = |number: u8, content: &[u8]| {
+            let length = content.len();
+            let prefix =
+                [number << 3 | 2, length as u8 | 0x80, (length >> 7) as u8 | 0x80, (length >> 14) as u8];
+            [&prefix[..], content].concat()
+        };
+        let request = nested(1, &nested(2, &nested(2, &record)));
+        let whole = encode(Signal::Logs, &request);
+        assert_eq!(whole.iter().filter(|byte| **byte == b',').count(), 99_999);
+        assert_eq!(encode_within(Signal::Logs, &request, whole.len()).as_ref(), Ok(&whole));
+        let cut = encode_within(Signal::Logs, &request, 1000).expect_err("it is longer");
+        assert!((1001..1100).contains(&cut.len()) && whole.starts_with(&cut[..1000]));
     }
 
     #[test]

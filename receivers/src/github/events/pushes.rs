@@ -27,7 +27,7 @@ pub(super) fn push(payload: &Payload) -> Option<DomainEvent> {
     draft.text("before", "/before");
     draft.truth("forced", "/forced");
     draft.text("subject", "/head_commit/message");
-    let commits = payload.list("/commits").len();
+    let commits = payload.count("/commits");
     draft.field("commits", Field::Int(i64::try_from(commits).unwrap_or(i64::MAX)));
     // When it was pushed, not when the commit was made, which may be weeks before.
     let occurred_at = payload
