@@ -288,7 +288,12 @@ impl Sink {
         let verdict = queue.failed(job, asked, &self.policy, now);
         let alone = queue.alone();
         let since = queue.failing_since().unwrap_or(unix);
+        // It may have begun to fail while the agent stops.
+        let hopeless = queue.hopeless();
         self.look_after(queue);
+        for job in hopeless {
+            self.end(job, Outcome::retry("the agent stops, and the destination fails"));
+        }
         match verdict {
             Verdict::Kept { since, delay } => {
                 self.failing.store(true, Ordering::Relaxed);

@@ -357,6 +357,14 @@ impl Queue {
     /// a destination that is failing.
     pub(super) fn drain(&mut self) -> Vec<Job> {
         self.draining = true;
+        self.hopeless()
+    }
+
+    /// What senders can keep of that which waits for a destination that fails, once the agent stops.
+    pub(super) fn hopeless(&mut self) -> Vec<Job> {
+        if !self.draining {
+            return Vec::new();
+        }
         let mut given = self.remove(|queue| &mut queue.failed, |job| !job.stored);
         if self.is_failing() {
             given.extend(self.remove(|queue| &mut queue.waiting, |job| !job.stored));
