@@ -11,6 +11,7 @@ use throughline_component::{ComponentId, Outcome, Settle};
 use throughline_queue::{Log, Polled, Ports, Settings};
 use throughline_testkit::{Damage, FakeClock, Keep, LossyDisk, Rng};
 
+use crate::scale::of;
 use crate::world::{ready, record};
 
 const RESERVE: usize = 1500;
@@ -95,7 +96,7 @@ fn a_disk_that_records_have_filled_takes_more_once_they_are_delivered() {
 
 #[test]
 fn a_log_is_opened_on_a_full_disk_and_heals_after_any_end() {
-    for seed in 0..60 {
+    for seed in 0..of(60) {
         let mut rng = Rng::new(seed);
         let world = World::of(12_000);
         let (log, stream) = world.open();

@@ -9,6 +9,7 @@ mod oracle;
 mod poison;
 mod quota;
 mod real;
+mod scale;
 mod thread;
 mod torn;
 mod world;
