@@ -180,7 +180,7 @@ impl State {
                 let Some(cursor) = stream.cursors.get(&destination).filter(|c| c.orphan.is_none()) else {
                     continue;
                 };
-                let (place, mut held) = (cursor.place(), stream.held(&destination));
+                let (place, mut held) = (cursor.waiting(), stream.held(&destination));
                 let mut over = Vec::new();
                 for (first, segment) in stream.segments.range(cursor.passed.below..) {
                     if held <= quota || segment.active {

@@ -67,7 +67,6 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
     if found == manifest::State::Lost {
         let directory = settings.directory.display();
         tracing::error!(%directory, file = manifest::NAME, "the manifest is gone or damaged: whether a segment is missing is not known");
-        state.stats.missing += 1;
     }
     let is_known = found != manifest::State::Lost;
     let generation = manifest.known.generation(number(CURSORS));

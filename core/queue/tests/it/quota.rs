@@ -124,6 +124,36 @@ fn who_is_dead_misses_the_oldest_where_that_was_asked_for() {
 }
 
 #[test]
+fn what_was_on_its_way_counts_as_dropped_only_if_it_does_not_arrive() {
+    let world = World::default();
+    let (log, stream) = world.open(settings(Overflow::DropOldest));
+    let mut slow = reader(&log, stream, "slow");
+    assert!((0..20).all(|n| put(&log, stream, n)));
+    let mut out = Vec::new();
+    while out.len() < 20 {
+        match slow.poll() {
+            Polled::Record(delivered) => out.push(delivered.ack),
+            Polled::Load => slow.load().expect("it can be read"),
+            Polled::Wait => panic!("{} of 20 came", out.len()),
+        }
+    }
+    // Two were given back, and nobody has them when they are dropped.
+    out.truncate(18);
+    assert!((20..200).all(|n| put(&log, stream, n)));
+    let before = dropped(&log, "slow", "drop_oldest");
+    // Of the others, half arrive; what a reader says that has come to its end counts as well.
+    let rest = read(&log, &mut slow);
+    assert_eq!(18 + rest.len() as u64 + before, 200, "eighteen are still on their way");
+    drop(slow);
+    let arrived = out.split_off(9);
+    drop(reader(&log, stream, "slow"));
+    arrived.into_iter().for_each(throughline_queue::Ack::done);
+    assert_eq!(dropped(&log, "slow", "drop_oldest"), before, "they are not lost");
+    drop(out);
+    assert_eq!(dropped(&log, "slow", "drop_oldest"), before + 9, "nobody will send them");
+}
+
+#[test]
 fn the_oldest_that_was_settled_already_does_not_count_as_dropped() {
     let world = World::default();
     let (log, stream) = world.open(settings(Overflow::DropOldest));

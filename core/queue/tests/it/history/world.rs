@@ -187,8 +187,11 @@ impl World {
     }
 
     fn crash(&mut self, keep: Keep) {
-        if let Some(running) = &self.running {
+        if let Some(mut running) = self.running.take() {
+            // What is on its way goes with us; if it was dropped meanwhile, it counts now.
+            running.acks.clear();
             self.oracle(|oracle| oracle.note_dropped(&running.log));
+            self.running = Some(running);
         }
         // A dead process writes nothing more, not even on its way out.
         self.disk.fail(Some(Fault::DeadAfter(0)));
@@ -202,7 +205,7 @@ impl World {
         let ports = Ports { disk, clock, random: Arc::new(SystemRandom::default()) };
         let Ok(log) = Log::open_still(ports, self.settings.clone()) else { return Ok(false) };
         let (stats, damaged) = (log.stats(), self.damaged.clone());
-        if stats.missing > 0 && !damaged.contains("segment") && !damaged.contains("manifest") {
+        if stats.missing > 0 && !damaged.contains("segment") {
             return Err(format!("something is missing, and nobody took it: {stats:?}"));
         }
         if stats.lost_cursors > 0 && !damaged.contains("cursors") {
