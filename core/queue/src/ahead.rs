@@ -51,6 +51,11 @@ impl FromDisk {
             .map(|(first, segment, limit)| (first, segment.clone(), limit))
     }
 
+    /// Nothing more comes of a segment; what it holds from `limit` on stands in the next one.
+    fn end(&mut self, segment: &Segment, limit: u64) {
+        self.next = self.next.max(limit.min(segment.last + 1));
+    }
+
     /// Reads ahead in a segment. This blocks.
     pub(crate) fn load(
         &mut self,
@@ -65,7 +70,7 @@ impl FromDisk {
                 Ok(file) => Scanner::new(file, segment.salt),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     // It waits for nobody any more, or somebody else has removed it. Waiting brings it back in no case.
-                    self.next = self.next.max(segment.last.min(limit - 1) + 1);
+                    self.end(&segment, limit);
                     shared.miss(stream, first, &error);
                     return Ok(());
                 }
@@ -94,7 +99,7 @@ impl FromDisk {
                 Found::Bad => damaged += 1,
                 Found::End(at) => {
                     damaged += u64::from(at < segment.end);
-                    self.next = self.next.max(segment.last.min(limit - 1) + 1);
+                    self.end(&segment, limit);
                     break;
                 }
             }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use throughline_component::port::SystemRandom;
 use throughline_component::{ComponentId, Outcome, Settle};
-use throughline_queue::{Log, Polled, Ports, Settings};
+use throughline_queue::{Log, Ports, Settings};
 use throughline_testkit::{Damage, FakeClock, Keep, LossyDisk, Rng};
 
 use crate::scale::of;
-use crate::world::{ready, record};
+use crate::world::{next, ready, record};
 
 const RESERVE: usize = 1500;
 
@@ -65,18 +65,13 @@ fn drain(log: &Log, stream: u64) -> Vec<usize> {
     log.subscribe(stream, "otlp").expect("cursors have room that is theirs");
     let mut reader = ready(log.reader(stream, "otlp")).expect("it has subscribed");
     let mut read = Vec::new();
-    loop {
-        match reader.poll() {
-            Polled::Record(delivered) => {
-                let text = String::from_utf8_lossy(&delivered.record.payload).into_owned();
-                read.push(text.split(':').next().and_then(|n| n.parse().ok()).expect("ours"));
-                delivered.ack.done();
-                log.turn();
-            }
-            Polled::Load => reader.load().expect("it can be read"),
-            Polled::Wait => return read,
-        }
+    while let Some(delivered) = next(&mut reader).expect("it comes to an end") {
+        let text = String::from_utf8_lossy(&delivered.record.payload).into_owned();
+        read.push(text.split(':').next().and_then(|n| n.parse().ok()).expect("ours"));
+        delivered.ack.done();
+        log.turn();
     }
+    read
 }
 
 #[test]

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use throughline_component::port::SystemRandom;
 use throughline_component::{ComponentId, Outcome, Settle};
-use throughline_queue::{Log, Polled, Ports, Settings, Stats};
+use throughline_queue::{Log, Ports, Settings, Stats};
 use throughline_testkit::{Damage, FakeClock, Fault, Keep, LossyDisk, Rng};
 
-use crate::world::{ready, record};
+use crate::world::{next, ready, record};
 
 const DESTINATIONS: [&str; 2] = ["otlp", "loki"];
 
@@ -36,16 +36,11 @@ fn read(log: &Log, stream: u64, destination: &str) -> Vec<Bytes> {
     log.subscribe(stream, destination).expect("the disk is sound");
     let mut reader = ready(log.reader(stream, destination)).expect("it has subscribed");
     let mut read = Vec::new();
-    loop {
-        match reader.poll() {
-            Polled::Record(delivered) => {
-                read.push(delivered.record.payload.clone());
-                delivered.ack.done();
-            }
-            Polled::Load => reader.load().expect("the disk is sound"),
-            Polled::Wait => return read,
-        }
+    while let Some(delivered) = next(&mut reader).expect("it comes to an end") {
+        read.push(delivered.record.payload.clone());
+        delivered.ack.done();
     }
+    read
 }
 
 fn payloads(numbers: std::ops::Range<usize>) -> Vec<Bytes> {

@@ -1,5 +1,6 @@
 //! The log on a disk that loses what was not synced, and on a real one.
 
+mod backlog;
 mod crashes;
 mod full;
 mod history;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use throughline_component::Settle;
 use throughline_component::port::SystemRandom;
-use throughline_queue::{Delivered, Log, Polled, Ports, Reader, Settings};
+use throughline_queue::{Delivered, Log, Ports, Reader, Settings};
 use throughline_testkit::{FakeClock, LossyDisk};
 
 use crate::scale::is_small;
@@ -31,13 +31,7 @@ fn open(disk: &LossyDisk) -> (Log, u64) {
 }
 
 fn next(reader: &mut Reader) -> Option<Delivered> {
-    loop {
-        match reader.poll() {
-            Polled::Record(delivered) => return Some(delivered),
-            Polled::Load => reader.load().expect("the disk is sound"),
-            Polled::Wait => return None,
-        }
-    }
+    crate::world::next(reader).expect("it comes to an end")
 }
 
 #[test]

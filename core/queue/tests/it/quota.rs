@@ -7,10 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use throughline_component::port::SystemRandom;
 use throughline_component::{Outcome, Settle};
-use throughline_queue::{Dropped, Log, Overflow, Polled, Ports, Reader, Settings};
+use throughline_queue::{Dropped, Log, Overflow, Ports, Reader, Settings};
 use throughline_testkit::{FakeClock, LossyDisk};
 
-use crate::world::{ready, record};
+use crate::world::{next, ready, record};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -51,20 +51,13 @@ fn put(log: &Log, stream: u64, n: usize) -> bool {
 
 fn read(log: &Log, reader: &mut Reader) -> Vec<usize> {
     let mut read = Vec::new();
-    loop {
-        match reader.poll() {
-            Polled::Record(delivered) => {
-                let text = String::from_utf8_lossy(&delivered.record.payload).into_owned();
-                read.push(text.split(':').next().and_then(|n| n.parse().ok()).expect("ours"));
-                delivered.ack.done();
-            }
-            Polled::Load => reader.load().expect("it can be read"),
-            Polled::Wait => {
-                log.turn();
-                return read;
-            }
-        }
+    while let Some(delivered) = next(reader).expect("it comes to an end") {
+        let text = String::from_utf8_lossy(&delivered.record.payload).into_owned();
+        read.push(text.split(':').next().and_then(|n| n.parse().ok()).expect("ours"));
+        delivered.ack.done();
     }
+    log.turn();
+    read
 }
 
 fn reader(log: &Log, stream: u64, destination: &str) -> Reader {
@@ -131,11 +124,7 @@ fn what_was_on_its_way_counts_as_dropped_only_if_it_does_not_arrive() {
     assert!((0..20).all(|n| put(&log, stream, n)));
     let mut out = Vec::new();
     while out.len() < 20 {
-        match slow.poll() {
-            Polled::Record(delivered) => out.push(delivered.ack),
-            Polled::Load => slow.load().expect("it can be read"),
-            Polled::Wait => panic!("{} of 20 came", out.len()),
-        }
+        out.push(next(&mut slow).expect("it comes to an end").expect("there are twenty").ack);
     }
     // Two were given back, and nobody has them when they are dropped.
     out.truncate(18);
@@ -162,13 +151,7 @@ fn the_oldest_that_was_settled_already_does_not_count_as_dropped() {
     // All but the first, which never settles.
     let mut first = None;
     for n in 0..20 {
-        let delivered = loop {
-            match slow.poll() {
-                Polled::Record(delivered) => break delivered,
-                Polled::Load => slow.load().expect("it can be read"),
-                Polled::Wait => panic!("{n} is there"),
-            }
-        };
+        let delivered = next(&mut slow).expect("it comes to an end").expect("there are twenty");
         if n == 0 { first = Some(delivered) } else { delivered.ack.done() }
     }
     assert!((20..200).all(|n| put(&log, stream, n)));
@@ -295,13 +278,7 @@ fn what_waits_is_listed_and_can_be_dropped() {
     let mut reader = reader(&log, stream, "stays");
     assert!((0..30).all(|n| put(&log, stream, n)));
     for _ in 0..7 {
-        loop {
-            match reader.poll() {
-                Polled::Record(delivered) => break delivered.ack.done(),
-                Polled::Load => reader.load().expect("it can be read"),
-                Polled::Wait => panic!("there are thirty"),
-            }
-        }
+        next(&mut reader).expect("it comes to an end").expect("there are thirty").ack.done();
     }
     log.turn();
     let waits = |log: &Log| -> Vec<(String, u64, bool)> {

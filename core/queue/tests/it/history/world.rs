@@ -8,11 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use throughline_component::port::{Journal, SystemRandom};
 use throughline_component::{ComponentId, Outcome, Settle};
-use throughline_queue::{Ack, Log, Overflow, Polled, Ports, Reader, Settings};
+use throughline_queue::{Ack, Log, Overflow, Ports, Reader, Settings};
 use throughline_testkit::{Damage, FakeClock, Fault, Keep, LossyDisk, Rng};
 
 use super::oracle::{Oracle, Pair};
-use crate::world::{ready, record};
+use crate::world::{next, ready, record};
 
 const STREAMS: [&str; 3] = ["traces", "logs/audit", "metrics"];
 const DESTINATIONS: [&str; 4] = ["otlp", "loki", "kafka", "otlp/renamed"];
@@ -366,21 +366,12 @@ impl World {
         let (oracle, pair) = (Arc::clone(&self.oracle), (stream, destination));
         let now = self.now();
         let Some(reader) = now.readers.get_mut(&pair) else { return Ok(false) };
-        for _ in 0..1000 {
-            match reader.poll() {
-                Polled::Record(delivered) => {
-                    let (sequence, payload) = (delivered.position.sequence, &delivered.record.payload);
-                    let id = oracle.lock().expect("no panic").delivered(stream, sequence, payload)?;
-                    now.acks.push((pair, id, delivered.ack));
-                    self.reach("delivered");
-                    return Ok(true);
-                }
-                Polled::Wait => return Ok(false),
-                Polled::Load if reader.load().is_err() => return Ok(false),
-                Polled::Load => {}
-            }
-        }
-        Err("a reader loads for ever".into())
+        let Some(delivered) = next(reader)? else { return Ok(false) };
+        let (sequence, payload) = (delivered.position.sequence, &delivered.record.payload);
+        let id = oracle.lock().expect("no panic").delivered(stream, sequence, payload)?;
+        now.acks.push((pair, id, delivered.ack));
+        self.reach("delivered");
+        Ok(true)
     }
 
     fn ack(&mut self, which: usize) {
