@@ -134,10 +134,10 @@ impl Stream {
     ) -> bool {
         let sequence = self.next;
         let coming = self.pending + record.size() as u64;
-        if self.bytes + coming <= quota {
+        let bytes = self.bytes + coming;
+        if bytes <= quota {
             return true;
         }
-        let bytes = self.bytes + coming;
         let now = clock.monotonic_nanos();
         let is_over = |cursor: &Cursor| bytes - cursor.passed.bytes.min(bytes) > quota;
         // Whoever is not configured keeps nobody waiting, and nothing is dropped for what comes in for him.
@@ -273,5 +273,19 @@ fn scan(disk: &dyn Disk, place: &Place, segment: &Segment, limit: u64) -> io::Re
             Found::Frame(..) | Found::Bad => {}
             Found::End(_) => return Ok(sum),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_have_equal_shares_of_seven_eighths_unless_a_quota_is_set() {
+        let settings = Settings { max_bytes: 8000, ..Settings::new("/log".into()) };
+        let limits = Limits::of(&settings);
+        assert_eq!([0, 1, 2, 7].map(|streams| limits.quota(streams)), [7000, 7000, 3500, 1000]);
+        let set = Limits::of(&Settings { quota: Some(9), ..settings });
+        assert_eq!([0, 1, 2].map(|streams| set.quota(streams)), [9, 9, 9]);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use throughline_component::Settle;
 use throughline_component::port::SystemRandom;
-use throughline_queue::{Delivered, Log, Polled, Ports, Reader, Settings};
+use throughline_queue::{Delivered, Log, Ports, Reader, Settings};
 use throughline_testkit::{FakeClock, LossyDisk};
 
 use crate::world::record;

@@ -92,6 +92,7 @@ fn who_is_dead_misses_the_newest_and_the_others_get_everything() {
     assert_eq!((taken.len(), got.len()), (1000, 1000), "nobody waits for the dead one");
     assert!(log.stats().stored_bytes < 15_000, "{} bytes are kept for it", log.stats().stored_bytes);
     let counted = dropped(&log, "dead", "drop_newest");
+    assert_eq!(log.dropped()[0].items, counted, "of one item each");
     drop(log);
     // What it does not get is not forgotten over a restart.
     let (log, stream) = world.open(settings(Overflow::DropNewest));
@@ -304,4 +305,68 @@ fn what_waits_is_listed_and_can_be_dropped() {
     drop(log);
     let (log, _) = world.open(settings(Overflow::DropNewest));
     assert_eq!(waits(&log), [("stays".into(), 23, true)]);
+}
+
+#[test]
+fn no_more_waits_for_a_destination_than_its_quota_whether_it_is_written_yet_or_not() {
+    // The name at the beginning of a segment comes on top.
+    const NAME: u64 = 100;
+    for overflow in [Overflow::Block, Overflow::DropNewest] {
+        for group in [1, 20] {
+            let world = World::default();
+            let (log, stream) = world.open(settings(overflow));
+            log.subscribe(stream, "dead").expect("a sound disk");
+            let mut taken = 0_u64;
+            for _ in 0..5 {
+                for _ in 0..group {
+                    let payload = Bytes::from(vec![b'x'; 900]);
+                    taken += u64::from(log.append(stream, record(payload), Settle::nobody()).is_some());
+                }
+                log.turn();
+                let waits = log.backlogs()[0].bytes;
+                assert!(waits <= 10_000 + NAME, "{overflow:?}, {group}: {waits} bytes wait");
+                assert_eq!(log.list()[0].records, taken, "what was taken is for it");
+            }
+            if group > 1 {
+                assert!(taken >= 9, "{overflow:?}: the quota has room for ten, {taken} were taken");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_destination_keeps_is_all_from_the_segment_on_in_which_its_first_unsettled_record_is() {
+    let world = World::default();
+    let (log, stream) = world.open(settings(Overflow::DropNewest));
+    let mut fast = reader(&log, stream, "fast");
+    log.subscribe(stream, "dead").expect("a sound disk");
+    let segments = |world: &World| -> Vec<u64> {
+        let files = world.disk.files().into_iter();
+        files.filter(|(path, _)| path.to_string_lossy().contains("/stream-")).map(|(_, size)| size as u64).collect()
+    };
+    let mut first = 0;
+    for n in 0.. {
+        assert!(put(&log, stream, n));
+        match segments(&world).len() {
+            1 => first += 1,
+            3 => break,
+            _ => {}
+        }
+    }
+    let kept = |log: &Log| -> Vec<u64> { log.backlogs().iter().map(|backlog| backlog.bytes).collect() };
+    // All of the first segment but its last record.
+    for _ in 0..first - 1 {
+        next(&mut fast).expect("it comes to an end").expect("it is there").ack.done();
+    }
+    log.turn();
+    let all = log.stats().stored_bytes;
+    assert_eq!(kept(&log), [all, all]);
+    next(&mut fast).expect("it comes to an end").expect("it is there").ack.done();
+    log.turn();
+    let footer = 44 + 48;
+    assert_eq!(kept(&log), [all, all - (segments(&world)[0] - footer)]);
+    drop(read(&log, &mut fast));
+    assert!(put(&log, stream, 0));
+    let newest = segments(&world).last().copied().expect("there are segments");
+    assert_eq!(kept(&log)[1], newest, "those that others keep are not counted for it");
 }
