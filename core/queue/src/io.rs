@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use throughline_component::Warnings;
 use throughline_component::port::Disk;
 
 use crate::commit::Writers;
@@ -13,7 +14,6 @@ use crate::journal::JournalFile;
 use crate::log::Ports;
 use crate::manifest::Manifest;
 use crate::name::number;
-use crate::quiet::Quiet;
 use crate::recover::CURSORS;
 use crate::reserve::Reserve;
 use crate::settings::Settings;
@@ -28,7 +28,9 @@ pub(crate) struct Io {
     pub(crate) reserve: Reserve,
     /// Whether whoever appends was told that there is no reserve.
     pub(crate) was_short: bool,
-    pub(crate) quiet: Quiet,
+    pub(crate) warnings: Warnings,
+    /// Under which it is warned of this storage.
+    part: String,
 }
 
 impl Io {
@@ -41,7 +43,8 @@ impl Io {
             manifest,
             reserve: Reserve::open(&*ports.disk, settings),
             was_short: false,
-            quiet: Quiet::new(Arc::clone(&ports.clock)),
+            warnings: Warnings::new(Arc::clone(&ports.clock)),
+            part: format!("storage {}", settings.directory.display()),
         }
     }
 
@@ -92,6 +95,11 @@ impl Io {
         self.insist(|io| io.manifest.write())
     }
 
+    /// Says that the disk failed, once a minute with a count.
+    pub(crate) fn failed(&self, what: &'static str, error: &io::Error) {
+        self.warnings.error(&self.part, what, &error.to_string());
+    }
+
     fn journal(&mut self, journal: u64) -> io::Result<&mut JournalFile> {
         self.journals.get_mut(&journal).ok_or_else(|| io::Error::other("the journal is closed"))
     }
@@ -107,9 +115,8 @@ impl Io {
     fn note(&mut self, stem: u64, generation: u64) {
         if self.manifest.known.renewed(stem, generation)
             && let Err(error) = self.write_manifest()
-            && let Some(times) = self.quiet.happened("manifest", 1)
         {
-            tracing::error!(%error, times, "the manifest cannot be written; what is newest stands in there later");
+            self.failed("the manifest cannot be written; what is newest stands in there later", &error);
         }
     }
 }

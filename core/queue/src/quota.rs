@@ -70,6 +70,17 @@ impl Reason {
             Self::Asked => "asked",
         }
     }
+
+    /// What the log says.
+    pub(crate) fn as_words(self) -> &'static str {
+        match self {
+            Self::DropOldest => "dropped: it was the oldest that waited, and too much did",
+            Self::DropNewest => "dropped: as much waited as may",
+            Self::Expired => "dropped: nobody has read it for too long",
+            Self::Space => "dropped: nobody reads it, and others need the room",
+            Self::Asked => "dropped: somebody asked for it",
+        }
+    }
 }
 
 /// How much was dropped, by stream, destination and reason.

@@ -108,9 +108,9 @@ impl Shared {
                 }
             }
             Err(error) => {
-                if let Some(times) = io.quiet.happened("records", count) {
-                    tracing::error!(%error, times, stream = name, "records cannot be kept; senders are told to try again");
-                }
+                let items = records.iter().map(|(_, record)| u64::from(record.items)).sum();
+                let (part, why) = (format!("stream {name}"), error.to_string());
+                io.warnings.warn(&part, "cannot be kept; senders are told to try again", items, &why);
             }
         }
         let outcome = {

@@ -342,7 +342,10 @@ fn what_a_destination_keeps_is_all_from_the_segment_on_in_which_its_first_unsett
     log.subscribe(stream, "dead").expect("a sound disk");
     let segments = |world: &World| -> Vec<u64> {
         let files = world.disk.files().into_iter();
-        files.filter(|(path, _)| path.to_string_lossy().contains("/stream-")).map(|(_, size)| size as u64).collect()
+        files
+            .filter(|(path, _)| path.to_string_lossy().contains("/stream-"))
+            .map(|(_, size)| size as u64)
+            .collect()
     };
     let mut first = 0;
     for n in 0.. {
