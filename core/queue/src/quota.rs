@@ -299,4 +299,81 @@ mod tests {
         let set = Limits::of(&Settings { quota: Some(9), ..settings });
         assert_eq!([0, 1, 2].map(|streams| set.quota(streams)), [9, 9, 9]);
     }
+
+    /// A clock that stands.
+    struct At(u64);
+
+    impl Clock for At {
+        fn unix_nanos(&self) -> u64 {
+            self.0
+        }
+        fn monotonic_nanos(&self) -> u64 {
+            self.0
+        }
+    }
+
+    fn record() -> Record {
+        Record {
+            signal: throughline_otlp::Signal::Logs,
+            items: 3,
+            received_at: 0,
+            source: throughline_component::ComponentId::new("otlp"),
+            metadata: throughline_component::Metadata::default(),
+            payload: bytes::Bytes::from_static(b"payload"),
+        }
+    }
+
+    /// A stream of 1,000 bytes; the first destination has passed 600 of them, the second none.
+    fn stream() -> Stream {
+        let mut stream = Stream { bytes: 1000, ..Stream::new("traces", 1) };
+        for (destination, bytes) in [("ahead", 600), ("behind", 0)] {
+            let mut cursor = Cursor::at(0);
+            cursor.passed.bytes = bytes;
+            stream.cursors.insert(destination.to_owned(), cursor);
+        }
+        stream
+    }
+
+    fn admitted(stream: &mut Stream, overflow: Overflow, quota: u64, now: u64) -> (bool, Vec<(String, Sum)>) {
+        let mut dropped = Dropped::new();
+        let admitted = stream.admits(&record(), overflow, quota, &mut dropped, &At(now));
+        (admitted, dropped.into_iter().map(|((_, destination, _), sum)| (destination, sum)).collect())
+    }
+
+    #[test]
+    fn a_destination_may_have_exactly_its_quota() {
+        let size = record().size() as u64;
+        let one = |destination: &str| vec![(destination.to_owned(), Sum { records: 1, items: 3 })];
+        let newest = |quota| admitted(&mut stream(), Overflow::DropNewest, quota, 0);
+        assert_eq!(newest(1000 + size), (true, vec![]));
+        assert_eq!(newest(1000 + size - 1), (true, one("behind")));
+        assert_eq!(newest(400 + size), (true, one("behind")));
+        assert_eq!(newest(400 + size - 1), (false, vec![]), "there is nobody whom it is for");
+        let block = |quota| admitted(&mut stream(), Overflow::Block, quota, 0).0;
+        assert_eq!([1000 + size, 1000 + size - 1].map(block), [true, false]);
+        let oldest = |quota| admitted(&mut stream(), Overflow::DropOldest, quota, 0);
+        assert_eq!(oldest(1), (true, vec![]), "the oldest goes, later");
+    }
+
+    #[test]
+    fn who_left_long_ago_keeps_nobody_waiting() {
+        let mut stream = stream();
+        stream.cursors.get_mut("behind").expect("it is there").orphan = Some(crate::cursor::Idle::new(5, 0));
+        let (quota, left_out) = (600, vec![("behind".to_owned(), Sum { records: 1, items: 3 })]);
+        for overflow in [Overflow::Block, Overflow::DropOldest] {
+            let early = admitted(&mut stream, overflow, quota, GRACE - 6);
+            assert_eq!(early, (overflow != Overflow::Block, vec![]), "{overflow:?}: it may come back");
+            assert_eq!(
+                admitted(&mut stream, overflow, quota, GRACE - 5),
+                (true, left_out.clone()),
+                "{overflow:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_stream_without_destinations_takes_in_what_comes() {
+        let mut stream = Stream { bytes: 1000, ..Stream::new("traces", 1) };
+        assert_eq!(admitted(&mut stream, Overflow::DropNewest, 10, 0), (true, vec![]));
+    }
 }
