@@ -18,6 +18,9 @@ use crate::recover::CURSORS;
 use crate::reserve::Reserve;
 use crate::settings::Settings;
 
+/// How often it is noted which records are on the disk, in nanoseconds.
+const NOTE: u64 = 1_000_000_000;
+
 /// The files that are written to.
 pub(crate) struct Io {
     pub(crate) disk: Arc<dyn Disk>,
@@ -26,6 +29,8 @@ pub(crate) struct Io {
     pub(crate) cursors: JournalFile,
     pub(crate) manifest: Manifest,
     pub(crate) reserve: Reserve,
+    /// When it may be noted again which records are on the disk.
+    next_note: u64,
     /// Whether whoever appends was told that there is no reserve.
     pub(crate) was_short: bool,
     pub(crate) warnings: Warnings,
@@ -42,6 +47,7 @@ impl Io {
             cursors,
             manifest,
             reserve: Reserve::open(&*ports.disk, settings),
+            next_note: 0,
             was_short: false,
             warnings: Warnings::new(Arc::clone(&ports.clock)),
             part: format!("storage {}", settings.directory.display()),
@@ -87,6 +93,15 @@ impl Io {
     pub(crate) fn note_end(&mut self, journal: u64) {
         if let Some(file) = self.journals.get(&journal) {
             self.manifest.known.ends.insert(number(file.stem()), (file.generation(), file.size()));
+        }
+    }
+
+    /// Notes in the manifest which records are on the disk, once a second, so that what is cut from the newest segment after the
+    /// process was killed is missed. If that fails, it is noted with what comes next.
+    pub(crate) fn note_committed(&mut self, now: u64) {
+        if now >= self.next_note {
+            self.next_note = now.saturating_add(NOTE);
+            drop(self.manifest.note());
         }
     }
 

@@ -47,6 +47,8 @@ pub(crate) struct Known {
 pub(crate) struct Kept {
     /// By what the newest begins with.
     pub(crate) newest: Option<u64>,
+    /// The newest record that was on the disk when this was noted; zero if none was.
+    pub(crate) last: u64,
     /// A segment that begins in here was removed since everybody had passed it.
     pub(crate) removed: Ranges,
 }
@@ -76,14 +78,13 @@ impl Manifest {
                 (manifest.written, manifest.known) = (written, known);
                 // It may be in the page cache alone, where a sync failed, and then the other slot is the one that counts.
                 manifest.put(written)?;
+                manifest.sync()?;
                 State::Sound
             }
             None => {
                 // All of its room is taken now. Its name is synced with that of the cursors' new generation.
                 manifest.file.write_at(&vec![0; 2 * SLOT], 0)?;
-                if manifest.syncs {
-                    manifest.file.sync_data(sites::MANIFEST_DATA)?;
-                }
+                manifest.sync()?;
                 manifest.known.complete = alone;
                 if alone { State::Fresh } else { State::Lost }
             }
@@ -94,9 +95,16 @@ impl Manifest {
     /// Writes down what is known; it is on the disk when this returns.
     pub(crate) fn write(&mut self) -> io::Result<()> {
         self.put(self.written + 1)?;
+        self.sync()?;
         // Until here the other slot counts, and a failed try is written over.
         self.written += 1;
         Ok(())
+    }
+
+    /// Writes down what is known where the next [`write`](Self::write) will, without a sync: it survives the end of the process.
+    /// If the machine ends, the other slot counts, which lacks no more than what was noted.
+    pub(crate) fn note(&self) -> io::Result<()> {
+        self.put(self.written + 1)
     }
 
     fn put(&self, written: u64) -> io::Result<()> {
@@ -106,11 +114,11 @@ impl Manifest {
         }
         let mut out = Vec::with_capacity(HEAD + body.len());
         Head { sequence: written, ..Head::of(Kind::Manifest) }.write(&mut out, 0, &body);
-        self.file.write_at(&out, (written % 2) * SLOT as u64)?;
-        if self.syncs {
-            self.file.sync_data(sites::MANIFEST_DATA)?;
-        }
-        Ok(())
+        self.file.write_at(&out, (written % 2) * SLOT as u64)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        if self.syncs { self.file.sync_data(sites::MANIFEST_DATA) } else { Ok(()) }
     }
 
     fn slot(&self, slot: u64) -> io::Result<Vec<u8>> {
@@ -155,6 +163,11 @@ impl Known {
         self.streams.entry(stream).or_default().newest.replace(first) != Some(first)
     }
 
+    /// A record of a stream is on the disk.
+    pub(crate) fn committed(&mut self, stream: u64, last: u64) {
+        self.streams.entry(stream).or_default().last = last;
+    }
+
     /// A journal, or the cursors, have a new generation that is whole. Says whether that was news.
     pub(crate) fn renewed(&mut self, stem: u64, generation: u64) -> bool {
         self.generations.insert(stem, generation) != Some(generation)
@@ -172,10 +185,10 @@ impl Known {
             .iter()
             .flat_map(|(stem, (generation, end))| [*stem, *generation, *end])
             .for_each(&mut number);
-        for (stream, Kept { newest, removed }) in &self.streams {
+        for (stream, Kept { newest, last, removed }) in &self.streams {
             let ranges = removed.iter();
             let newest = newest.map_or([0, 0], |newest| [1, newest]);
-            [*stream, newest[0], newest[1], ranges.len() as u64].into_iter().for_each(&mut number);
+            [*stream, newest[0], newest[1], *last, ranges.len() as u64].into_iter().for_each(&mut number);
             ranges.flat_map(|(from, to)| [from, to]).for_each(&mut number);
         }
         out
@@ -195,12 +208,12 @@ impl Known {
             known.ends.insert(number()?, (number()?, number()?));
         }
         while let Some(stream) = number() {
-            let (is_any, newest) = (number()?, number()?);
+            let (is_any, newest, last) = (number()?, number()?, number()?);
             let mut removed = Ranges::default();
             for _ in 0..number()? {
                 removed.add(number()?, number()?);
             }
-            known.streams.insert(stream, Kept { newest: (is_any == 1).then_some(newest), removed });
+            known.streams.insert(stream, Kept { newest: (is_any == 1).then_some(newest), last, removed });
         }
         Some(known)
     }
@@ -221,6 +234,7 @@ mod tests {
         let kept = known.streams.entry(4).or_default();
         kept.removed.add(0, 3);
         kept.removed.add(9, 12);
+        known.committed(4, 17);
         assert_eq!(Known::decode(&known.encode()), Some(known));
     }
 }

@@ -101,6 +101,8 @@ impl Shared {
         let committed = io.writers.commit(&self.ports, &self.settings, &to, &records);
         match &committed {
             Ok(committed) => {
+                io.manifest.known.committed(number, committed.segment.last);
+                io.note_committed(self.now());
                 if io.manifest.known.begun(number, committed.first)
                     && let Err(error) = io.write_manifest()
                 {

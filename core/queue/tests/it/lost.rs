@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use throughline_component::port::SystemRandom;
 use throughline_component::{ComponentId, Outcome, Settle};
-use throughline_queue::{Log, Ports, Settings, Stats};
+use throughline_queue::{Log, Ports, Settings, Stats, sites};
 use throughline_testkit::{Damage, FakeClock, Fault, Keep, LossyDisk, Rng};
 
 use crate::world::{next, ready, record};
@@ -14,7 +15,15 @@ use crate::world::{next, ready, record};
 const DESTINATIONS: [&str; 2] = ["otlp", "loki"];
 
 fn try_open(disk: &LossyDisk) -> Result<Log, String> {
-    let (disk, clock) = (Arc::new(disk.clone()), Arc::new(FakeClock::default()));
+    try_open_at(disk, &Arc::default())
+}
+
+fn open_at(disk: &LossyDisk, clock: &Arc<FakeClock>) -> Log {
+    try_open_at(disk, clock).expect("a sound disk")
+}
+
+fn try_open_at(disk: &LossyDisk, clock: &Arc<FakeClock>) -> Result<Log, String> {
+    let (disk, clock) = (Arc::new(disk.clone()), Arc::<FakeClock>::clone(clock));
     let ports = Ports { disk, clock, random: Arc::new(SystemRandom::default()) };
     let settings = Settings {
         create_directory: true,
@@ -143,6 +152,43 @@ fn a_segment_that_is_gone_cut_or_zeroed_is_noticed_once_and_the_others_are_read(
             }
         }
     }
+}
+
+#[test]
+fn the_newest_records_are_missed_after_a_kill_if_they_were_there_for_a_second() {
+    for whole_second in [true, false] {
+        for damage in [true, false] {
+            let (disk, clock) = (LossyDisk::default(), Arc::new(FakeClock::default()));
+            let log = open_at(&disk, &clock);
+            let stream = log.stream("traces").expect("the only one");
+            log.subscribe(stream, "otlp").expect("a sound disk");
+            append(&log, stream, 0..1);
+            let segment = files(&disk, "stream-").remove(0);
+            let first = disk.files()[&segment];
+            let before = disk.syncs();
+            append(&log, stream, 1..2);
+            clock.advance(Duration::from_secs(u64::from(whole_second)));
+            append(&log, stream, 2..3);
+            assert_eq!(segments(&disk), 1);
+            let syncs = |site| disk.syncs()[&site] - before[&site];
+            assert_eq!((syncs(sites::MANIFEST_DATA), syncs(sites::SEGMENT_DATA)), (0, 2), "it costs no sync");
+            disk.fail(Some(Fault::DeadAfter(0)));
+            drop(log);
+            disk.crash(Keep::All);
+            if damage {
+                disk.damage(&segment, Damage::Cut(first));
+            }
+            let (log, stream) = open(&disk);
+            assert_eq!(missed(log.stats()), (u64::from(damage && whole_second), 0));
+            assert_eq!(read(&log, stream, "otlp"), payloads(0..if damage { 1 } else { 3 }));
+            drop(log);
+            assert_eq!(missed(open(&disk).0.stats()), (0, 0), "it is said once");
+        }
+    }
+}
+
+fn segments(disk: &LossyDisk) -> usize {
+    files(disk, "stream-").len()
 }
 
 #[test]
