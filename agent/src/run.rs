@@ -112,7 +112,8 @@ async fn supervise(first: Settings, inputs: Inputs, data: &Data, mut signals: Si
             }
             Err(Failed::Start(error)) => {
                 tracing::error!("the new configuration cannot be started, the old one stays: {error}");
-                close_unused(Arc::clone(&world.states)).await;
+                // What it had opened beside the one that stays.
+                tokio::spawn(close_unused(Arc::clone(&world.states)));
                 "cannot_start"
             }
         };

@@ -101,6 +101,11 @@ impl std::ops::AddAssign for Sum {
 }
 
 impl Stream {
+    /// Whether somebody may have more than the quota: a look at one number, at every turn.
+    fn may_be_over(&self, quota: u64) -> bool {
+        self.bytes > quota
+    }
+
     /// Bytes of the segments that a cursor holds.
     pub(crate) fn held(&self, destination: &str) -> u64 {
         self.cursors.get(destination).map_or(0, |cursor| self.bytes - cursor.passed.bytes.min(self.bytes))
@@ -185,7 +190,7 @@ impl State {
             return losses;
         }
         let quota = self.quota;
-        for stream in self.streams.values_mut().filter(|stream| stream.bytes > quota) {
+        for stream in self.streams.values_mut().filter(|stream| stream.may_be_over(quota)) {
             let destinations: Vec<String> = stream.cursors.keys().cloned().collect();
             for destination in destinations {
                 let Some(cursor) = stream.cursors.get(&destination).filter(|c| c.orphan.is_none()) else {
@@ -369,6 +374,53 @@ mod tests {
                 "{overflow:?}"
             );
         }
+    }
+
+    /// A log with a stream of segments of ten records and 100 bytes each, the last of which is written to.
+    fn state(segments: u64, overflow: Overflow, quota: Option<u64>) -> State {
+        let settings = Settings { max_bytes: 8000, overflow, quota, ..Settings::new("/log".into()) };
+        let mut state = State::new(Limits::of(&settings));
+        let mut stream = Stream { bytes: 100 * segments, ..Stream::new("traces", 0) };
+        for n in 0..segments {
+            let segment = Segment {
+                path: std::path::PathBuf::new(),
+                salt: 0,
+                end: 100,
+                last: 10 * n + 9,
+                counts: [(10, 30), (0, 0), (0, 0)],
+                active: n + 1 == segments,
+                sure: None,
+                missed: false,
+            };
+            stream.segments.insert(10 * n, segment);
+        }
+        stream.cursors.insert("otlp".into(), Cursor::at(0));
+        state.streams.insert(1, stream);
+        state.share();
+        state
+    }
+
+    #[test]
+    fn no_more_of_the_oldest_goes_than_must() {
+        let dropped = |quota| {
+            let mut state = state(5, Overflow::DropOldest, Some(quota));
+            let losses = state.drop_oldest();
+            let cursor = &state.streams[&1].cursors["otlp"];
+            (losses.iter().flat_map(|loss| &loss.segments).count(), cursor.low)
+        };
+        assert_eq!(
+            [500, 499, 400, 399, 100, 99, 1].map(dropped),
+            [(0, 0), (1, 10), (1, 10), (2, 20), (4, 40), (4, 40), (4, 40)]
+        );
+    }
+
+    #[test]
+    fn streams_that_nobody_reads_take_no_share() {
+        let mut state = state(1, Overflow::Block, None);
+        state.streams.insert(2, Stream::new("logs", 0));
+        state.streams.insert(3, Stream::new("metrics", 0));
+        state.share();
+        assert_eq!(state.quota, 7000);
     }
 
     #[test]
