@@ -19,6 +19,9 @@ pub(crate) const NAME: &str = "MANIFEST";
 /// It is written to two places in turn: one of them is whole, whenever the end comes.
 const SLOT: usize = 64 << 10;
 
+/// How its body is laid out. Before this it did not say which records are on the disk.
+const LAYOUT: u32 = 1;
+
 /// The file, and what stands in it.
 pub(crate) struct Manifest {
     file: Box<dyn DiskFile>,
@@ -113,7 +116,7 @@ impl Manifest {
             return Err(io::Error::other("there are more streams than the manifest has room for"));
         }
         let mut out = Vec::with_capacity(HEAD + body.len());
-        Head { sequence: written, ..Head::of(Kind::Manifest) }.write(&mut out, 0, &body);
+        Head { sequence: written, items: LAYOUT, ..Head::of(Kind::Manifest) }.write(&mut out, 0, &body);
         self.file.write_at(&out, (written % 2) * SLOT as u64)
     }
 
@@ -133,7 +136,7 @@ impl Manifest {
 fn read(slot: &[u8]) -> Option<(u64, Known)> {
     let head = Head::read(slot, 0).filter(|head| head.kind == Kind::Manifest)?;
     let body = slot.get(HEAD..)?.get(..usize::try_from(head.body).ok()?)?;
-    let known = head.fits(body, 0).then(|| Known::decode(body))??;
+    let known = head.fits(body, 0).then(|| Known::decode(body, head.items))??;
     Some((head.sequence, known))
 }
 
@@ -194,7 +197,7 @@ impl Known {
         out
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    fn decode(bytes: &[u8], layout: u32) -> Option<Self> {
         let mut at = 0;
         let mut number = || {
             at += 8;
@@ -208,7 +211,8 @@ impl Known {
             known.ends.insert(number()?, (number()?, number()?));
         }
         while let Some(stream) = number() {
-            let (is_any, newest, last) = (number()?, number()?, number()?);
+            let (is_any, newest) = (number()?, number()?);
+            let last = if layout < LAYOUT { 0 } else { number()? };
             let mut removed = Ranges::default();
             for _ in 0..number()? {
                 removed.add(number()?, number()?);
@@ -226,7 +230,7 @@ mod tests {
     #[test]
     fn what_is_known_is_read_as_it_was_written() {
         let mut known = Known { epoch: 3, complete: true, ..Known::default() };
-        assert_eq!(Known::decode(&known.encode()), Some(known.clone()));
+        assert_eq!(Known::decode(&known.encode(), LAYOUT), Some(known.clone()));
         assert_eq!((known.generation(7), Known::default().generation(7)), (Some(0), None));
         assert!(known.renewed(7, 1) && !known.renewed(7, 1) && known.renewed(7, 2));
         known.ends.insert(7, (2, 300));
@@ -235,6 +239,15 @@ mod tests {
         kept.removed.add(0, 3);
         kept.removed.add(9, 12);
         known.committed(4, 17);
-        assert_eq!(Known::decode(&known.encode()), Some(known));
+        assert_eq!(Known::decode(&known.encode(), LAYOUT), Some(known));
+    }
+
+    #[test]
+    fn a_manifest_that_did_not_say_yet_which_records_are_on_the_disk_is_read() {
+        let before = [3, 1, 0, 0, 9, 1, 5, 1, 0, 3].map(u64::to_le_bytes).concat();
+        let known = Known::decode(&before, 0).expect("it is whole");
+        let kept = &known.streams[&9];
+        assert_eq!((known.epoch, kept.newest, kept.last), (3, Some(5), 0));
+        assert_eq!(kept.removed.iter().collect::<Vec<_>>(), [(0, 3)]);
     }
 }

@@ -264,7 +264,7 @@ pub(crate) fn unsettled(disk: &Arc<dyn Disk>, place: &Place, segments: &[(u64, S
     let mut sum = Sum::default();
     let limits = segments.iter().skip(1).map(|(first, _)| *first).chain([u64::MAX]);
     for ((first, segment), limit) in segments.iter().zip(limits) {
-        let whole = place.low <= *first && place.high <= *first && place.skips.iter().len() == 0;
+        let whole = place.high <= *first && place.skips.iter().len() == 0;
         let counted = if whole { None } else { scan(&**disk, place, segment, limit).ok() };
         sum += counted.unwrap_or_else(|| {
             segment.counts.iter().fold(Sum::default(), |mut sum, (records, items)| {

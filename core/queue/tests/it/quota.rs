@@ -93,6 +93,14 @@ fn who_is_dead_misses_the_newest_and_the_others_get_everything() {
     assert!(log.stats().stored_bytes < 15_000, "{} bytes are kept for it", log.stats().stored_bytes);
     let counted = dropped(&log, "dead", "drop_newest");
     assert_eq!(log.dropped()[0].items, counted, "of one item each");
+    let waits = |log: &Log| {
+        log.list().into_iter().find(|of| of.destination == "dead").map(|of| (of.records, of.items))
+    };
+    assert_eq!(
+        waits(&log),
+        Some((1000 - counted, 1000 - counted)),
+        "what it does not get does not wait for it"
+    );
     drop(log);
     // What it does not get is not forgotten over a restart.
     let (log, stream) = world.open(settings(Overflow::DropNewest));
