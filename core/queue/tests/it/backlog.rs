@@ -7,7 +7,7 @@ use bytes::Bytes;
 use throughline_component::Settle;
 use throughline_component::port::SystemRandom;
 use throughline_queue::{Log, Polled, Ports, Settings};
-use throughline_testkit::{Damage, FakeClock, LossyDisk};
+use throughline_testkit::{Damage, FakeClock, Fault, Keep, LossyDisk};
 
 use crate::world::{next, ready, record};
 
@@ -143,4 +143,45 @@ fn a_sound_frame_that_is_no_record_of_ours_is_passed_over_and_counted() {
     disk.put(&path, &bytes);
     assert_eq!(read(&log, stream), ["record 0", "record 2"]);
     assert_eq!(log.stats().damaged, 1);
+}
+
+#[test]
+fn records_that_a_failed_sync_made_to_be_written_twice_are_counted_once() {
+    let disk = LossyDisk::default();
+    let (log, stream) = open(&disk);
+    let group = |log: &Log, numbers: std::ops::Range<usize>| {
+        for n in numbers {
+            log.append(stream, record(Bytes::from(format!("record {n}"))), Settle::nobody());
+        }
+        log.turn();
+    };
+    group(&log, 0..3);
+    disk.fail(Some(Fault::SyncFailsAfter(0)));
+    group(&log, 3..6);
+    assert_eq!(disk.files().keys().filter(|path| path.to_string_lossy().contains("/stream-")).count(), 2);
+    let waits = |log: &Log| log.list()[0].records;
+    assert_eq!((waits(&log), log.stats().stored_records), (6, 6));
+    let mut reader = ready(log.reader(stream, "otlp")).expect("it has subscribed");
+    next(&mut reader).expect("it comes to an end").expect("there are six").ack.done();
+    log.turn();
+    assert_eq!(waits(&log), 5);
+    drop((reader, log));
+    disk.crash(Keep::All);
+    let (log, stream) = open(&disk);
+    assert_eq!(waits(&log), 5);
+    assert_eq!(read(&log, stream).len(), 5);
+    assert_eq!((waits(&log), log.stats().damaged), (0, 0));
+}
+
+#[test]
+fn records_that_wait_are_counted_once_after_a_failed_sync_and_a_restart() {
+    let disk = LossyDisk::default();
+    let (log, stream) = open(&disk);
+    append(&log, stream, "record 0");
+    disk.fail(Some(Fault::SyncFailsAfter(0)));
+    append(&log, stream, "record 1");
+    drop(log);
+    disk.crash(Keep::All);
+    let (log, stream) = open(&disk);
+    assert_eq!((log.list()[0].records, read(&log, stream).len()), (2, 2));
 }
