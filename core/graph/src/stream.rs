@@ -19,17 +19,13 @@ use crate::pipeline::Pipeline;
 use crate::plan::Stored;
 use crate::share::{Share, Taken};
 use crate::sink::{Sink, Slot};
+use crate::unreadable::Unreadable;
 
 /// How long a reader that stops waits for what it has given out.
 const GRACE: Duration = Duration::from_secs(1);
 /// Waits after what the sink does not try again by itself: its exporter panicked, say.
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// How soon a stream that could not be read is tried again, at first.
-const READ_PAUSE: Duration = Duration::from_millis(100);
-/// After how many tries health shows it.
-const READ_TRIES: u32 = 4;
-
 /// One pipeline's stream in a storage.
 pub(crate) struct Stream {
     log: Arc<Log>,
@@ -207,47 +203,6 @@ impl Fed {
     }
 }
 
-/// A stream that cannot be read: that is said each time, and after some tries health shows it until it can be read again. Nothing
-/// is passed over meanwhile, since a disk may come back; what lies behind waits with it.
-struct Unreadable<'a> {
-    feeder: &'a Feeder,
-    part: String,
-    tries: u32,
-    pause: Duration,
-}
-
-impl<'a> Unreadable<'a> {
-    fn new(feeder: &'a Feeder) -> Self {
-        let part = format!("{}, reading the stream {}", feeder.to.id(), feeder.stream.name);
-        Self { feeder, part, tries: 0, pause: READ_PAUSE }
-    }
-
-    /// It failed. Says how long to wait.
-    fn failed(&mut self, error: &std::io::Error, now: u64) -> Duration {
-        let intake = &self.feeder.stream.intake;
-        let what = "the stream cannot be read; trying again";
-        intake.warnings.warn(&self.feeder.name, what, 0, &error.to_string());
-        self.tries += 1;
-        if self.tries == READ_TRIES {
-            intake.health.failing(&self.part, now, format!("it cannot be read: {error}").into());
-        }
-        let pause = self.pause;
-        self.pause = (pause * 2).min(PAUSE_MAX);
-        pause
-    }
-
-    fn read(&mut self) {
-        (self.tries, self.pause) = (0, READ_PAUSE);
-        self.feeder.stream.intake.health.recovered(&self.part);
-    }
-}
-
-impl Drop for Unreadable<'_> {
-    fn drop(&mut self) {
-        self.read();
-    }
-}
-
 impl Feeder {
     /// Reads until told to stop. It begins once the graph before this one has let go of the cursor, and nobody waits for that.
     pub(crate) async fn run(self: Arc<Self>, share: Arc<Share>, mut stop: Stop) -> Result<(), Fatal> {
@@ -267,7 +222,9 @@ impl Feeder {
         // A registry knows what it has by the last position, so it takes one record after the other.
         let ways = if kept.is_some() { 1 } else { self.to.at_once() };
         let on_their_way = Arc::new(Semaphore::new(ways));
-        let mut unreadable = Unreadable::new(&self);
+        let Intake { health, warnings, .. } = &*self.stream.intake;
+        let part = format!("{destination}, reading the stream {}", self.stream.name);
+        let mut unreadable = Unreadable::new(part, health, warnings);
         loop {
             let permit = tokio::select! {
                 permit = Arc::clone(&on_their_way).acquire_owned() => permit,
@@ -283,9 +240,7 @@ impl Feeder {
             };
             match next {
                 Ok(delivered) => {
-                    if unreadable.tries > 0 {
-                        unreadable.read();
-                    }
+                    unreadable.read();
                     let memory = tokio::select! {
                         memory = share.take(delivered.record.payload.len()) => memory,
                         () = stop.stopped() => break,
