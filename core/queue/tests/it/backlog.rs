@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use throughline_component::Settle;
-use throughline_component::port::SystemRandom;
+use throughline_component::port::{StoreError, SystemRandom};
 use throughline_queue::{Log, Polled, Ports, Settings};
 use throughline_testkit::{Damage, FakeClock, Fault, Keep, LossyDisk};
 
@@ -13,6 +13,10 @@ use crate::world::{next, ready, record};
 
 /// A log that keeps nothing in memory, and its stream.
 fn open(disk: &LossyDisk) -> (Log, u64) {
+    open_with(disk, Log::open_still)
+}
+
+fn open_with(disk: &LossyDisk, open: impl FnOnce(Ports, Settings) -> Result<Log, StoreError>) -> (Log, u64) {
     let (disk, clock) = (Arc::new(disk.clone()), Arc::new(FakeClock::default()));
     let ports = Ports { disk, clock, random: Arc::new(SystemRandom::default()) };
     let settings = Settings {
@@ -21,7 +25,7 @@ fn open(disk: &LossyDisk) -> (Log, u64) {
         tail_bytes: 0,
         ..Settings::new(PathBuf::from("/log"))
     };
-    let log = Log::open_still(ports, settings).expect("damage is no reason not to open");
+    let log = open(ports, settings).expect("damage is no reason not to open");
     let stream = log.stream("traces").expect("the only one");
     log.subscribe(stream, "otlp").expect("the disk is sound");
     (log, stream)
@@ -184,4 +188,19 @@ fn records_that_wait_are_counted_once_after_a_failed_sync_and_a_restart() {
     disk.crash(Keep::All);
     let (log, stream) = open(&disk);
     assert_eq!((log.list()[0].records, read(&log, stream).len()), (2, 2));
+}
+
+#[test]
+fn a_log_that_was_closed_in_good_order_is_opened_without_reading_its_records() {
+    let disk = LossyDisk::default();
+    let (log, stream) = open_with(&disk, Log::open);
+    for _ in 0..200 {
+        log.append(stream, record(Bytes::from(vec![b'x'; 20_000])), Settle::nobody());
+    }
+    drop(log);
+    let before = disk.read();
+    let (log, _) = open(&disk);
+    assert!(disk.read() - before < 1 << 20, "{} bytes were read", disk.read() - before);
+    let stats = log.stats();
+    assert_eq!((stats.stored_records, stats.stored_items, stats.torn, stats.damaged), (200, 200, 0, 0));
 }

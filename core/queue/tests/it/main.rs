@@ -10,6 +10,7 @@ mod oracle;
 mod poison;
 mod quota;
 mod real;
+mod refusals;
 mod said;
 mod scale;
 mod thread;
