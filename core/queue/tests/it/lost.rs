@@ -23,6 +23,11 @@ fn open_at(disk: &LossyDisk, clock: &Arc<FakeClock>) -> Log {
 }
 
 fn try_open_at(disk: &LossyDisk, clock: &Arc<FakeClock>) -> Result<Log, String> {
+    let (ports, settings) = world_of(disk, clock);
+    Log::open_still(ports, settings).map_err(|error| error.to_string())
+}
+
+fn world_of(disk: &LossyDisk, clock: &Arc<FakeClock>) -> (Ports, Settings) {
     let (disk, clock) = (Arc::new(disk.clone()), Arc::<FakeClock>::clone(clock));
     let ports = Ports { disk, clock, random: Arc::new(SystemRandom::default()) };
     let settings = Settings {
@@ -32,7 +37,7 @@ fn try_open_at(disk: &LossyDisk, clock: &Arc<FakeClock>) -> Result<Log, String> 
         tail_bytes: 0,
         ..Settings::new(PathBuf::from("/log"))
     };
-    Log::open_still(ports, settings).map_err(|error| error.to_string())
+    (ports, settings)
 }
 
 fn open(disk: &LossyDisk) -> (Log, u64) {
@@ -184,6 +189,32 @@ fn the_newest_records_are_missed_after_a_kill_if_they_were_there_for_a_second() 
             drop(log);
             assert_eq!(missed(open(&disk).0.stats()), (0, 0), "it is said once");
         }
+    }
+}
+
+#[test]
+fn what_is_cut_from_a_segment_is_missed_also_after_restarts_in_which_nothing_was_appended() {
+    for restarts in 0..3 {
+        let (disk, clock) = (LossyDisk::default(), Arc::<FakeClock>::default());
+        let with_thread = || {
+            let (ports, settings) = world_of(&disk, &clock);
+            let log = Log::open(ports, settings).expect("a sound disk");
+            let stream = log.stream("traces").expect("the only one");
+            (log, stream)
+        };
+        let (log, stream) = with_thread();
+        log.subscribe(stream, "otlp").expect("a sound disk");
+        append(&log, stream, 0..1);
+        let segment = files(&disk, "stream-").remove(0);
+        let first = disk.files()[&segment];
+        append(&log, stream, 1..3);
+        drop(log);
+        (0..restarts).for_each(|_| drop(with_thread()));
+        assert_eq!(segments(&disk), 1);
+        disk.damage(&segment, Damage::Cut(first));
+        let (log, stream) = open(&disk);
+        assert_eq!(missed(log.stats()), (1, 0), "after {restarts} restarts");
+        assert_eq!(read(&log, stream, "otlp"), payloads(0..1));
     }
 }
 
