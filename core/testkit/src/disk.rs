@@ -40,6 +40,8 @@ pub enum Fault {
     DeadAfter(u32),
     /// What lies in files cannot be read.
     ReadsFail,
+    /// No file can be removed.
+    RemovesFail,
 }
 
 /// What becomes of a file behind the back of who uses it.
@@ -326,6 +328,9 @@ impl Disk for LossyDisk {
         state.call()?;
         if !state.entries.contains_key(path) {
             return Err(io::ErrorKind::NotFound.into());
+        }
+        if state.fault == Some(Fault::RemovesFail) {
+            return Err(io::ErrorKind::PermissionDenied.into());
         }
         state.set(path, None);
         Ok(())

@@ -11,6 +11,7 @@ mod poison;
 mod quota;
 mod real;
 mod refusals;
+mod removal;
 mod said;
 mod scale;
 mod thread;

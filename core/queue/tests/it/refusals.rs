@@ -17,7 +17,8 @@ const BESIDES: usize = 44 + 4 + 4;
 fn open(settings: Settings) -> (Log, u64) {
     let (disk, clock) = (Arc::new(LossyDisk::default()), Arc::<FakeClock>::default());
     let ports = Ports { disk, clock, random: Arc::new(SystemRandom::default()) };
-    let settings = Settings { create_directory: true, reserve_bytes: 0, quota: Some(1 << 30), ..settings };
+    let quota = settings.quota.or(Some(1 << 30));
+    let settings = Settings { create_directory: true, reserve_bytes: 0, quota, ..settings };
     let log = Log::open_still(ports, settings).expect("a sound disk");
     let stream = log.stream("traces").expect("the only one");
     log.subscribe(stream, "otlp").expect("a sound disk");
@@ -103,3 +104,19 @@ fn who_is_refused_has_no_position_and_who_is_not_has_the_next() {
     log.turn();
     assert_eq!(append().map(|position| position.sequence), Some(first + 1));
 }
+
+#[test]
+fn a_quota_is_filled_to_the_last_byte_over_many_groups() {
+    // Each group has a segment of its own, since these are an eighth of the quota; names are written with the first record.
+    let quota = 4 * (NAME + 600) + 600;
+    let (log, stream) = open(Settings { quota: Some(quota as u64), overflow: Overflow::Block, ..settings() });
+    let taken = |log: &Log| {
+        let ticket = put(log, stream, 600);
+        log.turn();
+        ready(ticket) == Outcome::DONE
+    };
+    assert_eq!((0..10).filter(|_| taken(&log)).count(), 5);
+}
+
+/// Bytes of the frame with the stream's name.
+const NAME: usize = 44 + 6;

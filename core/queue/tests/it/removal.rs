@@ -1,0 +1,156 @@
+//! What everybody has had is removed, and nothing else is.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use throughline_component::Settle;
+use throughline_component::port::SystemRandom;
+use throughline_queue::{Log, Overflow, Ports, Settings};
+use throughline_testkit::{Damage, FakeClock, Fault, Keep, LossyDisk};
+
+use crate::world::{next, ready, record};
+
+#[derive(Default)]
+struct World {
+    disk: LossyDisk,
+    clock: Arc<FakeClock>,
+}
+
+impl World {
+    fn open(&self) -> Log {
+        let ports = Ports {
+            disk: Arc::new(self.disk.clone()),
+            clock: Arc::<FakeClock>::clone(&self.clock),
+            random: Arc::new(SystemRandom::default()),
+        };
+        let settings = Settings {
+            create_directory: true,
+            max_bytes: 20_000,
+            quota: Some(20_000),
+            segment_bytes: 1000,
+            overflow: Overflow::Block,
+            reserve_bytes: 100,
+            ..Settings::new(PathBuf::from("/log"))
+        };
+        Log::open_still(ports, settings).expect("a sound disk")
+    }
+
+    fn segments(&self) -> Vec<PathBuf> {
+        self.disk.files().into_keys().filter(|path| path.to_string_lossy().contains("/stream-")).collect()
+    }
+}
+
+fn put(log: &Log, stream: u64, count: usize) -> usize {
+    let append = |_: &usize| {
+        let position = log.append(stream, record(Bytes::from(vec![b'x'; 400])), Settle::nobody());
+        log.turn();
+        position.is_some()
+    };
+    (0..count).filter(append).count()
+}
+
+fn drain(log: &Log, stream: u64, destination: &str) -> usize {
+    let mut reader = ready(log.reader(stream, destination)).expect("it has subscribed");
+    let mut count = 0;
+    while let Some(delivered) = next(&mut reader).expect("it comes to an end") {
+        delivered.ack.done();
+        count += 1;
+    }
+    log.turn();
+    count
+}
+
+#[test]
+fn a_segment_that_cannot_be_removed_counts_until_it_can() {
+    let world = World::default();
+    let log = world.open();
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    assert_eq!(put(&log, stream, 20), 20);
+    let (files, stored) = (world.segments().len(), log.stats().stored_bytes);
+    world.disk.fail(Some(Fault::RemovesFail));
+    assert_eq!(drain(&log, stream, "otlp"), 20);
+    assert_eq!((world.segments().len(), log.stats().stored_bytes), (files, stored), "they are still there");
+    world.disk.fail(None);
+    assert_eq!(put(&log, stream, 1), 1);
+    assert_eq!(world.segments().len(), 1, "{:?}", world.segments());
+    assert!(log.stats().stored_bytes < stored / 4);
+}
+
+#[test]
+fn a_segment_that_was_removed_on_purpose_and_came_back_is_removed_again_and_missed_by_nobody() {
+    let world = World::default();
+    let log = world.open();
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    assert_eq!(put(&log, stream, 20), 20);
+    let files = world.segments().len();
+    world.disk.fail(Some(Fault::RemovesFail));
+    assert_eq!(drain(&log, stream, "otlp"), 20);
+    world.disk.fail(Some(Fault::DeadAfter(0)));
+    drop(log);
+    world.disk.crash(Keep::All);
+    assert_eq!(world.segments().len(), files);
+    let log = world.open();
+    assert!(world.segments().len() <= 1, "{:?}", world.segments());
+    let stats = log.stats();
+    assert_eq!((stats.missing, stats.lost_cursors), (0, 0));
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    assert!(drain(&log, log.stream("traces").expect("the only one"), "otlp") <= 20);
+}
+
+#[test]
+fn a_segment_that_somebody_removed_after_everybody_had_it_is_no_trouble() {
+    let world = World::default();
+    let log = world.open();
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    assert_eq!(put(&log, stream, 20), 20);
+    let mut reader = ready(log.reader(stream, "otlp")).expect("it has subscribed");
+    while let Some(delivered) = next(&mut reader).expect("it comes to an end") {
+        delivered.ack.done();
+    }
+    world.segments().iter().for_each(|path| world.disk.damage(path, Damage::Gone));
+    log.turn();
+    assert!(log.stats().stored_bytes < 2000, "{:?}", log.stats());
+    assert_eq!(log.stats().missing, 0);
+}
+
+#[test]
+fn of_those_who_left_the_longest_goes_first_and_no_more_than_must() {
+    let world = World::default();
+    let log = world.open();
+    let names = ["first", "second", "third"];
+    for name in names {
+        let stream = log.stream(name).expect("one of three");
+        log.subscribe(stream, "left").expect("a sound disk");
+        assert_eq!(put(&log, stream, 8), 8);
+    }
+    // They are orphans from when somebody reads for the last time.
+    for name in ["second", "first", "third"] {
+        let stream = log.stream(name).expect("one of three");
+        drop(ready(log.reader(stream, "left")).expect("it has subscribed"));
+        world.clock.advance(Duration::from_mins(4));
+    }
+    let orphans =
+        |log: &Log| -> Vec<String> { log.orphans().into_iter().map(|orphan| orphan.stream).collect() };
+    log.turn();
+    assert_eq!(orphans(&log).len(), 3, "nobody needs the room");
+    let new = log.stream("new").expect("the fourth");
+    log.subscribe(new, "otlp").expect("a sound disk");
+    let (mut taken, mut gone) = (0, Vec::new());
+    for _ in 0..60 {
+        taken += put(&log, new, 1);
+        let left = orphans(&log);
+        for name in names {
+            if !left.contains(&name.to_owned()) && !gone.contains(&name) {
+                gone.push(name);
+            }
+        }
+    }
+    assert_eq!(gone, ["second", "first"], "the third left four minutes ago; {taken} were taken");
+    let dropped: Vec<(String, u64)> = log.dropped().into_iter().map(|d| (d.stream, d.records)).collect();
+    assert_eq!(dropped, [("first".to_owned(), 8), ("second".to_owned(), 8)]);
+}
