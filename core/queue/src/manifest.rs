@@ -224,30 +224,4 @@ impl Known {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_known_is_read_as_it_was_written() {
-        let mut known = Known { epoch: 3, complete: true, ..Known::default() };
-        assert_eq!(Known::decode(&known.encode(), LAYOUT), Some(known.clone()));
-        assert_eq!((known.generation(7), Known::default().generation(7)), (Some(0), None));
-        assert!(known.renewed(7, 1) && !known.renewed(7, 1) && known.renewed(7, 2));
-        known.ends.insert(7, (2, 300));
-        assert!(known.begun(9, 0) && !known.begun(9, 0) && known.begun(9, 5));
-        let kept = known.streams.entry(4).or_default();
-        kept.removed.add(0, 3);
-        kept.removed.add(9, 12);
-        known.committed(4, 17);
-        assert_eq!(Known::decode(&known.encode(), LAYOUT), Some(known));
-    }
-
-    #[test]
-    fn a_manifest_that_did_not_say_yet_which_records_are_on_the_disk_is_read() {
-        let before = [3, 1, 0, 0, 9, 1, 5, 1, 0, 3].map(u64::to_le_bytes).concat();
-        let known = Known::decode(&before, 0).expect("it is whole");
-        let kept = &known.streams[&9];
-        assert_eq!((known.epoch, kept.newest, kept.last), (3, Some(5), 0));
-        assert_eq!(kept.removed.iter().collect::<Vec<_>>(), [(0, 3)]);
-    }
-}
+mod tests;

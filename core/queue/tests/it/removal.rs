@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use throughline_component::Settle;
 use throughline_component::port::SystemRandom;
+use throughline_component::{Outcome, Settle};
 use throughline_queue::{Log, Overflow, Ports, Settings};
 use throughline_testkit::{Damage, FakeClock, Fault, Keep, LossyDisk};
 
@@ -31,7 +31,7 @@ impl World {
             quota: Some(20_000),
             segment_bytes: 1000,
             overflow: Overflow::Block,
-            reserve_bytes: 100,
+            reserve_bytes: 0,
             ..Settings::new(PathBuf::from("/log"))
         };
         Log::open_still(ports, settings).expect("a sound disk")
@@ -39,6 +39,11 @@ impl World {
 
     fn segments(&self) -> Vec<PathBuf> {
         self.disk.files().into_keys().filter(|path| path.to_string_lossy().contains("/stream-")).collect()
+    }
+
+    /// The disk takes no more than it has.
+    fn fill_disk(&self) {
+        self.disk.limit(Some(self.disk.files().values().sum()));
     }
 }
 
@@ -153,4 +158,48 @@ fn of_those_who_left_the_longest_goes_first_and_no_more_than_must() {
     assert_eq!(gone, ["second", "first"], "the third left four minutes ago; {taken} were taken");
     let dropped: Vec<(String, u64)> = log.dropped().into_iter().map(|d| (d.stream, d.records)).collect();
     assert_eq!(dropped, [("first".to_owned(), 8), ("second".to_owned(), 8)]);
+}
+
+/// Whether a record is kept.
+fn is_kept(log: &Log, stream: u64) -> bool {
+    let (settle, ticket) = Settle::ticket();
+    log.append(stream, record(Bytes::from(vec![b'x'; 400])), settle);
+    log.turn();
+    ready(ticket) == Outcome::DONE
+}
+
+#[test]
+fn a_record_that_finds_the_disk_full_makes_room_for_those_behind_it_from_who_left_long_ago() {
+    let world = World::default();
+    let log = world.open();
+    let (left, new) = (log.stream("left").expect("one of two"), log.stream("new").expect("one of two"));
+    log.subscribe(left, "otlp").expect("a sound disk");
+    assert_eq!(put(&log, left, 8), 8);
+    drop(ready(log.reader(left, "otlp")).expect("it has subscribed"));
+    world.clock.advance(Duration::from_mins(6));
+    log.subscribe(new, "otlp").expect("a sound disk");
+    world.fill_disk();
+    assert!(!is_kept(&log, new));
+    let stats = log.stats();
+    assert_eq!((stats.failed, stats.refused, stats.disk_full), (1, 0, true));
+    assert_eq!(log.orphans(), []);
+    assert!(is_kept(&log, new), "there is room now");
+    assert_eq!((log.stats().failed, log.stats().disk_full), (1, false));
+}
+
+#[test]
+fn a_record_that_finds_the_disk_full_makes_room_from_what_everybody_has_had() {
+    let world = World::default();
+    let log = world.open();
+    let (quiet, busy) = (log.stream("quiet").expect("one of two"), log.stream("busy").expect("one of two"));
+    for stream in [quiet, busy] {
+        log.subscribe(stream, "otlp").expect("a sound disk");
+    }
+    // Its segment is written to, and so it stays although everybody has had it.
+    assert_eq!((put(&log, quiet, 1), drain(&log, quiet, "otlp")), (1, 1));
+    world.fill_disk();
+    assert_eq!(world.segments().len(), 1);
+    assert!(!is_kept(&log, busy));
+    assert!(is_kept(&log, busy), "the other's segment went");
+    assert_eq!(world.segments().len(), 1);
 }
