@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use throughline_component::port::SystemRandom;
 use throughline_component::{Outcome, Settle};
-use throughline_queue::{Log, Overflow, Ports, Settings};
+use throughline_queue::{Log, Overflow, Ports, Settings, sites};
 use throughline_testkit::{Damage, FakeClock, Fault, Keep, LossyDisk};
 
 use crate::world::{next, ready, record};
@@ -202,4 +202,24 @@ fn a_record_that_finds_the_disk_full_makes_room_from_what_everybody_has_had() {
     assert!(!is_kept(&log, busy));
     assert!(is_kept(&log, busy), "the other's segment went");
     assert_eq!(world.segments().len(), 1);
+}
+
+#[test]
+fn cursors_are_synced_before_something_is_removed_and_cost_no_sync_otherwise() {
+    let world = World::default();
+    let log = world.open();
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    assert_eq!(put(&log, stream, 6), 6);
+    let syncs = || world.disk.syncs().get(&sites::CURSOR_DATA).copied().unwrap_or_default();
+    let (before, segments) = (syncs(), world.segments().len());
+    let mut reader = ready(log.reader(stream, "otlp")).expect("it has subscribed");
+    next(&mut reader).expect("it comes to an end").expect("the first").ack.done();
+    log.turn();
+    assert_eq!((syncs(), world.segments().len()), (before, segments), "nothing can be removed yet");
+    for _ in 0..2 {
+        next(&mut reader).expect("it comes to an end").expect("there are six").ack.done();
+    }
+    log.turn();
+    assert_eq!((syncs(), world.segments().len()), (before + 1, segments - 1));
 }
