@@ -179,15 +179,20 @@ fn records_that_a_failed_sync_made_to_be_written_twice_are_counted_once() {
 
 #[test]
 fn records_that_wait_are_counted_once_after_a_failed_sync_and_a_restart() {
-    let disk = LossyDisk::default();
-    let (log, stream) = open(&disk);
-    append(&log, stream, "record 0");
-    disk.fail(Some(Fault::SyncFailsAfter(0)));
-    append(&log, stream, "record 1");
-    drop(log);
-    disk.crash(Keep::All);
-    let (log, stream) = open(&disk);
-    assert_eq!((log.list()[0].records, read(&log, stream).len()), (2, 2));
+    for failed in 1..4_usize {
+        let disk = LossyDisk::default();
+        let (log, stream) = open(&disk);
+        append(&log, stream, "record 0");
+        disk.fail(Some(Fault::SyncFailsAfter(0)));
+        for n in 0..failed {
+            log.append(stream, record(Bytes::from(format!("record {n}"))), Settle::nobody());
+        }
+        log.turn();
+        drop(log);
+        disk.crash(Keep::All);
+        let (log, stream) = open(&disk);
+        assert_eq!((log.list()[0].records, read(&log, stream).len()), (1 + failed as u64, 1 + failed));
+    }
 }
 
 #[test]
