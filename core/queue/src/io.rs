@@ -31,8 +31,6 @@ pub(crate) struct Io {
     pub(crate) reserve: Reserve,
     /// When it may be noted again which records are on the disk.
     next_note: u64,
-    /// Whether whoever appends was told that there is no reserve.
-    pub(crate) was_short: bool,
     pub(crate) warnings: Warnings,
     /// Under which it is warned of this storage.
     part: String,
@@ -48,7 +46,6 @@ impl Io {
             manifest,
             reserve: Reserve::open(&*ports.disk, settings),
             next_note: 0,
-            was_short: false,
             warnings: Warnings::new(Arc::clone(&ports.clock)),
             part: format!("storage {}", settings.directory.display()),
         }

@@ -79,10 +79,10 @@ impl Shared {
 
     /// Sees to it that there is a reserve; until there is, records are refused.
     pub(crate) fn take_reserve(&self, io: &mut Io) {
-        if !io.reserve.is_short() && !io.was_short {
+        if !io.reserve.is_short() {
             return;
         }
-        if io.reserve.is_short() && io.cursors.is_wasteful() {
+        if io.cursors.is_wasteful() {
             let all = self.state().cursor_entries(true, self.now());
             if io.replace_cursors(&all).is_err() {
                 self.state().all_dirty();
@@ -93,7 +93,6 @@ impl Shared {
         let was_short = std::mem::replace(&mut state.short, io.reserve.is_short());
         let is_short = state.short;
         drop(state);
-        io.was_short = is_short;
         if let Err(error) = taken {
             io.failed("the disk is full: nothing is taken in until there is room for a reserve", &error);
         }

@@ -20,12 +20,16 @@ struct World {
 
 impl World {
     fn open(&self) -> Log {
+        self.open_with(|_| {})
+    }
+
+    fn open_with(&self, change: impl FnOnce(&mut Settings)) -> Log {
         let ports = Ports {
             disk: Arc::new(self.disk.clone()),
             clock: Arc::<FakeClock>::clone(&self.clock),
             random: Arc::new(SystemRandom::default()),
         };
-        let settings = Settings {
+        let mut settings = Settings {
             create_directory: true,
             max_bytes: 20_000,
             quota: Some(20_000),
@@ -34,6 +38,7 @@ impl World {
             reserve_bytes: 0,
             ..Settings::new(PathBuf::from("/log"))
         };
+        change(&mut settings);
         Log::open_still(ports, settings).expect("a sound disk")
     }
 
@@ -222,4 +227,41 @@ fn cursors_are_synced_before_something_is_removed_and_cost_no_sync_otherwise() {
     }
     log.turn();
     assert_eq!((syncs(), world.segments().len()), (before + 1, segments - 1));
+}
+
+#[test]
+fn cursors_that_were_written_before_are_synced_when_their_segment_is_removed_later() {
+    let world = World::default();
+    let log = world.open();
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    let syncs = || world.disk.syncs().get(&sites::CURSOR_DATA).copied().unwrap_or_default();
+    let before = syncs();
+    // A whole segment; it is still the one that is written to.
+    assert_eq!((put(&log, stream, 3), drain(&log, stream, "otlp")), (3, 3));
+    assert_eq!((syncs(), world.segments().len()), (before, 1));
+    assert_eq!(put(&log, stream, 1), 1);
+    assert_eq!((syncs(), world.segments().len()), (before + 1, 1), "the first went, and no cursor moved");
+}
+
+#[test]
+fn the_file_of_cursors_stays_small_however_often_they_move() {
+    let world = World::default();
+    let log = world.open_with(|settings| settings.cursors_bytes = 2000);
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    let mut reader = ready(log.reader(stream, "otlp")).expect("it has subscribed");
+    let mut names = std::collections::BTreeSet::new();
+    for _ in 0..300 {
+        assert_eq!(put(&log, stream, 1), 1);
+        next(&mut reader).expect("it comes to an end").expect("it was put").ack.done();
+        log.turn();
+        let files = world.disk.files().into_iter();
+        let cursors = files.filter(|(path, _)| path.to_string_lossy().contains("/cursors-"));
+        let cursors: Vec<(PathBuf, usize)> = cursors.collect();
+        assert_eq!(cursors.len(), 1);
+        assert!(cursors[0].1 < 3000, "{} bytes", cursors[0].1);
+        names.insert(cursors[0].0.clone());
+    }
+    assert!(names.len() > 5 && names.len() < 100, "it was written anew {} times", names.len());
 }

@@ -120,3 +120,35 @@ fn a_disk_that_fails_is_said_once_a_minute_with_its_words() {
         assert!(heard.0.lock().expect("no panic").len() < 20, "{heard:#?}", heard = heard.0.lock());
     });
 }
+
+#[test]
+fn a_disk_that_has_room_again_is_said_once() {
+    let (disk, clock, heard) = (LossyDisk::default(), Arc::<FakeClock>::default(), Heard::default());
+    tracing::subscriber::with_default(heard.clone(), || {
+        disk.limit(Some(132_000));
+        let (log, stream) = open(&disk, &clock);
+        assert!(!log.stats().disk_full);
+        for _ in 0..20 {
+            put(&log, stream, 1);
+        }
+        disk.damage(&PathBuf::from("/log/RESERVE"), throughline_testkit::Damage::Gone);
+        drop(log);
+        disk.crash(throughline_testkit::Keep::All);
+        disk.limit(Some(0));
+        let (log, stream) = open(&disk, &clock);
+        assert!(log.stats().disk_full);
+        for _ in 0..5 {
+            clock.advance(Duration::from_secs(2));
+            put(&log, stream, 1);
+        }
+        assert!(log.stats().disk_full);
+        assert_eq!((heard.lines("room again").len(), heard.lines("the disk is full").len()), (0, 1));
+        disk.limit(None);
+        for _ in 0..5 {
+            clock.advance(Duration::from_secs(2));
+            put(&log, stream, 1);
+        }
+        assert!(!log.stats().disk_full);
+        assert_eq!(heard.lines("room again").len(), 1, "{:#?}", heard.lines("disk"));
+    });
+}
