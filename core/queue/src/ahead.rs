@@ -78,7 +78,10 @@ impl FromDisk {
             },
         };
         let (mut read, mut damaged) = (0, 0);
-        while read < AHEAD {
+        loop {
+            if read >= AHEAD {
+                break;
+            }
             match scanner.next(segment.end)? {
                 Found::Frame(head, body, _) if head.kind == Kind::Record => {
                     if head.sequence < self.next {

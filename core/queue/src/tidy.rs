@@ -106,7 +106,7 @@ impl Shared {
         if entries.is_empty() && !sync {
             return Ok(());
         }
-        let written = if io.cursors.size() > self.settings.cursors_bytes || io.cursors.is_to_be_replaced() {
+        let written = if io.cursors.size() >= self.settings.cursors_bytes || io.cursors.is_to_be_replaced() {
             let all = self.state().cursor_entries(true, self.now());
             io.replace_cursors(&all).inspect(|()| self.state().unwritten = false)
         } else {

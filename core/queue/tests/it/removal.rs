@@ -238,7 +238,12 @@ fn cursors_that_were_written_before_are_synced_when_their_segment_is_removed_lat
     let syncs = || world.disk.syncs().get(&sites::CURSOR_DATA).copied().unwrap_or_default();
     let before = syncs();
     // A whole segment; it is still the one that is written to.
-    assert_eq!((put(&log, stream, 3), drain(&log, stream, "otlp")), (3, 3));
+    assert_eq!(put(&log, stream, 3), 3);
+    let mut reader = ready(log.reader(stream, "otlp")).expect("it has subscribed");
+    while let Some(delivered) = next(&mut reader).expect("it comes to an end") {
+        delivered.ack.done();
+    }
+    log.turn();
     assert_eq!((syncs(), world.segments().len()), (before, 1));
     assert_eq!(put(&log, stream, 1), 1);
     assert_eq!((syncs(), world.segments().len()), (before + 1, 1), "the first went, and no cursor moved");
@@ -264,4 +269,24 @@ fn the_file_of_cursors_stays_small_however_often_they_move() {
         names.insert(cursors[0].0.clone());
     }
     assert!(names.len() > 5 && names.len() < 100, "it was written anew {} times", names.len());
+}
+
+#[test]
+fn who_left_is_waited_for_as_long_as_was_set_and_not_a_moment_more() {
+    let world = World::default();
+    let hours = Duration::from_hours(5);
+    let log = world.open_with(|settings| settings.orphan_expiry = hours);
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "left").expect("a sound disk");
+    assert_eq!(put(&log, stream, 4), 4);
+    drop(ready(log.reader(stream, "left")).expect("it has subscribed"));
+    let look = |after: Duration| {
+        world.clock.advance(after);
+        log.turn();
+        (log.orphans().len(), log.stats().expired, log.dropped().len())
+    };
+    assert_eq!(look(Duration::ZERO), (1, 0, 0));
+    assert_eq!(look(hours), (1, 0, 0));
+    assert_eq!(look(Duration::from_secs(60)), (0, 1, 1), "it is looked at once a minute");
+    assert!(world.segments().len() <= 1);
 }
