@@ -152,3 +152,21 @@ fn a_disk_that_has_room_again_is_said_once() {
         assert_eq!(heard.lines("room again").len(), 1, "{:#?}", heard.lines("disk"));
     });
 }
+
+#[test]
+fn who_lost_nothing_more_is_not_named_again() {
+    let (disk, clock, heard) = (LossyDisk::default(), Arc::<FakeClock>::default(), Heard::default());
+    tracing::subscriber::with_default(heard.clone(), || {
+        let (log, stream) = open(&disk, &clock);
+        log.subscribe(stream, "other").expect("a sound disk");
+        put(&log, stream, 3);
+        for destination in ["dead", "other"] {
+            assert!(log.drop_destination(None, destination)[0].records >= 3);
+            put(&log, stream, 1);
+            clock.advance(Duration::from_mins(1));
+            put(&log, stream, 1);
+        }
+        let lines = |what: &str| heard.lines(&format!("component={what} in traces")).len();
+        assert_eq!((lines("dead"), lines("other")), (1, 1), "{:#?}", heard.lines("traces"));
+    });
+}
