@@ -290,3 +290,21 @@ fn who_left_is_waited_for_as_long_as_was_set_and_not_a_moment_more() {
     assert_eq!(look(Duration::from_secs(60)), (0, 1, 1), "it is looked at once a minute");
     assert!(world.segments().len() <= 1);
 }
+
+#[test]
+fn a_segment_that_somebody_needs_is_written_to_although_others_are_refused() {
+    let world = World::default();
+    let log = world.open_with(|settings| {
+        (settings.pending_bytes, settings.segment_bytes) = (500, 2000);
+    });
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    for _ in 0..4 {
+        let append = || log.append(stream, record(Bytes::from(vec![b'x'; 400])), Settle::nobody());
+        assert!(append().is_some());
+        assert!(append().is_none(), "as much waits for the disk as may");
+        log.turn();
+        assert_eq!(world.segments().len(), 1);
+    }
+    assert_eq!(log.stats().refused, 4);
+}
