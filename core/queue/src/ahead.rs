@@ -91,7 +91,6 @@ impl FromDisk {
                         self.next = limit;
                         break;
                     }
-                    self.next = head.sequence + 1;
                     read += body.len();
                     match Record::read(&head, &body) {
                         Some(record) => self.ready.push_back((head.sequence, Arc::new(record))),
