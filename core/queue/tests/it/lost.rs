@@ -97,6 +97,9 @@ fn destinations_whose_cursors_are_gone_zeroed_or_cut_begin_with_the_oldest_recor
         disk.damage(&files(&disk, "cursors-")[0], damage);
         let (log, stream) = open(&disk);
         assert_eq!(missed(log.stats()), (0, 1), "{damage:?}");
+        let unknown =
+            |log: &Log| log.orphans().iter().filter(|orphan| orphan.destination == "(unknown)").count();
+        assert_eq!(unknown(&log), 1, "it ages, as one does for whom nobody reads");
         // Somebody who is not affected is quick, and removes nothing that others have not had.
         append(&log, stream, 12..20);
         for destination in DESTINATIONS {

@@ -308,3 +308,29 @@ fn a_segment_that_somebody_needs_is_written_to_although_others_are_refused() {
     }
     assert_eq!(log.stats().refused, 4);
 }
+
+#[test]
+fn cursors_that_could_not_be_written_are_written_with_what_comes_next() {
+    let world = World::default();
+    let log = world.open();
+    let (stream, other) =
+        (log.stream("traces").expect("one of two"), log.stream("logs").expect("one of two"));
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    log.subscribe(other, "otlp").expect("a sound disk");
+    assert_eq!(put(&log, stream, 2), 2);
+    let mut reader = ready(log.reader(stream, "otlp")).expect("it has subscribed");
+    log.turn();
+    world.disk.fail(Some(Fault::DeadAfter(0)));
+    while let Some(delivered) = next(&mut reader).expect("it comes to an end") {
+        delivered.ack.done();
+    }
+    log.turn();
+    world.disk.fail(None);
+    assert_eq!(put(&log, other, 1), 1);
+    world.disk.fail(Some(Fault::DeadAfter(0)));
+    drop((reader, log));
+    world.disk.crash(Keep::All);
+    let log = world.open();
+    let stream = log.stream("traces").expect("one of two");
+    assert_eq!(drain(&log, stream, "otlp"), 0, "they were delivered");
+}
