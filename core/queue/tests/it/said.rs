@@ -170,3 +170,62 @@ fn who_lost_nothing_more_is_not_named_again() {
         assert_eq!((lines("dead"), lines("other")), (1, 1), "{:#?}", heard.lines("traces"));
     });
 }
+
+#[test]
+fn a_sound_storage_is_opened_without_a_word_and_junk_in_it_is_said_once() {
+    let (disk, clock, heard) = (LossyDisk::default(), Arc::<FakeClock>::default(), Heard::default());
+    tracing::subscriber::with_default(heard.clone(), || {
+        let (log, stream) = open(&disk, &clock);
+        put(&log, stream, 30);
+        let journal = log.journal(&throughline_component::ComponentId::new("change"));
+        drop(journal.expect("the first"));
+        drop(log);
+        drop(open(&disk, &clock));
+        disk.crash(throughline_testkit::Keep::All);
+        drop(open(&disk, &clock));
+        assert_eq!(
+            heard.lines("").into_iter().filter(|line| !line.contains("dead")).collect::<Vec<_>>(),
+            [""; 0]
+        );
+        ["/log/a.txt", "/log/b.txt"].iter().for_each(|junk| disk.put(&PathBuf::from(junk), b"junk"));
+        drop(open(&disk, &clock));
+        let junk = heard.lines("no file of the storage");
+        assert_eq!(junk.len(), 1, "{junk:#?}");
+        assert!(junk[0].contains("a.txt") && number(&junk[0], "more") == 1, "{junk:#?}");
+    });
+}
+
+#[test]
+fn a_torn_end_is_said_and_so_is_a_name_that_nobody_knows() {
+    let (disk, clock, heard) = (LossyDisk::default(), Arc::<FakeClock>::default(), Heard::default());
+    tracing::subscriber::with_default(heard.clone(), || {
+        let (log, stream) = open(&disk, &clock);
+        put(&log, stream, 3);
+        disk.fail(Some(Fault::DeadAfter(0)));
+        drop(log);
+        disk.crash(throughline_testkit::Keep::All);
+        let files = |what: &str| -> Vec<PathBuf> {
+            disk.files().into_keys().filter(|path| path.to_string_lossy().contains(what)).collect()
+        };
+        let segment = files("/stream-").remove(0);
+        let mut bytes = disk.contents(&segment).expect("it is there");
+        bytes.extend_from_slice(&bytes.clone()[50..80]);
+        disk.put(&segment, &bytes);
+        assert_eq!(heard.lines("in the middle of a record").len(), 0);
+        let (log, _) = open(&disk, &clock);
+        assert_eq!((heard.lines("in the middle of a record").len(), log.stats().torn), (1, 1));
+        assert_eq!(heard.lines("the name of a stream is damaged").len(), 0);
+        drop(log);
+        disk.flip(&segment, 46, 1);
+        files("/cursors-").iter().for_each(|path| disk.damage(path, throughline_testkit::Damage::Gone));
+        let ports = Ports {
+            disk: Arc::new(disk.clone()),
+            clock: Arc::<FakeClock>::clone(&clock),
+            random: Arc::new(SystemRandom::default()),
+        };
+        let log =
+            Log::open_still(ports, Settings::new(PathBuf::from("/log"))).expect("its segments are kept");
+        assert_eq!(heard.lines("the name of a stream is damaged").len(), 1);
+        assert_eq!(log.stats().torn, 0);
+    });
+}
