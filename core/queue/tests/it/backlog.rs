@@ -209,3 +209,31 @@ fn a_log_that_was_closed_in_good_order_is_opened_without_reading_its_records() {
     let stats = log.stats();
     assert_eq!((stats.stored_records, stats.stored_items, stats.torn, stats.damaged), (200, 200, 0, 0));
 }
+
+#[test]
+fn the_newest_records_are_read_from_memory_as_many_as_were_asked_for_and_no_more() {
+    const SIZE: usize = 200;
+    let disk = LossyDisk::default();
+    let (log, stream) = open_with(&disk, |ports, settings| {
+        Log::open_still(ports, Settings { tail_bytes: 10 * SIZE, ..settings })
+    });
+    for n in 0..60 {
+        match n {
+            49 => assert!(log.subscribe(stream, "eleven").expect("a sound disk")),
+            50 => assert!(log.subscribe(stream, "ten").expect("a sound disk")),
+            _ => {}
+        }
+        // A frame's head, and the source with its length.
+        append(&log, stream, vec![b'x'; SIZE - 44 - 4 - 4]);
+    }
+    for (destination, behind, from_disk) in [("ten", 10, false), ("eleven", 11, true)] {
+        let mut reader = ready(log.reader(stream, destination)).expect("it has subscribed");
+        let before = disk.read();
+        let mut came = 0;
+        while let Some(delivered) = next(&mut reader).expect("it comes to an end") {
+            delivered.ack.done();
+            came += 1;
+        }
+        assert_eq!((came, disk.read() > before), (behind, from_disk), "{destination}");
+    }
+}
