@@ -326,3 +326,6 @@ impl DiskFile for Nothing {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
