@@ -113,7 +113,7 @@ fn judge(
     }
     // Unless the segment that it was in was removed.
     let removed_to = kept.and_then(|kept| kept.removed.iter().last()).map_or(0, |(_, to)| to);
-    let noted = kept.map(|kept| kept.last).filter(|last| *last > 0);
+    let noted = kept.map(|kept| kept.last);
     let committed = committed.into_iter().chain(noted).max();
     let committed = committed.filter(|last| manifested.is_some() && *last >= removed_to);
     let first = reads.keys().next_back().copied().max(kept.and_then(|kept| kept.newest));

@@ -321,6 +321,40 @@ fn a_manifest_that_is_gone_or_zeroed_is_said_and_costs_nothing() {
 }
 
 #[test]
+fn the_newest_segment_is_not_missed_if_it_was_removed_on_purpose() {
+    for manifest in [true, false] {
+        let (disk, count) = twelve();
+        if !manifest {
+            disk.damage(&files(&disk, "MANIFEST")[0], Damage::Gone);
+        }
+        let (log, stream) = open(&disk);
+        let mut readers: Vec<_> = DESTINATIONS
+            .iter()
+            .map(|destination| {
+                log.subscribe(stream, destination).expect("a sound disk");
+                ready(log.reader(stream, destination)).expect("it has subscribed")
+            })
+            .collect();
+        // The first is settled by nobody, and everything behind it by all.
+        let mut first = Vec::new();
+        for reader in &mut readers {
+            first.extend(next(reader).expect("it comes to an end"));
+            while let Some(delivered) = next(reader).expect("it comes to an end") {
+                delivered.ack.done();
+            }
+        }
+        log.turn();
+        assert_eq!((segments(&disk), count > 2), (1, true));
+        disk.fail(Some(Fault::DeadAfter(0)));
+        drop((first, readers, log));
+        disk.crash(Keep::All);
+        let (log, stream) = open(&disk);
+        assert_eq!(missed(log.stats()), (0, 0), "with its manifest: {manifest}");
+        DESTINATIONS.iter().for_each(|d| assert_eq!(read(&log, stream, d), payloads(0..1)));
+    }
+}
+
+#[test]
 fn everything_at_once_is_survived() {
     let (disk, _) = twelve();
     disk.damage(&files(&disk, "MANIFEST")[0], Damage::Gone);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use throughline_component::port::SystemRandom;
-use throughline_component::{Outcome, Settle};
+use throughline_component::{ComponentId, Outcome, Settle};
 use throughline_queue::{Log, Overflow, Ports, Settings, sites};
 use throughline_testkit::{Damage, FakeClock, Fault, Keep, LossyDisk};
 
@@ -333,4 +333,40 @@ fn cursors_that_could_not_be_written_are_written_with_what_comes_next() {
     let log = world.open();
     let stream = log.stream("traces").expect("one of two");
     assert_eq!(drain(&log, stream, "otlp"), 0, "they were delivered");
+}
+
+#[test]
+fn a_disk_that_is_full_gets_back_what_cursors_take_up_for_nothing() {
+    let world = World::default();
+    let log = world.open_with(|settings| (settings.max_bytes, settings.reserve_bytes) = (200_000, 3000));
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    let mut reader = ready(log.reader(stream, "otlp")).expect("it has subscribed");
+    let mut pass = |count: usize, puts: usize| {
+        for _ in 0..count {
+            assert_eq!(put(&log, stream, puts), puts);
+            next(&mut reader).expect("it comes to an end").expect("it was put").ack.done();
+            world.clock.advance(Duration::from_secs(2));
+            log.turn();
+        }
+    };
+    pass(60, 1);
+    let journal = log.journal(&ComponentId::new("change")).expect("the first").journal;
+    let cursors = || -> Vec<(PathBuf, usize)> {
+        let files = world.disk.files().into_iter();
+        files.filter(|(path, _)| path.to_string_lossy().contains("/cursors-")).collect()
+    };
+    assert!(cursors()[0].1 > 5000, "{:?}", cursors());
+    world.fill_disk();
+    for _ in 0..3 {
+        journal.append(Bytes::from(vec![7; 100]), Settle::hook(|outcome| assert_eq!(outcome, Outcome::DONE)));
+        world.clock.advance(Duration::from_secs(2));
+        log.turn();
+    }
+    let small = cursors();
+    assert!(small.len() == 1 && small[0].1 < 1000, "{small:?}");
+    assert!(!log.stats().disk_full, "there is room for a reserve");
+    world.disk.limit(None);
+    pass(1, 1);
+    assert_eq!(cursors()[0].0, small[0].0, "and no need to write them anew again");
 }
