@@ -29,7 +29,7 @@ pub(crate) struct World {
     pub(crate) budget: Arc<Budget>,
     pub(crate) meter: Arc<Meter>,
     pub(crate) warnings: Arc<Warnings>,
-    states: Arc<States>,
+    pub(crate) states: Arc<States>,
 }
 
 /// A configuration that is right.

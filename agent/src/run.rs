@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use throughline_component::ComponentId;
+use throughline_component::{ComponentId, States};
 use throughline_config::{Service, Settings};
 use throughline_graph::Graph;
 use throughline_net::{Serving, TelemetryRoutes};
@@ -104,13 +104,8 @@ async fn supervise(first: Settings, inputs: Inputs, data: &Data, mut signals: Si
         let result = match reloaded {
             Ok(new) => {
                 let old = std::mem::replace(&mut running, new);
-                let deadline = old.service.shutdown_timeout.get();
                 tell_of_abandoned(&old.storages, &running.storages);
-                draining.spawn(async move {
-                    let left = old.graph.stop(deadline).await;
-                    tracing::info!(returned_batches = left, "reloaded");
-                    left
-                });
+                draining.spawn(end(old, Arc::clone(&world.states)));
                 "success"
             }
             Err(Failed::Wrong(errors)) => {
@@ -119,6 +114,8 @@ async fn supervise(first: Settings, inputs: Inputs, data: &Data, mut signals: Si
             }
             Err(Failed::Start(error)) => {
                 tracing::error!("the new configuration cannot be started, the old one stays: {error}");
+                // What it had opened beside the one that stays.
+                tokio::spawn(close_unused(Arc::clone(&world.states)));
                 "cannot_start"
             }
         };
@@ -178,6 +175,22 @@ async fn launch(settings: Settings, world: Arc<World>, data: &Data) -> Result<Ru
         Ok(Running { graph, service, storages, _admin: admin })
     });
     launched.await.unwrap_or_else(|error| Err(Failed::Start(error)))
+}
+
+/// A storage that is in no configuration in service is anybody's again.
+async fn close_unused(states: Arc<States>) {
+    drop(tokio::task::spawn_blocking(move || states.forget_unused()).await);
+}
+
+/// Drains what is no longer in service, and closes what it alone had open. Says how many batches were returned.
+async fn end(old: Running, states: Arc<States>) -> usize {
+    let Running { graph, service, storages, _admin: admin } = old;
+    drop(admin);
+    let left = graph.stop(service.shutdown_timeout.get()).await;
+    drop(storages);
+    close_unused(states).await;
+    tracing::info!(returned_batches = left, "reloaded");
+    left
 }
 
 async fn reload(inputs: &Inputs, world: &Arc<World>, data: &Data) -> Result<Running, Failed> {

@@ -30,8 +30,9 @@ cargo xtask COMMAND
                         to a bare forwarder; SECONDS a round, 4 unless given. Wants a quiet machine.
   fuzz TARGET SECONDS   Runs one fuzz target (see fuzz/fuzz_targets); needs a nightly toolchain and cargo-fuzz.
   soak [FILTER…]        The tests of kills, restarts, reloads, disks and abuse, for minutes instead of seconds.
-  mutants [PACKAGE…]    Changes the code of queue, graph and component line by line and runs their tests: what no test
-                        notices is listed. Takes hours; needs cargo-mutants.
+  mutants [PACKAGE|FILE…]  Changes the code of queue, graph and component (or of what is named) line by line and runs their
+                        tests, first a part of them, then all: what no test notices is listed, and is a failure
+                        unless .cargo/mutants.toml says why. Takes hours; needs cargo-mutants, and likes cargo-nextest.
   docs                  Writes docs/reference/ from the settings' doc comments; a test fails while it is behind.
   help                  This text.
 

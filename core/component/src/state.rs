@@ -33,10 +33,55 @@ impl States {
         held.insert(key, Arc::<T>::clone(&state));
         Ok(state)
     }
+
+    /// Lets go of what nobody else has: to be called once a graph has ended, when the next one has what it wants. What is let go
+    /// of may close files, and block.
+    pub fn forget_unused(&self) {
+        loop {
+            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            let unused: Vec<_> = held.extract_if(|_, state| Arc::strong_count(state) == 1).collect();
+            drop(held);
+            if unused.is_empty() {
+                return;
+            }
+            // One may have been the last to have another.
+            drop(unused);
+        }
+    }
 }
 
 impl std::fmt::Debug for States {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("States")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Journal {
+        _storage: Arc<Mutex<u8>>,
+    }
+
+    #[test]
+    fn what_nobody_has_any_more_is_let_go_of_and_what_it_had_too() {
+        let states = States::default();
+        let state = |id: &str| {
+            let storage = states.get_or_try(&ComponentId::new(id), || Ok::<_, ()>(Mutex::new(7_u8)));
+            storage.expect("it is made")
+        };
+        let (kept, storage) = (state("kept"), state("gone"));
+        let watched = Arc::downgrade(&storage);
+        let journal =
+            states.get_or_try(&ComponentId::new("gone"), || Ok::<_, ()>(Journal { _storage: storage }));
+        states.forget_unused();
+        assert!(watched.upgrade().is_some(), "somebody has the journal, and it the storage");
+        drop(journal);
+        *kept.lock().expect("no panic") = 8;
+        states.forget_unused();
+        assert!(watched.upgrade().is_none());
+        assert_eq!(*state("kept").lock().expect("no panic"), 8, "it is the same");
+        assert_eq!(*state("gone").lock().expect("no panic"), 7, "it is made anew");
     }
 }

@@ -120,7 +120,8 @@ impl<'a> Assembly<'a> {
             let pipeline = Arc::clone(pipeline);
             let to = Fed::Stages { holder: stored.fed[0].clone(), pipeline, from: at + 1 };
             let stream = Arc::clone(stream);
-            self.feeders.push(Arc::new(Feeder { name: ComponentId::new(&name), stream, to, hop }));
+            let (name, clock) = (ComponentId::new(&name), Arc::clone(&self.setup.clock));
+            self.feeders.push(Arc::new(Feeder { name, stream, to, clock, hop }));
         }
     }
 
@@ -145,7 +146,8 @@ impl<'a> Assembly<'a> {
                     let name = format!("{}:stream:{id}", planned.id);
                     let hop = self.setup.ledger.hop(Direction::Stage, &name, planned.signal);
                     let (stream, name) = (Arc::clone(stream), ComponentId::new(&name));
-                    self.feeders.push(Arc::new(Feeder { name, stream, to: Fed::Sink(sink), hop }));
+                    let (to, clock) = (Fed::Sink(sink), Arc::clone(&self.setup.clock));
+                    self.feeders.push(Arc::new(Feeder { name, stream, to, clock, hop }));
                 }
                 (target, _) => targets.push(target),
             }

@@ -17,6 +17,7 @@ mod sink;
 mod step;
 mod stream;
 mod supervisor;
+mod unreadable;
 mod walk;
 
 pub use ledger::{Direction, Hop, Imbalance, Ledger, Row};

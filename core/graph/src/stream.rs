@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use throughline_component::port::Clock;
 use throughline_component::{
     Batch, Chunk, ComponentId, Context, Fatal, Health, Kept, Metadata, Outcome, Position, Services, Settle,
     Stop, Transport, Warnings,
@@ -18,13 +19,13 @@ use crate::pipeline::Pipeline;
 use crate::plan::Stored;
 use crate::share::{Share, Taken};
 use crate::sink::{Sink, Slot};
+use crate::unreadable::Unreadable;
 
 /// How long a reader that stops waits for what it has given out.
 const GRACE: Duration = Duration::from_secs(1);
 /// Waits after what the sink does not try again by itself: its exporter panicked, say.
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-
 /// One pipeline's stream in a storage.
 pub(crate) struct Stream {
     log: Arc<Log>,
@@ -154,6 +155,7 @@ pub(crate) struct Feeder {
     pub(crate) name: ComponentId,
     pub(crate) stream: Arc<Stream>,
     pub(crate) to: Fed,
+    pub(crate) clock: Arc<dyn Clock>,
     /// The account of this destination's reading.
     pub(crate) hop: Arc<Hop>,
 }
@@ -226,6 +228,9 @@ impl Feeder {
         // A registry knows what it has by the last position, so it takes one record after the other.
         let ways = if kept.is_some() { 1 } else { self.to.at_once() };
         let on_their_way = Arc::new(Semaphore::new(ways));
+        let Intake { health, warnings, .. } = &*self.stream.intake;
+        let part = format!("{destination}, reading the stream {}", self.stream.name);
+        let mut unreadable = Unreadable::new(part, health, warnings);
         loop {
             let permit = tokio::select! {
                 permit = Arc::clone(&on_their_way).acquire_owned() => permit,
@@ -241,6 +246,7 @@ impl Feeder {
             };
             match next {
                 Ok(delivered) => {
+                    unreadable.read();
                     let memory = tokio::select! {
                         memory = share.take(delivered.record.payload.len()) => memory,
                         () = stop.stopped() => break,
@@ -255,9 +261,11 @@ impl Feeder {
                     });
                 }
                 Err(error) => {
-                    let what = "the stream cannot be read; trying again";
-                    self.stream.intake.warnings.warn(&self.name, what, 0, &error.to_string());
-                    tokio::time::sleep(PAUSE).await;
+                    let pause = unreadable.failed(&error, self.clock.unix_nanos());
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = stop.stopped() => break,
+                    }
                 }
             }
         }

@@ -51,6 +51,11 @@ impl FromDisk {
             .map(|(first, segment, limit)| (first, segment.clone(), limit))
     }
 
+    /// Nothing more comes of a segment; what it holds from `limit` on stands in the next one.
+    fn end(&mut self, segment: &Segment, limit: u64) {
+        self.next = self.next.max(limit.min(segment.last + 1));
+    }
+
     /// Reads ahead in a segment. This blocks.
     pub(crate) fn load(
         &mut self,
@@ -65,7 +70,7 @@ impl FromDisk {
                 Ok(file) => Scanner::new(file, segment.salt),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     // It waits for nobody any more, or somebody else has removed it. Waiting brings it back in no case.
-                    self.next = self.next.max(segment.last.min(limit - 1) + 1);
+                    self.end(&segment, limit);
                     shared.miss(stream, first, &error);
                     return Ok(());
                 }
@@ -73,7 +78,10 @@ impl FromDisk {
             },
         };
         let (mut read, mut damaged) = (0, 0);
-        while read < AHEAD {
+        loop {
+            if read >= AHEAD {
+                break;
+            }
             match scanner.next(segment.end)? {
                 Found::Frame(head, body, _) if head.kind == Kind::Record => {
                     if head.sequence < self.next {
@@ -83,7 +91,6 @@ impl FromDisk {
                         self.next = limit;
                         break;
                     }
-                    self.next = head.sequence + 1;
                     read += body.len();
                     match Record::read(&head, &body) {
                         Some(record) => self.ready.push_back((head.sequence, Arc::new(record))),
@@ -94,7 +101,7 @@ impl FromDisk {
                 Found::Bad => damaged += 1,
                 Found::End(at) => {
                     damaged += u64::from(at < segment.end);
-                    self.next = self.next.max(segment.last.min(limit - 1) + 1);
+                    self.end(&segment, limit);
                     break;
                 }
             }

@@ -22,6 +22,8 @@ pub(crate) struct Cursor {
     /// Given out and not settled, with sizes.
     pub(crate) out: BTreeMap<u64, usize>,
     pub(crate) out_bytes: usize,
+    /// Dropped while a reader's lease had given it out, and not heard of since: it may still be delivered.
+    pub(crate) undecided: BTreeSet<(u64, u64)>,
     /// Given back, to be given out again.
     pub(crate) returned: VecDeque<(u64, Arc<Record>)>,
     /// Where the destination keeps what it takes in a registry: from here on nothing is in a synced snapshot, so `low`
@@ -142,14 +144,25 @@ impl Cursor {
         self.advance();
     }
 
-    /// What lies below `to` is dropped, and what is out of it is nobody's any more.
+    /// What lies below `to` is dropped. What is out of it is not given out again; whether it is lost, its reader says.
     pub(crate) fn drop_below(&mut self, to: u64) {
-        self.out = self.out.split_off(&to);
+        let kept = self.out.split_off(&to);
+        let dropped = std::mem::replace(&mut self.out, kept).into_keys();
+        // What was given back is with nobody.
+        let with_reader = dropped.filter(|sequence| !self.returned.iter().any(|(back, _)| back == sequence));
+        self.undecided.extend(with_reader.map(|sequence| (self.lease, sequence)));
         self.out_bytes = self.out.values().sum();
         self.returned.retain(|(sequence, _)| *sequence >= to);
         self.ceiling = self.ceiling.map(|ceiling| ceiling.max(to));
         self.look_past(to);
         self.advance();
+    }
+
+    /// What is not settled and not out, to count it: also where no snapshot holds yet what the destination has.
+    pub(crate) fn waiting(&self) -> Place {
+        let mut unsettled = self.holes.clone();
+        unsettled.extend(self.returned.iter().map(|(sequence, _)| *sequence));
+        Place { low: self.low, high: self.high.max(self.next), skips: self.skips.clone(), unsettled }
     }
 
     /// From now on `low` waits for snapshots.

@@ -113,9 +113,12 @@ fn judge(
     }
     // Unless the segment that it was in was removed.
     let removed_to = kept.and_then(|kept| kept.removed.iter().last()).map_or(0, |(_, to)| to);
+    let noted = kept.map(|kept| kept.last);
+    let committed = committed.into_iter().chain(noted).max();
     let committed = committed.filter(|last| manifested.is_some() && *last >= removed_to);
-    if let (Some(last), Some(first)) = (committed, reads.keys().next_back()) {
-        let claim = claims.entry(*first).or_default();
+    let first = reads.keys().next_back().copied().max(kept.and_then(|kept| kept.newest));
+    if let (Some(last), Some(first)) = (committed, first) {
+        let claim = claims.entry(first).or_default();
         *claim = last.max(*claim);
     }
     let mut taken = Taken::default();

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use throughline_component::Warnings;
 use throughline_component::port::Disk;
 
 use crate::commit::Writers;
@@ -13,10 +14,12 @@ use crate::journal::JournalFile;
 use crate::log::Ports;
 use crate::manifest::Manifest;
 use crate::name::number;
-use crate::quiet::Quiet;
 use crate::recover::CURSORS;
 use crate::reserve::Reserve;
 use crate::settings::Settings;
+
+/// How often it is noted which records are on the disk, in nanoseconds.
+const NOTE: u64 = 1_000_000_000;
 
 /// The files that are written to.
 pub(crate) struct Io {
@@ -26,9 +29,11 @@ pub(crate) struct Io {
     pub(crate) cursors: JournalFile,
     pub(crate) manifest: Manifest,
     pub(crate) reserve: Reserve,
-    /// Whether whoever appends was told that there is no reserve.
-    pub(crate) was_short: bool,
-    pub(crate) quiet: Quiet,
+    /// When it may be noted again which records are on the disk.
+    next_note: u64,
+    pub(crate) warnings: Warnings,
+    /// Under which it is warned of this storage.
+    part: String,
 }
 
 impl Io {
@@ -40,8 +45,9 @@ impl Io {
             cursors,
             manifest,
             reserve: Reserve::open(&*ports.disk, settings),
-            was_short: false,
-            quiet: Quiet::new(Arc::clone(&ports.clock)),
+            next_note: 0,
+            warnings: Warnings::new(Arc::clone(&ports.clock)),
+            part: format!("storage {}", settings.directory.display()),
         }
     }
 
@@ -87,9 +93,23 @@ impl Io {
         }
     }
 
+    /// Notes in the manifest which records are on the disk, once a second, so that what is cut from the newest segment after the
+    /// process was killed is missed. If that fails, it is noted with what comes next.
+    pub(crate) fn note_committed(&mut self, now: u64) {
+        if now >= self.next_note {
+            self.next_note = now.saturating_add(NOTE);
+            drop(self.manifest.note());
+        }
+    }
+
     /// Writes the manifest. Where files are written over in place this needs no room.
     pub(crate) fn write_manifest(&mut self) -> io::Result<()> {
         self.insist(|io| io.manifest.write())
+    }
+
+    /// Says that the disk failed, once a minute with a count.
+    pub(crate) fn failed(&self, what: &'static str, error: &io::Error) {
+        self.warnings.error(&self.part, what, &error.to_string());
     }
 
     fn journal(&mut self, journal: u64) -> io::Result<&mut JournalFile> {
@@ -107,9 +127,8 @@ impl Io {
     fn note(&mut self, stem: u64, generation: u64) {
         if self.manifest.known.renewed(stem, generation)
             && let Err(error) = self.write_manifest()
-            && let Some(times) = self.quiet.happened("manifest", 1)
         {
-            tracing::error!(%error, times, "the manifest cannot be written; what is newest stands in there later");
+            self.failed("the manifest cannot be written; what is newest stands in there later", &error);
         }
     }
 }

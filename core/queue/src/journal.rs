@@ -197,7 +197,8 @@ impl JournalFile {
 
     /// Replaces everything by a snapshot, which is on the disk when this returns.
     pub(crate) fn compact(&mut self, snapshot: &[Bytes]) -> io::Result<()> {
-        if self.good > 0 && self.old.is_empty() {
+        if self.old.is_empty() {
+            // There is none before the first, and no harm in that.
             self.old.push(self.path());
         }
         self.replace(snapshot)?;
@@ -326,3 +327,6 @@ impl DiskFile for Nothing {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

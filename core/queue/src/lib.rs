@@ -19,7 +19,6 @@ mod listing;
 mod log;
 mod manifest;
 mod name;
-mod quiet;
 mod quota;
 mod ranges;
 mod reader;

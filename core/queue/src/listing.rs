@@ -91,7 +91,7 @@ impl Log {
     pub fn list(&self) -> Vec<Backlog> {
         let mut all = self.backlogs();
         for backlog in &mut all {
-            let (place, segments) = {
+            let (place, parts) = {
                 let state = self.shared().state();
                 let stream = state.streams.values().find(|stream| stream.name == backlog.stream);
                 let found =
@@ -99,7 +99,7 @@ impl Log {
                 let Some((stream, cursor)) = found else { continue };
                 (cursor.place(), stream.waiting(&backlog.destination))
             };
-            let Sum { records, items } = unsettled(&self.shared().ports.disk, &place, &segments);
+            let Sum { records, items } = unsettled(&self.shared().ports.disk, &place, &parts);
             (backlog.records, backlog.items) = (records, items);
         }
         all
@@ -152,8 +152,8 @@ impl Log {
 impl Shared {
     /// Counts what a destination does not get.
     pub(crate) fn lose(&self, loss: Loss) -> Sum {
-        let Loss { stream, destination, reason, place, segments } = loss;
-        let sum = unsettled(&self.ports.disk, &place, &segments);
+        let Loss { stream, destination, reason, place, parts } = loss;
+        let sum = unsettled(&self.ports.disk, &place, &parts);
         if sum.records > 0 {
             *self.state().dropped.entry((stream, destination, reason)).or_default() += sum;
         }

@@ -119,9 +119,7 @@ impl Log {
             let settings = &self.shared.settings;
             let stored = state.stored_bytes + state.pending_bytes as u64;
             let is_full = state.short || state.unwritten || stored + size as u64 > state.limits.max_bytes;
-            let refusal = if state.closing {
-                Some("the storage is closing")
-            } else if is_full {
+            let refusal = if is_full {
                 Some(if state.short || state.unwritten { "the disk is full" } else { "the storage is full" })
             } else if state.pending_bytes > 0 && state.pending_bytes + size > settings.pending_bytes {
                 Some("the disk is too slow")

@@ -19,6 +19,9 @@ pub(crate) const NAME: &str = "MANIFEST";
 /// It is written to two places in turn: one of them is whole, whenever the end comes.
 const SLOT: usize = 64 << 10;
 
+/// How its body is laid out. Before this it did not say which records are on the disk.
+const LAYOUT: u32 = 1;
+
 /// The file, and what stands in it.
 pub(crate) struct Manifest {
     file: Box<dyn DiskFile>,
@@ -47,6 +50,8 @@ pub(crate) struct Known {
 pub(crate) struct Kept {
     /// By what the newest begins with.
     pub(crate) newest: Option<u64>,
+    /// The newest record that was on the disk when this was noted; zero if none was.
+    pub(crate) last: u64,
     /// A segment that begins in here was removed since everybody had passed it.
     pub(crate) removed: Ranges,
 }
@@ -76,14 +81,13 @@ impl Manifest {
                 (manifest.written, manifest.known) = (written, known);
                 // It may be in the page cache alone, where a sync failed, and then the other slot is the one that counts.
                 manifest.put(written)?;
+                manifest.sync()?;
                 State::Sound
             }
             None => {
                 // All of its room is taken now. Its name is synced with that of the cursors' new generation.
                 manifest.file.write_at(&vec![0; 2 * SLOT], 0)?;
-                if manifest.syncs {
-                    manifest.file.sync_data(sites::MANIFEST_DATA)?;
-                }
+                manifest.sync()?;
                 manifest.known.complete = alone;
                 if alone { State::Fresh } else { State::Lost }
             }
@@ -94,9 +98,16 @@ impl Manifest {
     /// Writes down what is known; it is on the disk when this returns.
     pub(crate) fn write(&mut self) -> io::Result<()> {
         self.put(self.written + 1)?;
+        self.sync()?;
         // Until here the other slot counts, and a failed try is written over.
         self.written += 1;
         Ok(())
+    }
+
+    /// Writes down what is known where the next [`write`](Self::write) will, without a sync: it survives the end of the process.
+    /// If the machine ends, the other slot counts, which lacks no more than what was noted.
+    pub(crate) fn note(&self) -> io::Result<()> {
+        self.put(self.written + 1)
     }
 
     fn put(&self, written: u64) -> io::Result<()> {
@@ -105,12 +116,12 @@ impl Manifest {
             return Err(io::Error::other("there are more streams than the manifest has room for"));
         }
         let mut out = Vec::with_capacity(HEAD + body.len());
-        Head { sequence: written, ..Head::of(Kind::Manifest) }.write(&mut out, 0, &body);
-        self.file.write_at(&out, (written % 2) * SLOT as u64)?;
-        if self.syncs {
-            self.file.sync_data(sites::MANIFEST_DATA)?;
-        }
-        Ok(())
+        Head { sequence: written, items: LAYOUT, ..Head::of(Kind::Manifest) }.write(&mut out, 0, &body);
+        self.file.write_at(&out, (written % 2) * SLOT as u64)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        if self.syncs { self.file.sync_data(sites::MANIFEST_DATA) } else { Ok(()) }
     }
 
     fn slot(&self, slot: u64) -> io::Result<Vec<u8>> {
@@ -125,7 +136,7 @@ impl Manifest {
 fn read(slot: &[u8]) -> Option<(u64, Known)> {
     let head = Head::read(slot, 0).filter(|head| head.kind == Kind::Manifest)?;
     let body = slot.get(HEAD..)?.get(..usize::try_from(head.body).ok()?)?;
-    let known = head.fits(body, 0).then(|| Known::decode(body))??;
+    let known = head.fits(body, 0).then(|| Known::decode(body, head.items))??;
     Some((head.sequence, known))
 }
 
@@ -155,6 +166,11 @@ impl Known {
         self.streams.entry(stream).or_default().newest.replace(first) != Some(first)
     }
 
+    /// A record of a stream is on the disk.
+    pub(crate) fn committed(&mut self, stream: u64, last: u64) {
+        self.streams.entry(stream).or_default().last = last;
+    }
+
     /// A journal, or the cursors, have a new generation that is whole. Says whether that was news.
     pub(crate) fn renewed(&mut self, stem: u64, generation: u64) -> bool {
         self.generations.insert(stem, generation) != Some(generation)
@@ -172,16 +188,16 @@ impl Known {
             .iter()
             .flat_map(|(stem, (generation, end))| [*stem, *generation, *end])
             .for_each(&mut number);
-        for (stream, Kept { newest, removed }) in &self.streams {
+        for (stream, Kept { newest, last, removed }) in &self.streams {
             let ranges = removed.iter();
             let newest = newest.map_or([0, 0], |newest| [1, newest]);
-            [*stream, newest[0], newest[1], ranges.len() as u64].into_iter().for_each(&mut number);
+            [*stream, newest[0], newest[1], *last, ranges.len() as u64].into_iter().for_each(&mut number);
             ranges.flat_map(|(from, to)| [from, to]).for_each(&mut number);
         }
         out
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    fn decode(bytes: &[u8], layout: u32) -> Option<Self> {
         let mut at = 0;
         let mut number = || {
             at += 8;
@@ -196,31 +212,16 @@ impl Known {
         }
         while let Some(stream) = number() {
             let (is_any, newest) = (number()?, number()?);
+            let last = if layout < LAYOUT { 0 } else { number()? };
             let mut removed = Ranges::default();
             for _ in 0..number()? {
                 removed.add(number()?, number()?);
             }
-            known.streams.insert(stream, Kept { newest: (is_any == 1).then_some(newest), removed });
+            known.streams.insert(stream, Kept { newest: (is_any == 1).then_some(newest), last, removed });
         }
         Some(known)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_known_is_read_as_it_was_written() {
-        let mut known = Known { epoch: 3, complete: true, ..Known::default() };
-        assert_eq!(Known::decode(&known.encode()), Some(known.clone()));
-        assert_eq!((known.generation(7), Known::default().generation(7)), (Some(0), None));
-        assert!(known.renewed(7, 1) && !known.renewed(7, 1) && known.renewed(7, 2));
-        known.ends.insert(7, (2, 300));
-        assert!(known.begun(9, 0) && !known.begun(9, 0) && known.begun(9, 5));
-        let kept = known.streams.entry(4).or_default();
-        kept.removed.add(0, 3);
-        kept.removed.add(9, 12);
-        assert_eq!(Known::decode(&known.encode()), Some(known));
-    }
-}
+mod tests;

@@ -70,6 +70,17 @@ impl Reason {
             Self::Asked => "asked",
         }
     }
+
+    /// What the log says.
+    pub(crate) fn as_words(self) -> &'static str {
+        match self {
+            Self::DropOldest => "dropped: it was the oldest that waited, and too much did",
+            Self::DropNewest => "dropped: as much waited as may",
+            Self::Expired => "dropped: nobody has read it for too long",
+            Self::Space => "dropped: nobody reads it, and others need the room",
+            Self::Asked => "dropped: somebody asked for it",
+        }
+    }
 }
 
 /// How much was dropped, by stream, destination and reason.
@@ -90,6 +101,11 @@ impl std::ops::AddAssign for Sum {
 }
 
 impl Stream {
+    /// Whether somebody may have more than the quota: a look at one number, at every turn.
+    fn may_be_over(&self, quota: u64) -> bool {
+        self.bytes > quota
+    }
+
     /// Bytes of the segments that a cursor holds.
     pub(crate) fn held(&self, destination: &str) -> u64 {
         self.cursors.get(destination).map_or(0, |cursor| self.bytes - cursor.passed.bytes.min(self.bytes))
@@ -134,10 +150,10 @@ impl Stream {
     ) -> bool {
         let sequence = self.next;
         let coming = self.pending + record.size() as u64;
-        if self.bytes + coming <= quota {
+        let bytes = self.bytes + coming;
+        if bytes <= quota {
             return true;
         }
-        let bytes = self.bytes + coming;
         let now = clock.monotonic_nanos();
         let is_over = |cursor: &Cursor| bytes - cursor.passed.bytes.min(bytes) > quota;
         // Whoever is not configured keeps nobody waiting, and nothing is dropped for what comes in for him.
@@ -174,23 +190,22 @@ impl State {
             return losses;
         }
         let quota = self.quota;
-        for stream in self.streams.values_mut().filter(|stream| stream.bytes > quota) {
+        for stream in self.streams.values_mut().filter(|stream| stream.may_be_over(quota)) {
             let destinations: Vec<String> = stream.cursors.keys().cloned().collect();
             for destination in destinations {
                 let Some(cursor) = stream.cursors.get(&destination).filter(|c| c.orphan.is_none()) else {
                     continue;
                 };
-                let (place, mut held) = (cursor.place(), stream.held(&destination));
+                let (place, mut held) = (cursor.waiting(), stream.held(&destination));
                 let mut over = Vec::new();
-                for (first, segment) in stream.segments.range(cursor.passed.below..) {
-                    if held <= quota || segment.active {
+                for part in stream.parts(cursor.passed.below) {
+                    if held <= quota || part.segment.active {
                         break;
                     }
-                    held -= segment.end;
-                    over.push((*first, segment.clone()));
+                    held -= part.segment.end;
+                    over.push(part);
                 }
-                let Some((_, last)) = over.last() else { continue };
-                let to = last.last + 1;
+                let Some(to) = over.last().map(Part::end) else { continue };
                 if let Some(cursor) = stream.cursors.get_mut(&destination) {
                     cursor.drop_below(to);
                 }
@@ -200,7 +215,7 @@ impl State {
                     destination,
                     reason: Reason::DropOldest,
                     place,
-                    segments: over,
+                    parts: over,
                 });
             }
             stream.count_passed();
@@ -212,7 +227,7 @@ impl State {
     /// Takes a cursor away. Says what its destination loses.
     pub(crate) fn drop_cursor(&mut self, stream: u64, destination: &str, reason: Reason) -> Option<Loss> {
         let stream = self.streams.get_mut(&stream)?;
-        let segments = stream.waiting(destination);
+        let parts = stream.waiting(destination);
         let cursor = stream.cursors.remove(destination)?;
         stream.changed.notify_waiters();
         let (stream, destination) = (stream.name.clone(), destination.to_owned());
@@ -220,17 +235,36 @@ impl State {
         self.gone.push(gone);
         self.moved = true;
         self.share();
-        Some(Loss { stream, destination, reason, place: cursor.place(), segments })
+        Some(Loss { stream, destination, reason, place: cursor.place(), parts })
     }
 }
 
 impl Stream {
     /// The segments in which something waits for a destination.
-    pub(crate) fn waiting(&self, destination: &str) -> Vec<(u64, Segment)> {
+    pub(crate) fn waiting(&self, destination: &str) -> Vec<Part> {
         let Some(cursor) = self.cursors.get(destination) else { return Vec::new() };
-        let waiting =
-            self.segments.iter().filter(|(first, segment)| !cursor.has_passed(**first, segment.last));
-        waiting.map(|(first, segment)| (*first, segment.clone())).collect()
+        self.parts(0).filter(|part| !cursor.has_passed(part.first, part.segment.last)).collect()
+    }
+
+    /// The segments that begin with a number or behind it.
+    fn parts(&self, from: u64) -> impl Iterator<Item = Part> {
+        let limits = self.segments.range(from..).skip(1).map(|(first, _)| *first).chain([u64::MAX]);
+        let parts = self.segments.range(from..).zip(limits);
+        parts.map(|((first, segment), limit)| Part { first: *first, limit, segment: segment.clone() })
+    }
+}
+
+/// A segment and where the next one begins: what it holds from there on a failed sync has left behind.
+pub(crate) struct Part {
+    first: u64,
+    limit: u64,
+    segment: Segment,
+}
+
+impl Part {
+    /// All of its records are below this.
+    fn end(&self) -> u64 {
+        self.limit.min(self.segment.last + 1)
     }
 }
 
@@ -240,18 +274,18 @@ pub(crate) struct Loss {
     pub(crate) destination: String,
     pub(crate) reason: Reason,
     pub(crate) place: Place,
-    pub(crate) segments: Vec<(u64, Segment)>,
+    pub(crate) parts: Vec<Part>,
 }
 
 /// How much of some segments is unsettled, seen from a place. This reads those that are settled in part.
-pub(crate) fn unsettled(disk: &Arc<dyn Disk>, place: &Place, segments: &[(u64, Segment)]) -> Sum {
+pub(crate) fn unsettled(disk: &Arc<dyn Disk>, place: &Place, parts: &[Part]) -> Sum {
     let mut sum = Sum::default();
-    let limits = segments.iter().skip(1).map(|(first, _)| *first).chain([u64::MAX]);
-    for ((first, segment), limit) in segments.iter().zip(limits) {
-        let whole = place.low <= *first && place.high <= *first && place.skips.iter().len() == 0;
-        let counted = if whole { None } else { scan(&**disk, place, segment, limit).ok() };
+    for part in parts {
+        let untouched = place.high <= part.first && place.skips.iter().len() == 0;
+        let whole = untouched && part.segment.last < part.limit;
+        let counted = if whole { None } else { scan(&**disk, place, part).ok() };
         sum += counted.unwrap_or_else(|| {
-            segment.counts.iter().fold(Sum::default(), |mut sum, (records, items)| {
+            part.segment.counts.iter().fold(Sum::default(), |mut sum, (records, items)| {
                 sum += Sum { records: *records, items: *items };
                 sum
             })
@@ -260,12 +294,12 @@ pub(crate) fn unsettled(disk: &Arc<dyn Disk>, place: &Place, segments: &[(u64, S
     sum
 }
 
-fn scan(disk: &dyn Disk, place: &Place, segment: &Segment, limit: u64) -> io::Result<Sum> {
+fn scan(disk: &dyn Disk, place: &Place, Part { limit, segment, .. }: &Part) -> io::Result<Sum> {
     let mut scanner = Scanner::new(disk.open(&segment.path)?, segment.salt);
     let mut sum = Sum::default();
     loop {
         match scanner.next(segment.end)? {
-            Found::Frame(head, _, _) if head.kind == Kind::Record && head.sequence < limit => {
+            Found::Frame(head, _, _) if head.kind == Kind::Record && head.sequence < *limit => {
                 if place.wants(head.sequence) {
                     sum += Sum { records: 1, items: u64::from(head.items) };
                 }
@@ -275,3 +309,6 @@ fn scan(disk: &dyn Disk, place: &Place, segment: &Segment, limit: u64) -> io::Re
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,9 @@ use crate::Record;
 use crate::ahead::FromDisk;
 use crate::cursor::{Cursor, Idle};
 use crate::log::Shared;
+use crate::quota::{Reason, Sum};
 use crate::settings::WINDOW_RECORDS;
+use crate::state::State;
 
 /// Yields what a destination has not settled yet, in order. There is one reader a cursor at a time; dropping it gives
 /// the lease back, and what it gave out and was not settled will be read again.
@@ -239,6 +241,7 @@ impl Ack {
         state.moved = true;
         if let Some(stream) = state.streams.get_mut(&self.stream) {
             if let Some(cursor) = stream.cursors.get_mut(&*self.destination) {
+                cursor.undecided.remove(&(self.lease, self.sequence));
                 cursor.settle(self.sequence);
             }
             stream.changed.notify_waiters();
@@ -253,15 +256,21 @@ impl Drop for Ack {
             return;
         }
         let mut state = self.shared.state();
-        let Some(stream) = state.streams.get_mut(&self.stream) else { return };
-        // A reader that came later has been given it already.
-        if let Some(cursor) = stream.cursors.get_mut(&*self.destination)
-            && cursor.lease == self.lease
-            && let Some(bytes) = cursor.out.get_mut(&self.sequence)
-        {
-            // It stays in `out`, so that the cursor does not pass it, and takes no room in the window.
-            cursor.out_bytes -= std::mem::take(bytes);
-            cursor.returned.push_back((self.sequence, Arc::clone(&self.record)));
+        let State { streams, dropped, .. } = &mut *state;
+        let Some(stream) = streams.get_mut(&self.stream) else { return };
+        if let Some(cursor) = stream.cursors.get_mut(&*self.destination) {
+            if cursor.undecided.remove(&(self.lease, self.sequence)) {
+                let key = (stream.name.clone(), self.destination.to_string(), Reason::DropOldest);
+                *dropped.entry(key).or_default() += Sum { records: 1, items: u64::from(self.record.items) };
+            }
+            // A reader that came later has been given it already.
+            if cursor.lease == self.lease
+                && let Some(bytes) = cursor.out.get_mut(&self.sequence)
+            {
+                // It stays in `out`, so that the cursor does not pass it, and takes no room in the window.
+                cursor.out_bytes -= std::mem::take(bytes);
+                cursor.returned.push_back((self.sequence, Arc::clone(&self.record)));
+            }
         }
         stream.changed.notify_waiters();
     }

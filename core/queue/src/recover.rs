@@ -67,7 +67,6 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
     if found == manifest::State::Lost {
         let directory = settings.directory.display();
         tracing::error!(%directory, file = manifest::NAME, "the manifest is gone or damaged: whether a segment is missing is not known");
-        state.stats.missing += 1;
     }
     let is_known = found != manifest::State::Lost;
     let generation = manifest.known.generation(number(CURSORS));
@@ -112,7 +111,11 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
         );
         lost.into_iter().for_each(|stream| stream.lose_cursors(now));
     }
-    state.streams.values_mut().for_each(Stream::count_passed);
+    for (number, stream) in &mut state.streams {
+        stream.count_passed();
+        // What is missing is said once.
+        manifest.known.committed(*number, stream.committed);
+    }
     state.share();
     let mut io = Io::new(ports, settings, cursors, manifest);
     // The epoch must be on the disk before a number of it is given away.

@@ -187,7 +187,7 @@ impl State {
             }
             // Written along, never on its own account.
             let is_dirty = all || stream.cursors.values().any(|cursor| cursor.dirty);
-            if stream.committed > 0 && is_dirty && (all || stream.committed != stream.marked) {
+            if stream.committed != 0 && is_dirty && (all || stream.committed != stream.marked) {
                 stream.marked = stream.committed;
                 entries.push(Entry::Committed { stream: name.clone(), last: stream.committed });
             }

@@ -41,6 +41,7 @@ impl Shared {
         if let Err(error) = io.write_manifest() {
             tracing::warn!(%error, "how long the journals are could not be written down; nobody would miss what is cut from them");
         }
+        io.warnings.flush(true);
         drop(io);
         self.state().ended = true;
         // What came in between.

@@ -41,15 +41,17 @@ impl Shared {
             say_what_was_dropped(io, self.state().news_of_dropped());
         }
         // A lagging cursor only means that something is delivered again, so a disk that takes nothing stops no removal.
-        if let Err(error) = self.write_cursors(io, &entries, !passed.is_empty())
-            && let Some(times) = io.quiet.happened("cursors", 1)
-        {
-            tracing::error!(%error, times, "the cursors cannot be written; after a restart some data will be delivered again");
+        if let Err(error) = self.write_cursors(io, &entries, !passed.is_empty()) {
+            io.failed(
+                "the cursors cannot be written; after a restart some data will be delivered again",
+                &error,
+            );
         }
         if !passed.is_empty() {
             self.remove(io, passed);
         }
         self.take_reserve(io);
+        io.warnings.flush(false);
     }
 
     fn remove(&self, io: &mut Io, passed: Vec<Passed>) {
@@ -58,19 +60,14 @@ impl Shared {
             io.manifest.known.streams.entry(*stream).or_default().remove(live, *first, *last);
         }
         if let Err(error) = io.write_manifest() {
-            if let Some(times) = io.quiet.happened("manifest", 1) {
-                tracing::error!(%error, times, "the manifest cannot be written; nothing is removed");
-            }
-            return;
+            return io.failed("the manifest cannot be written; nothing is removed", &error);
         }
         for Passed { stream, first, path, .. } in passed {
             match self.ports.disk.remove(&path) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    if let Some(times) = io.quiet.happened("remove", 1) {
-                        tracing::error!(%error, times, "a segment that everybody has passed cannot be removed");
-                    }
+                    io.failed("a segment that everybody has passed cannot be removed", &error);
                     continue;
                 }
             }
@@ -82,10 +79,10 @@ impl Shared {
 
     /// Sees to it that there is a reserve; until there is, records are refused.
     pub(crate) fn take_reserve(&self, io: &mut Io) {
-        if !io.reserve.is_short() && !io.was_short {
+        if !io.reserve.is_short() {
             return;
         }
-        if io.reserve.is_short() && io.cursors.is_wasteful() {
+        if io.cursors.is_wasteful() {
             let all = self.state().cursor_entries(true, self.now());
             if io.replace_cursors(&all).is_err() {
                 self.state().all_dirty();
@@ -96,11 +93,8 @@ impl Shared {
         let was_short = std::mem::replace(&mut state.short, io.reserve.is_short());
         let is_short = state.short;
         drop(state);
-        io.was_short = is_short;
-        if let Err(error) = taken
-            && let Some(times) = io.quiet.happened("reserve", 1)
-        {
-            tracing::error!(%error, times, "the disk is full: nothing is taken in until there is room for a reserve");
+        if let Err(error) = taken {
+            io.failed("the disk is full: nothing is taken in until there is room for a reserve", &error);
         }
         if was_short && !is_short {
             tracing::info!("the disk has room again");
@@ -112,7 +106,7 @@ impl Shared {
         if entries.is_empty() && !sync {
             return Ok(());
         }
-        let written = if io.cursors.size() > self.settings.cursors_bytes || io.cursors.is_to_be_replaced() {
+        let written = if io.cursors.size() >= self.settings.cursors_bytes || io.cursors.is_to_be_replaced() {
             let all = self.state().cursor_entries(true, self.now());
             io.replace_cursors(&all).inspect(|()| self.state().unwritten = false)
         } else {
@@ -150,30 +144,33 @@ impl Shared {
 }
 
 /// Says what was dropped, once a minute for every destination.
-fn say_what_was_dropped(io: &mut Io, news: Vec<(String, Sum)>) {
-    for (what, Sum { records, items }) in news {
-        let records = io.quiet.happened(&what, records);
-        if let Some(records) = records {
-            tracing::warn!(records, items, "dropped for {what}");
-        }
+fn say_what_was_dropped(io: &Io, news: Vec<News>) {
+    for News { destination, stream, reason, items } in news {
+        io.warnings.warn(&format!("{destination} in {stream}"), reason.as_words(), items, reason.as_str());
     }
 }
 
+/// What was dropped since this was said last.
+struct News {
+    destination: String,
+    stream: String,
+    reason: Reason,
+    items: u64,
+}
+
 impl State {
-    /// For whom something was dropped since this was asked last: records since then, and items so far.
-    fn news_of_dropped(&mut self) -> Vec<(String, Sum)> {
+    /// For whom something was dropped since this was asked last.
+    fn news_of_dropped(&mut self) -> Vec<News> {
         if self.dropped == self.told {
             return Vec::new();
         }
+        let told = std::mem::replace(&mut self.told, self.dropped.clone());
+        let items = |key, sum: &Sum| sum.items - told.get(key).copied().unwrap_or_default().items;
         let news = self.dropped.iter().map(|(key, sum)| {
-            let ((stream, destination, reason), told) =
-                (key, self.told.get(key).copied().unwrap_or_default());
-            let what = format!("{destination} in {stream}: {}", reason.as_str());
-            (what, Sum { records: sum.records - told.records, items: sum.items })
+            let ((stream, destination, reason), items) = (key.clone(), items(key, sum));
+            News { destination, stream, reason, items }
         });
-        let news = news.collect();
-        self.told = self.dropped.clone();
-        news
+        news.filter(|news| news.items > 0).collect()
     }
 
     /// Room is wanted, and there is none to be had but from who is no longer configured: the longest of them goes first.

@@ -101,6 +101,8 @@ impl Shared {
         let committed = io.writers.commit(&self.ports, &self.settings, &to, &records);
         match &committed {
             Ok(committed) => {
+                io.manifest.known.committed(number, committed.segment.last);
+                io.note_committed(self.now());
                 if io.manifest.known.begun(number, committed.first)
                     && let Err(error) = io.write_manifest()
                 {
@@ -108,9 +110,9 @@ impl Shared {
                 }
             }
             Err(error) => {
-                if let Some(times) = io.quiet.happened("records", count) {
-                    tracing::error!(%error, times, stream = name, "records cannot be kept; senders are told to try again");
-                }
+                let items = records.iter().map(|(_, record)| u64::from(record.items)).sum();
+                let (part, why) = (format!("stream {name}"), error.to_string());
+                io.warnings.warn(&part, "cannot be kept; senders are told to try again", items, &why);
             }
         }
         let outcome = {

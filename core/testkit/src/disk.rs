@@ -38,6 +38,10 @@ pub enum Fault {
     SyncFailsAfter(u32),
     /// Every call fails after so many more calls, as if the machine were about to go down.
     DeadAfter(u32),
+    /// What lies in files cannot be read.
+    ReadsFail,
+    /// No file can be removed.
+    RemovesFail,
 }
 
 /// What becomes of a file behind the back of who uses it.
@@ -65,6 +69,8 @@ struct State {
     fault: Option<Fault>,
     limit: Option<usize>,
     syncs: BTreeMap<SyncSite, u64>,
+    /// How many bytes were read.
+    read: u64,
     /// Counts crashes: handles and locks from before one are dead.
     age: u64,
 }
@@ -109,6 +115,11 @@ impl LossyDisk {
     /// How often each site was synced.
     pub fn syncs(&self) -> BTreeMap<SyncSite, u64> {
         self.lock_state().syncs.clone()
+    }
+
+    /// How many bytes of files were read.
+    pub fn read(&self) -> u64 {
+        self.lock_state().read
     }
 
     /// The end of the process, and if `keep` says so, of the machine. Handles from before are dead, locks are gone.
@@ -318,6 +329,9 @@ impl Disk for LossyDisk {
         if !state.entries.contains_key(path) {
             return Err(io::ErrorKind::NotFound.into());
         }
+        if state.fault == Some(Fault::RemovesFail) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         state.set(path, None);
         Ok(())
     }
@@ -386,11 +400,15 @@ impl DiskFile for Handle {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let state = self.live()?;
+        let mut state = self.live()?;
+        if state.fault == Some(Fault::ReadsFail) {
+            return Err(io::Error::from_raw_os_error(5)); // EIO
+        }
         let bytes = state.files[self.file].bytes();
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         let read = buffer.len().min(bytes.len() - from);
         buffer[..read].copy_from_slice(&bytes[from..from + read]);
+        state.read += read as u64;
         Ok(read)
     }
 

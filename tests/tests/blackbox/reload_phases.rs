@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use throughline_tests::{Agent, await_that, http};
+use throughline_tests::{Agent, await_that, cli, http};
 
 use crate::otlp;
 
@@ -160,5 +160,10 @@ fn a_reload_tells_of_the_backlog_that_it_strands_and_one_that_fails_leaves_no_cu
     assert_eq!((&told[0]["destination"], &told[0]["stream"]), (&"otlp_http".into(), &"logs".into()));
     reload(&agent, &config("otlp", &address, ""), RELOADED);
     agent.await_log("data waits in a storage that the configuration does not have any more");
+    let list = || cli(folder.path(), &["queue", "--directory", "storage", "ls"]);
+    assert!(list().status.success(), "a storage that has left the configuration is nobody's: {:?}", list());
+    reload(&agent, &stored(&address, "otlp_http"), RELOADED);
+    assert!(!list().status.success(), "it is the agent's again");
+    assert_eq!(logs(&mut http::KeptAlive::open(&address)), 200);
     assert_eq!(agent.stop().code, Some(0));
 }

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
-use throughline_component::port::SystemDisk;
+use throughline_component::port::{Disk, SystemDisk};
 use throughline_component::{
     Auth, Batch, Build, ComponentId, ConfigError, Context, Exporter, Factory, Metadata, Outcome, Position,
 };
+
+use throughline_testkit::{Fault, LossyDisk};
 
 use crate::world::{NoSettings, Running, World, script, until};
 
@@ -51,14 +53,18 @@ impl Exporter for Sink {
 }
 
 async fn start(folder: &Path, backend: &Arc<Backend>) -> Running {
+    start_on(Arc::new(SystemDisk), folder, backend).await
+}
+
+async fn start_on(disk: Arc<dyn Disk>, folder: &Path, backend: &Arc<Backend>) -> Running {
     let retry = if backend.gives_up.load(Ordering::Relaxed) {
         json!({ "initial_interval": "1ms", "max_interval": "5ms", "max_elapsed_time": "20ms" })
     } else {
         json!({ "enabled": false })
     };
-    let mut world = World::new(backend).storage("file_storage", Arc::new(SystemDisk), folder).storage(
+    let mut world = World::new(backend).storage("file_storage", Arc::clone(&disk), folder).storage(
         "file_storage/other",
-        Arc::new(SystemDisk),
+        disk,
         &folder.join("other"),
     );
     for (id, storage) in [
@@ -150,5 +156,28 @@ async fn a_sender_that_tries_again_for_the_sake_of_another_destination_fills_no_
         got(&backend, "sink/kept"),
         "it is told where the first one lies"
     );
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_cannot_be_read_shows_in_health_and_loses_nothing_once_it_can_be_read_again() {
+    let (disk, backend) = (LossyDisk::default(), Arc::new(Backend::default()));
+    backend.down.store(true, Ordering::Relaxed);
+    let running = start_on(Arc::new(disk.clone()), Path::new("/log"), &backend).await;
+    for _ in 0..200 {
+        assert_eq!(send(&running).await, Outcome::DONE);
+    }
+    disk.fail(Some(Fault::ReadsFail));
+    backend.down.store(false, Ordering::Relaxed);
+    let unreadable = || {
+        let failing = running.health.all_failing();
+        failing.into_iter().find(|failing| failing.part.contains("sink/kept, reading the stream logs"))
+    };
+    until("health says so", || unreadable().is_some()).await;
+    assert!(unreadable().is_some_and(|failing| failing.why.contains("cannot be read") && failing.since > 0));
+    assert_eq!(send(&running).await, Outcome::DONE, "what comes in is kept meanwhile");
+    disk.fail(None);
+    until("it gets all", || got(&backend, "sink/kept").len() == 201).await;
+    assert_eq!(unreadable(), None, "nothing is wrong any more");
     running.end().await;
 }

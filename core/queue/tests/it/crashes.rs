@@ -5,6 +5,7 @@ use throughline_component::port::SyncSite;
 use throughline_queue::sites;
 use throughline_testkit::{Fault, Rng};
 
+use crate::scale::of;
 use crate::world::{Action, Kind, World};
 
 fn run(seed: u64, skip: Option<SyncSite>) -> Result<(), String> {
@@ -15,7 +16,7 @@ fn run(seed: u64, skip: Option<SyncSite>) -> Result<(), String> {
 
 #[test]
 fn what_was_acknowledged_is_there_after_any_crash() {
-    for seed in 0..600 {
+    for seed in 0..of(600) {
         run(seed, None).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     }
 }
@@ -33,7 +34,7 @@ fn leaving_out_any_one_sync_loses_data() {
 #[test]
 fn leaving_out_the_sync_of_cursors_loses_nothing() {
     // It keeps deliveries from being repeated after a loss of power.
-    for seed in 0..300 {
+    for seed in 0..of(300) {
         run(seed, Some(sites::CURSOR_DATA)).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     }
 }
@@ -81,7 +82,7 @@ fn flip() -> impl Strategy<Value = Action> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: u32::try_from(of(300)).unwrap_or(300), ..ProptestConfig::default() })]
 
     #[test]
     fn any_course_of_events_keeps_what_was_acknowledged(actions in prop::collection::vec(action(), 1..120)) {

@@ -8,10 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use throughline_component::port::SystemRandom;
 use throughline_component::{ComponentId, Outcome, Settle};
-use throughline_queue::{Log, Polled, Ports, Settings};
+use throughline_queue::{Log, Ports, Settings};
 use throughline_testkit::{Damage, FakeClock, Keep, LossyDisk, Rng};
 
-use crate::world::{ready, record};
+use crate::scale::of;
+use crate::world::{next, ready, record};
 
 const RESERVE: usize = 1500;
 
@@ -64,18 +65,13 @@ fn drain(log: &Log, stream: u64) -> Vec<usize> {
     log.subscribe(stream, "otlp").expect("cursors have room that is theirs");
     let mut reader = ready(log.reader(stream, "otlp")).expect("it has subscribed");
     let mut read = Vec::new();
-    loop {
-        match reader.poll() {
-            Polled::Record(delivered) => {
-                let text = String::from_utf8_lossy(&delivered.record.payload).into_owned();
-                read.push(text.split(':').next().and_then(|n| n.parse().ok()).expect("ours"));
-                delivered.ack.done();
-                log.turn();
-            }
-            Polled::Load => reader.load().expect("it can be read"),
-            Polled::Wait => return read,
-        }
+    while let Some(delivered) = next(&mut reader).expect("it comes to an end") {
+        let text = String::from_utf8_lossy(&delivered.record.payload).into_owned();
+        read.push(text.split(':').next().and_then(|n| n.parse().ok()).expect("ours"));
+        delivered.ack.done();
+        log.turn();
     }
+    read
 }
 
 #[test]
@@ -95,7 +91,7 @@ fn a_disk_that_records_have_filled_takes_more_once_they_are_delivered() {
 
 #[test]
 fn a_log_is_opened_on_a_full_disk_and_heals_after_any_end() {
-    for seed in 0..60 {
+    for seed in 0..of(60) {
         let mut rng = Rng::new(seed);
         let world = World::of(12_000);
         let (log, stream) = world.open();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use throughline_component::Settle;
 use throughline_component::port::SystemRandom;
-use throughline_queue::{Delivered, Log, Polled, Ports, Reader, Settings};
+use throughline_queue::{Delivered, Log, Ports, Reader, Settings};
 use throughline_testkit::{FakeClock, LossyDisk};
 
 use crate::world::record;
@@ -33,13 +33,7 @@ fn append(log: &Log, stream: u64, text: &'static str) {
 }
 
 fn next(reader: &mut Reader) -> Option<Delivered> {
-    loop {
-        match reader.poll() {
-            Polled::Record(delivered) => return Some(delivered),
-            Polled::Load => reader.load().expect("the disk is sound"),
-            Polled::Wait => return None,
-        }
-    }
+    crate::world::next(reader).expect("it comes to an end")
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The log on a disk that loses what was not synced, and on a real one.
 
+mod backlog;
 mod crashes;
 mod full;
 mod history;
@@ -9,6 +10,10 @@ mod oracle;
 mod poison;
 mod quota;
 mod real;
+mod refusals;
+mod removal;
+mod said;
+mod scale;
 mod thread;
 mod torn;
 mod world;

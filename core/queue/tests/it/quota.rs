@@ -7,10 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use throughline_component::port::SystemRandom;
 use throughline_component::{Outcome, Settle};
-use throughline_queue::{Dropped, Log, Overflow, Polled, Ports, Reader, Settings};
+use throughline_queue::{Dropped, Log, Overflow, Ports, Reader, Settings};
 use throughline_testkit::{FakeClock, LossyDisk};
 
-use crate::world::{ready, record};
+use crate::world::{next, ready, record};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -51,20 +51,13 @@ fn put(log: &Log, stream: u64, n: usize) -> bool {
 
 fn read(log: &Log, reader: &mut Reader) -> Vec<usize> {
     let mut read = Vec::new();
-    loop {
-        match reader.poll() {
-            Polled::Record(delivered) => {
-                let text = String::from_utf8_lossy(&delivered.record.payload).into_owned();
-                read.push(text.split(':').next().and_then(|n| n.parse().ok()).expect("ours"));
-                delivered.ack.done();
-            }
-            Polled::Load => reader.load().expect("it can be read"),
-            Polled::Wait => {
-                log.turn();
-                return read;
-            }
-        }
+    while let Some(delivered) = next(reader).expect("it comes to an end") {
+        let text = String::from_utf8_lossy(&delivered.record.payload).into_owned();
+        read.push(text.split(':').next().and_then(|n| n.parse().ok()).expect("ours"));
+        delivered.ack.done();
     }
+    log.turn();
+    read
 }
 
 fn reader(log: &Log, stream: u64, destination: &str) -> Reader {
@@ -99,6 +92,15 @@ fn who_is_dead_misses_the_newest_and_the_others_get_everything() {
     assert_eq!((taken.len(), got.len()), (1000, 1000), "nobody waits for the dead one");
     assert!(log.stats().stored_bytes < 15_000, "{} bytes are kept for it", log.stats().stored_bytes);
     let counted = dropped(&log, "dead", "drop_newest");
+    assert_eq!(log.dropped()[0].items, counted, "of one item each");
+    let waits = |log: &Log| {
+        log.list().into_iter().find(|of| of.destination == "dead").map(|of| (of.records, of.items))
+    };
+    assert_eq!(
+        waits(&log),
+        Some((1000 - counted, 1000 - counted)),
+        "what it does not get does not wait for it"
+    );
     drop(log);
     // What it does not get is not forgotten over a restart.
     let (log, stream) = world.open(settings(Overflow::DropNewest));
@@ -124,6 +126,32 @@ fn who_is_dead_misses_the_oldest_where_that_was_asked_for() {
 }
 
 #[test]
+fn what_was_on_its_way_counts_as_dropped_only_if_it_does_not_arrive() {
+    let world = World::default();
+    let (log, stream) = world.open(settings(Overflow::DropOldest));
+    let mut slow = reader(&log, stream, "slow");
+    assert!((0..20).all(|n| put(&log, stream, n)));
+    let mut out = Vec::new();
+    while out.len() < 20 {
+        out.push(next(&mut slow).expect("it comes to an end").expect("there are twenty").ack);
+    }
+    // Two were given back, and nobody has them when they are dropped.
+    out.truncate(18);
+    assert!((20..200).all(|n| put(&log, stream, n)));
+    let before = dropped(&log, "slow", "drop_oldest");
+    // Of the others, half arrive; what a reader says that has come to its end counts as well.
+    let rest = read(&log, &mut slow);
+    assert_eq!(18 + rest.len() as u64 + before, 200, "eighteen are still on their way");
+    drop(slow);
+    let arrived = out.split_off(9);
+    drop(reader(&log, stream, "slow"));
+    arrived.into_iter().for_each(throughline_queue::Ack::done);
+    assert_eq!(dropped(&log, "slow", "drop_oldest"), before, "they are not lost");
+    drop(out);
+    assert_eq!(dropped(&log, "slow", "drop_oldest"), before + 9, "nobody will send them");
+}
+
+#[test]
 fn the_oldest_that_was_settled_already_does_not_count_as_dropped() {
     let world = World::default();
     let (log, stream) = world.open(settings(Overflow::DropOldest));
@@ -132,13 +160,7 @@ fn the_oldest_that_was_settled_already_does_not_count_as_dropped() {
     // All but the first, which never settles.
     let mut first = None;
     for n in 0..20 {
-        let delivered = loop {
-            match slow.poll() {
-                Polled::Record(delivered) => break delivered,
-                Polled::Load => slow.load().expect("it can be read"),
-                Polled::Wait => panic!("{n} is there"),
-            }
-        };
+        let delivered = next(&mut slow).expect("it comes to an end").expect("there are twenty");
         if n == 0 { first = Some(delivered) } else { delivered.ack.done() }
     }
     assert!((20..200).all(|n| put(&log, stream, n)));
@@ -265,13 +287,7 @@ fn what_waits_is_listed_and_can_be_dropped() {
     let mut reader = reader(&log, stream, "stays");
     assert!((0..30).all(|n| put(&log, stream, n)));
     for _ in 0..7 {
-        loop {
-            match reader.poll() {
-                Polled::Record(delivered) => break delivered.ack.done(),
-                Polled::Load => reader.load().expect("it can be read"),
-                Polled::Wait => panic!("there are thirty"),
-            }
-        }
+        next(&mut reader).expect("it comes to an end").expect("there are thirty").ack.done();
     }
     log.turn();
     let waits = |log: &Log| -> Vec<(String, u64, bool)> {
@@ -297,4 +313,71 @@ fn what_waits_is_listed_and_can_be_dropped() {
     drop(log);
     let (log, _) = world.open(settings(Overflow::DropNewest));
     assert_eq!(waits(&log), [("stays".into(), 23, true)]);
+}
+
+#[test]
+fn no_more_waits_for_a_destination_than_its_quota_whether_it_is_written_yet_or_not() {
+    // The name at the beginning of a segment comes on top.
+    const NAME: u64 = 100;
+    for overflow in [Overflow::Block, Overflow::DropNewest] {
+        for group in [1, 20] {
+            let world = World::default();
+            let (log, stream) = world.open(settings(overflow));
+            log.subscribe(stream, "dead").expect("a sound disk");
+            let mut taken = 0_u64;
+            for _ in 0..5 {
+                for _ in 0..group {
+                    let payload = Bytes::from(vec![b'x'; 900]);
+                    taken += u64::from(log.append(stream, record(payload), Settle::nobody()).is_some());
+                }
+                log.turn();
+                let waits = log.backlogs()[0].bytes;
+                assert!(waits <= 10_000 + NAME, "{overflow:?}, {group}: {waits} bytes wait");
+                assert_eq!(log.list()[0].records, taken, "what was taken is for it");
+            }
+            if group > 1 {
+                assert!(taken >= 9, "{overflow:?}: the quota has room for ten, {taken} were taken");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_destination_keeps_is_all_from_the_segment_on_in_which_its_first_unsettled_record_is() {
+    let world = World::default();
+    let (log, stream) = world.open(settings(Overflow::DropNewest));
+    let mut fast = reader(&log, stream, "fast");
+    log.subscribe(stream, "dead").expect("a sound disk");
+    let segments = |world: &World| -> Vec<u64> {
+        let files = world.disk.files().into_iter();
+        files
+            .filter(|(path, _)| path.to_string_lossy().contains("/stream-"))
+            .map(|(_, size)| size as u64)
+            .collect()
+    };
+    let mut first = 0;
+    for n in 0.. {
+        assert!(put(&log, stream, n));
+        match segments(&world).len() {
+            1 => first += 1,
+            3 => break,
+            _ => {}
+        }
+    }
+    let kept = |log: &Log| -> Vec<u64> { log.backlogs().iter().map(|backlog| backlog.bytes).collect() };
+    // All of the first segment but its last record.
+    for _ in 0..first - 1 {
+        next(&mut fast).expect("it comes to an end").expect("it is there").ack.done();
+    }
+    log.turn();
+    let all = log.stats().stored_bytes;
+    assert_eq!(kept(&log), [all, all]);
+    next(&mut fast).expect("it comes to an end").expect("it is there").ack.done();
+    log.turn();
+    let footer = 44 + 48;
+    assert_eq!(kept(&log), [all, all - (segments(&world)[0] - footer)]);
+    drop(read(&log, &mut fast));
+    assert!(put(&log, stream, 0));
+    let newest = segments(&world).last().copied().expect("there are segments");
+    assert_eq!(kept(&log)[1], newest, "those that others keep are not counted for it");
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use throughline_component::Settle;
 use throughline_component::port::SystemRandom;
-use throughline_queue::{Log, Polled, Ports, Settings};
+use throughline_queue::{Log, Ports, Settings};
 use throughline_testkit::{Damage, FakeClock, Fault, Keep, LossyDisk};
 
-use crate::world::{ready, record};
+use crate::world::{next, ready, record};
 
 fn open(disk: &LossyDisk) -> (Log, u64) {
     let disk = Arc::new(disk.clone());
@@ -26,13 +26,10 @@ fn open(disk: &LossyDisk) -> (Log, u64) {
 fn read(log: &Log, stream: u64) -> Vec<Bytes> {
     let mut reader = ready(log.reader(stream, "otlp")).expect("it has subscribed");
     let mut read = Vec::new();
-    loop {
-        match reader.poll() {
-            Polled::Record(delivered) => read.push((delivered.record.payload.clone(), delivered.ack)),
-            Polled::Load => reader.load().expect("the disk is sound"),
-            Polled::Wait => return read.into_iter().map(|(payload, _)| payload).collect(),
-        }
+    while let Some(delivered) = next(&mut reader).expect("it comes to an end") {
+        read.push((delivered.record.payload.clone(), delivered.ack));
     }
+    read.into_iter().map(|(payload, _)| payload).collect()
 }
 
 #[test]

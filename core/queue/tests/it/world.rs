@@ -10,7 +10,7 @@ use bytes::Bytes;
 use throughline_component::port::{Journal, SyncSite, SystemRandom};
 use throughline_component::{ComponentId, Metadata, Outcome, Settle};
 use throughline_otlp::Signal;
-use throughline_queue::{Ack, Log, Polled, Ports, Reader, Record, Settings};
+use throughline_queue::{Ack, Delivered, Log, Polled, Ports, Reader, Record, Settings};
 use throughline_testkit::{FakeClock, Fault, Keep, LossyDisk, Rng};
 
 use crate::oracle::Oracle;
@@ -210,24 +210,11 @@ impl World {
         let oracle = Arc::clone(&self.oracle);
         let now = self.now();
         let reader = now.readers[stream * 2 + destination].as_mut().expect("all are there");
-        for _ in 0..1000 {
-            match reader.poll() {
-                Polled::Record(delivered) => {
-                    let sequence = delivered.position.sequence;
-                    let id = oracle.lock().expect("no panic").delivered(
-                        stream,
-                        sequence,
-                        &delivered.record.payload,
-                    )?;
-                    now.acks.push((stream, destination, id, delivered.ack));
-                    return Ok(true);
-                }
-                Polled::Wait => return Ok(false),
-                Polled::Load if reader.load().is_err() => return Ok(false),
-                Polled::Load => {}
-            }
-        }
-        Err("a reader loads for ever".into())
+        let Some(delivered) = next(reader)? else { return Ok(false) };
+        let (sequence, payload) = (delivered.position.sequence, &delivered.record.payload);
+        let id = oracle.lock().expect("no panic").delivered(stream, sequence, payload)?;
+        now.acks.push((stream, destination, id, delivered.ack));
+        Ok(true)
     }
 
     fn ack(&mut self, which: usize) {
@@ -275,6 +262,19 @@ pub(crate) fn record(payload: Bytes) -> Record {
         metadata: Metadata::default(),
         payload,
     }
+}
+
+/// What a reader gives out next; nothing where there is nothing, or the disk cannot be read.
+pub(crate) fn next(reader: &mut Reader) -> Result<Option<Delivered>, String> {
+    for _ in 0..1000 {
+        match reader.poll() {
+            Polled::Record(delivered) => return Ok(Some(delivered)),
+            Polled::Wait => return Ok(None),
+            Polled::Load if reader.load().is_err() => return Ok(None),
+            Polled::Load => {}
+        }
+    }
+    Err("a reader loads for ever".into())
 }
 
 /// The value of a future that has it at once.

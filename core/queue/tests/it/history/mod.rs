@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use throughline_testkit::Rng;
 
+use crate::scale::{is_small, of};
 use world::World;
 
 #[test]
@@ -15,7 +16,7 @@ fn any_history_keeps_what_was_promised_or_says_that_it_did_not() {
     // A soak has more time: `HISTORIES=100000 HISTORIES_FROM=400 cargo test -p throughline-queue history`.
     let number = |name: &str| std::env::var(name).ok().and_then(|number| number.parse().ok());
     let from: u64 = number("HISTORIES_FROM").unwrap_or(0);
-    for seed in from..from + number("HISTORIES").unwrap_or(400) {
+    for seed in from..from + number("HISTORIES").unwrap_or(of(400)) {
         let mut world = World::new(seed);
         let mut rng = Rng::new(seed);
         let steps = 60 + rng.below(200);
@@ -26,9 +27,9 @@ fn any_history_keeps_what_was_promised_or_says_that_it_did_not() {
         }
     }
     println!("{reached:?}");
-    for state in STATES {
+    for state in STATES.iter().filter(|_| !is_small()) {
         assert!(
-            reached.get(state).is_some_and(|times| *times >= 10),
+            reached.get(*state).is_some_and(|times| *times >= 10),
             "{state} is hardly reached: {reached:?}"
         );
     }

@@ -1,0 +1,372 @@
+//! What everybody has had is removed, and nothing else is.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use throughline_component::port::SystemRandom;
+use throughline_component::{ComponentId, Outcome, Settle};
+use throughline_queue::{Log, Overflow, Ports, Settings, sites};
+use throughline_testkit::{Damage, FakeClock, Fault, Keep, LossyDisk};
+
+use crate::world::{next, ready, record};
+
+#[derive(Default)]
+struct World {
+    disk: LossyDisk,
+    clock: Arc<FakeClock>,
+}
+
+impl World {
+    fn open(&self) -> Log {
+        self.open_with(|_| {})
+    }
+
+    fn open_with(&self, change: impl FnOnce(&mut Settings)) -> Log {
+        let ports = Ports {
+            disk: Arc::new(self.disk.clone()),
+            clock: Arc::<FakeClock>::clone(&self.clock),
+            random: Arc::new(SystemRandom::default()),
+        };
+        let mut settings = Settings {
+            create_directory: true,
+            max_bytes: 20_000,
+            quota: Some(20_000),
+            segment_bytes: 1000,
+            overflow: Overflow::Block,
+            reserve_bytes: 0,
+            ..Settings::new(PathBuf::from("/log"))
+        };
+        change(&mut settings);
+        Log::open_still(ports, settings).expect("a sound disk")
+    }
+
+    fn segments(&self) -> Vec<PathBuf> {
+        self.disk.files().into_keys().filter(|path| path.to_string_lossy().contains("/stream-")).collect()
+    }
+
+    /// The disk takes no more than it has.
+    fn fill_disk(&self) {
+        self.disk.limit(Some(self.disk.files().values().sum()));
+    }
+}
+
+fn put(log: &Log, stream: u64, count: usize) -> usize {
+    let append = |_: &usize| {
+        let position = log.append(stream, record(Bytes::from(vec![b'x'; 400])), Settle::nobody());
+        log.turn();
+        position.is_some()
+    };
+    (0..count).filter(append).count()
+}
+
+fn drain(log: &Log, stream: u64, destination: &str) -> usize {
+    let mut reader = ready(log.reader(stream, destination)).expect("it has subscribed");
+    let mut count = 0;
+    while let Some(delivered) = next(&mut reader).expect("it comes to an end") {
+        delivered.ack.done();
+        count += 1;
+    }
+    log.turn();
+    count
+}
+
+#[test]
+fn a_segment_that_cannot_be_removed_counts_until_it_can() {
+    let world = World::default();
+    let log = world.open();
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    assert_eq!(put(&log, stream, 20), 20);
+    let (files, stored) = (world.segments().len(), log.stats().stored_bytes);
+    world.disk.fail(Some(Fault::RemovesFail));
+    assert_eq!(drain(&log, stream, "otlp"), 20);
+    assert_eq!((world.segments().len(), log.stats().stored_bytes), (files, stored), "they are still there");
+    world.disk.fail(None);
+    assert_eq!(put(&log, stream, 1), 1);
+    assert_eq!(world.segments().len(), 1, "{:?}", world.segments());
+    assert!(log.stats().stored_bytes < stored / 4);
+}
+
+#[test]
+fn a_segment_that_was_removed_on_purpose_and_came_back_is_removed_again_and_missed_by_nobody() {
+    let world = World::default();
+    let log = world.open();
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    assert_eq!(put(&log, stream, 20), 20);
+    let files = world.segments().len();
+    world.disk.fail(Some(Fault::RemovesFail));
+    assert_eq!(drain(&log, stream, "otlp"), 20);
+    world.disk.fail(Some(Fault::DeadAfter(0)));
+    drop(log);
+    world.disk.crash(Keep::All);
+    assert_eq!(world.segments().len(), files);
+    let log = world.open();
+    assert!(world.segments().len() <= 1, "{:?}", world.segments());
+    let stats = log.stats();
+    assert_eq!((stats.missing, stats.lost_cursors), (0, 0));
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    assert!(drain(&log, log.stream("traces").expect("the only one"), "otlp") <= 20);
+}
+
+#[test]
+fn a_segment_that_somebody_removed_after_everybody_had_it_is_no_trouble() {
+    let world = World::default();
+    let log = world.open();
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    assert_eq!(put(&log, stream, 20), 20);
+    let mut reader = ready(log.reader(stream, "otlp")).expect("it has subscribed");
+    while let Some(delivered) = next(&mut reader).expect("it comes to an end") {
+        delivered.ack.done();
+    }
+    world.segments().iter().for_each(|path| world.disk.damage(path, Damage::Gone));
+    log.turn();
+    assert!(log.stats().stored_bytes < 2000, "{:?}", log.stats());
+    assert_eq!(log.stats().missing, 0);
+}
+
+#[test]
+fn of_those_who_left_the_longest_goes_first_and_no_more_than_must() {
+    let world = World::default();
+    let log = world.open();
+    let names = ["first", "second", "third"];
+    for name in names {
+        let stream = log.stream(name).expect("one of three");
+        log.subscribe(stream, "left").expect("a sound disk");
+        assert_eq!(put(&log, stream, 8), 8);
+    }
+    // They are orphans from when somebody reads for the last time.
+    for name in ["second", "first", "third"] {
+        let stream = log.stream(name).expect("one of three");
+        drop(ready(log.reader(stream, "left")).expect("it has subscribed"));
+        world.clock.advance(Duration::from_mins(4));
+    }
+    let orphans =
+        |log: &Log| -> Vec<String> { log.orphans().into_iter().map(|orphan| orphan.stream).collect() };
+    log.turn();
+    assert_eq!(orphans(&log).len(), 3, "nobody needs the room");
+    let new = log.stream("new").expect("the fourth");
+    log.subscribe(new, "otlp").expect("a sound disk");
+    let (mut taken, mut gone) = (0, Vec::new());
+    for _ in 0..60 {
+        taken += put(&log, new, 1);
+        let left = orphans(&log);
+        for name in names {
+            if !left.contains(&name.to_owned()) && !gone.contains(&name) {
+                gone.push(name);
+            }
+        }
+    }
+    assert_eq!(gone, ["second", "first"], "the third left four minutes ago; {taken} were taken");
+    let dropped: Vec<(String, u64)> = log.dropped().into_iter().map(|d| (d.stream, d.records)).collect();
+    assert_eq!(dropped, [("first".to_owned(), 8), ("second".to_owned(), 8)]);
+}
+
+/// Whether a record is kept.
+fn is_kept(log: &Log, stream: u64) -> bool {
+    let (settle, ticket) = Settle::ticket();
+    log.append(stream, record(Bytes::from(vec![b'x'; 400])), settle);
+    log.turn();
+    ready(ticket) == Outcome::DONE
+}
+
+#[test]
+fn a_record_that_finds_the_disk_full_makes_room_for_those_behind_it_from_who_left_long_ago() {
+    let world = World::default();
+    let log = world.open();
+    let (left, new) = (log.stream("left").expect("one of two"), log.stream("new").expect("one of two"));
+    log.subscribe(left, "otlp").expect("a sound disk");
+    assert_eq!(put(&log, left, 8), 8);
+    drop(ready(log.reader(left, "otlp")).expect("it has subscribed"));
+    world.clock.advance(Duration::from_mins(6));
+    log.subscribe(new, "otlp").expect("a sound disk");
+    world.fill_disk();
+    assert!(!is_kept(&log, new));
+    let stats = log.stats();
+    assert_eq!((stats.failed, stats.refused, stats.disk_full), (1, 0, true));
+    assert_eq!(log.orphans(), []);
+    assert!(is_kept(&log, new), "there is room now");
+    assert_eq!((log.stats().failed, log.stats().disk_full), (1, false));
+}
+
+#[test]
+fn a_record_that_finds_the_disk_full_makes_room_from_what_everybody_has_had() {
+    let world = World::default();
+    let log = world.open();
+    let (quiet, busy) = (log.stream("quiet").expect("one of two"), log.stream("busy").expect("one of two"));
+    for stream in [quiet, busy] {
+        log.subscribe(stream, "otlp").expect("a sound disk");
+    }
+    // Its segment is written to, and so it stays although everybody has had it.
+    assert_eq!((put(&log, quiet, 1), drain(&log, quiet, "otlp")), (1, 1));
+    world.fill_disk();
+    assert_eq!(world.segments().len(), 1);
+    assert!(!is_kept(&log, busy));
+    assert!(is_kept(&log, busy), "the other's segment went");
+    assert_eq!(world.segments().len(), 1);
+}
+
+#[test]
+fn cursors_are_synced_before_something_is_removed_and_cost_no_sync_otherwise() {
+    let world = World::default();
+    let log = world.open();
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    assert_eq!(put(&log, stream, 6), 6);
+    let syncs = || world.disk.syncs().get(&sites::CURSOR_DATA).copied().unwrap_or_default();
+    let (before, segments) = (syncs(), world.segments().len());
+    let mut reader = ready(log.reader(stream, "otlp")).expect("it has subscribed");
+    next(&mut reader).expect("it comes to an end").expect("the first").ack.done();
+    log.turn();
+    assert_eq!((syncs(), world.segments().len()), (before, segments), "nothing can be removed yet");
+    for _ in 0..2 {
+        next(&mut reader).expect("it comes to an end").expect("there are six").ack.done();
+    }
+    log.turn();
+    assert_eq!((syncs(), world.segments().len()), (before + 1, segments - 1));
+}
+
+#[test]
+fn cursors_that_were_written_before_are_synced_when_their_segment_is_removed_later() {
+    let world = World::default();
+    let log = world.open();
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    let syncs = || world.disk.syncs().get(&sites::CURSOR_DATA).copied().unwrap_or_default();
+    let before = syncs();
+    // A whole segment; it is still the one that is written to.
+    assert_eq!(put(&log, stream, 3), 3);
+    let mut reader = ready(log.reader(stream, "otlp")).expect("it has subscribed");
+    while let Some(delivered) = next(&mut reader).expect("it comes to an end") {
+        delivered.ack.done();
+    }
+    log.turn();
+    assert_eq!((syncs(), world.segments().len()), (before, 1));
+    assert_eq!(put(&log, stream, 1), 1);
+    assert_eq!((syncs(), world.segments().len()), (before + 1, 1), "the first went, and no cursor moved");
+}
+
+#[test]
+fn the_file_of_cursors_stays_small_however_often_they_move() {
+    let world = World::default();
+    let log = world.open_with(|settings| settings.cursors_bytes = 2000);
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    let mut reader = ready(log.reader(stream, "otlp")).expect("it has subscribed");
+    let mut names = std::collections::BTreeSet::new();
+    for _ in 0..300 {
+        assert_eq!(put(&log, stream, 1), 1);
+        next(&mut reader).expect("it comes to an end").expect("it was put").ack.done();
+        log.turn();
+        let files = world.disk.files().into_iter();
+        let cursors = files.filter(|(path, _)| path.to_string_lossy().contains("/cursors-"));
+        let cursors: Vec<(PathBuf, usize)> = cursors.collect();
+        assert_eq!(cursors.len(), 1);
+        assert!(cursors[0].1 < 3000, "{} bytes", cursors[0].1);
+        names.insert(cursors[0].0.clone());
+    }
+    assert!(names.len() > 5 && names.len() < 100, "it was written anew {} times", names.len());
+}
+
+#[test]
+fn who_left_is_waited_for_as_long_as_was_set_and_not_a_moment_more() {
+    let world = World::default();
+    let hours = Duration::from_hours(5);
+    let log = world.open_with(|settings| settings.orphan_expiry = hours);
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "left").expect("a sound disk");
+    assert_eq!(put(&log, stream, 4), 4);
+    drop(ready(log.reader(stream, "left")).expect("it has subscribed"));
+    let look = |after: Duration| {
+        world.clock.advance(after);
+        log.turn();
+        (log.orphans().len(), log.stats().expired, log.dropped().len())
+    };
+    assert_eq!(look(Duration::ZERO), (1, 0, 0));
+    assert_eq!(look(hours), (1, 0, 0));
+    assert_eq!(look(Duration::from_secs(60)), (0, 1, 1), "it is looked at once a minute");
+    assert!(world.segments().len() <= 1);
+}
+
+#[test]
+fn a_segment_that_somebody_needs_is_written_to_although_others_are_refused() {
+    let world = World::default();
+    let log = world.open_with(|settings| {
+        (settings.pending_bytes, settings.segment_bytes) = (500, 2000);
+    });
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    for _ in 0..4 {
+        let append = || log.append(stream, record(Bytes::from(vec![b'x'; 400])), Settle::nobody());
+        assert!(append().is_some());
+        assert!(append().is_none(), "as much waits for the disk as may");
+        log.turn();
+        assert_eq!(world.segments().len(), 1);
+    }
+    assert_eq!(log.stats().refused, 4);
+}
+
+#[test]
+fn cursors_that_could_not_be_written_are_written_with_what_comes_next() {
+    let world = World::default();
+    let log = world.open();
+    let (stream, other) =
+        (log.stream("traces").expect("one of two"), log.stream("logs").expect("one of two"));
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    log.subscribe(other, "otlp").expect("a sound disk");
+    assert_eq!(put(&log, stream, 2), 2);
+    let mut reader = ready(log.reader(stream, "otlp")).expect("it has subscribed");
+    log.turn();
+    world.disk.fail(Some(Fault::DeadAfter(0)));
+    while let Some(delivered) = next(&mut reader).expect("it comes to an end") {
+        delivered.ack.done();
+    }
+    log.turn();
+    world.disk.fail(None);
+    assert_eq!(put(&log, other, 1), 1);
+    world.disk.fail(Some(Fault::DeadAfter(0)));
+    drop((reader, log));
+    world.disk.crash(Keep::All);
+    let log = world.open();
+    let stream = log.stream("traces").expect("one of two");
+    assert_eq!(drain(&log, stream, "otlp"), 0, "they were delivered");
+}
+
+#[test]
+fn a_disk_that_is_full_gets_back_what_cursors_take_up_for_nothing() {
+    let world = World::default();
+    let log = world.open_with(|settings| (settings.max_bytes, settings.reserve_bytes) = (200_000, 3000));
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    let mut reader = ready(log.reader(stream, "otlp")).expect("it has subscribed");
+    let mut pass = |count: usize, puts: usize| {
+        for _ in 0..count {
+            assert_eq!(put(&log, stream, puts), puts);
+            next(&mut reader).expect("it comes to an end").expect("it was put").ack.done();
+            world.clock.advance(Duration::from_secs(2));
+            log.turn();
+        }
+    };
+    pass(60, 1);
+    let journal = log.journal(&ComponentId::new("change")).expect("the first").journal;
+    let cursors = || -> Vec<(PathBuf, usize)> {
+        let files = world.disk.files().into_iter();
+        files.filter(|(path, _)| path.to_string_lossy().contains("/cursors-")).collect()
+    };
+    assert!(cursors()[0].1 > 5000, "{:?}", cursors());
+    world.fill_disk();
+    for _ in 0..3 {
+        journal.append(Bytes::from(vec![7; 100]), Settle::hook(|outcome| assert_eq!(outcome, Outcome::DONE)));
+        world.clock.advance(Duration::from_secs(2));
+        log.turn();
+    }
+    let small = cursors();
+    assert!(small.len() == 1 && small[0].1 < 1000, "{small:?}");
+    assert!(!log.stats().disk_full, "there is room for a reserve");
+    world.disk.limit(None);
+    pass(1, 1);
+    assert_eq!(cursors()[0].0, small[0].0, "and no need to write them anew again");
+}

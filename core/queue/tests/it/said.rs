@@ -1,0 +1,231 @@
+//! Every kind of loss speaks, once a minute, with a count.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use throughline_component::Settle;
+use throughline_component::port::SystemRandom;
+use throughline_queue::{Log, Overflow, Ports, Settings};
+use throughline_testkit::{FakeClock, Fault, LossyDisk};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Metadata, Subscriber, span};
+
+use crate::world::record;
+
+/// What was said, a line each.
+#[derive(Clone, Default)]
+struct Heard(Arc<Mutex<Vec<String>>>);
+
+impl Heard {
+    fn lines(&self, what: &str) -> Vec<String> {
+        let lines = self.0.lock().expect("no panic");
+        lines.iter().filter(|line| line.contains(what)).cloned().collect()
+    }
+}
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.push_str(&format!("{}={value:?} ", field.name()));
+    }
+}
+
+impl Subscriber for Heard {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.0.lock().expect("no panic").push(line.0);
+    }
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+fn open(disk: &LossyDisk, clock: &Arc<FakeClock>) -> (Log, u64) {
+    let ports = Ports {
+        disk: Arc::new(disk.clone()),
+        clock: Arc::<FakeClock>::clone(clock),
+        random: Arc::new(SystemRandom::default()),
+    };
+    let settings = Settings {
+        create_directory: true,
+        quota: Some(10_000),
+        overflow: Overflow::DropOldest,
+        reserve_bytes: 100,
+        ..Settings::new(PathBuf::from("/log"))
+    };
+    let log = Log::open_still(ports, settings).expect("a sound disk");
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "dead").expect("a sound disk");
+    (log, stream)
+}
+
+fn put(log: &Log, stream: u64, count: usize) {
+    for _ in 0..count {
+        log.append(stream, record(Bytes::from(vec![b'x'; 400])), Settle::nobody());
+        log.turn();
+    }
+}
+
+/// The number in a line behind a name.
+fn number(line: &str, name: &str) -> u64 {
+    let value = line.split(' ').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {line}"))
+}
+
+#[test]
+fn what_is_dropped_is_said_once_a_minute_with_a_count() {
+    let (disk, clock, heard) = (LossyDisk::default(), Arc::<FakeClock>::default(), Heard::default());
+    tracing::subscriber::with_default(heard.clone(), || {
+        let (log, stream) = open(&disk, &clock);
+        for _ in 0..3 {
+            put(&log, stream, 200);
+            clock.advance(Duration::from_mins(1));
+        }
+        put(&log, stream, 1);
+        let lines = heard.lines("component=dead in traces");
+        assert!((4..=6).contains(&lines.len()), "one a minute and one for what came in between: {lines:#?}");
+        assert!(lines.iter().all(|line| line.contains("oldest")), "{lines:#?}");
+        let said: u64 = lines.iter().map(|line| number(line, "items")).sum();
+        let dropped = log.dropped()[0].items;
+        assert!(said <= dropped && said + 40 > dropped, "{said} of {dropped} were said: {lines:#?}");
+    });
+}
+
+#[test]
+fn a_disk_that_fails_is_said_once_a_minute_with_its_words() {
+    let (disk, clock, heard) = (LossyDisk::default(), Arc::<FakeClock>::default(), Heard::default());
+    tracing::subscriber::with_default(heard.clone(), || {
+        let (log, stream) = open(&disk, &clock);
+        disk.fail(Some(Fault::DeadAfter(0)));
+        put(&log, stream, 50);
+        let lines = heard.lines("component=stream traces");
+        assert_eq!(lines.len(), 1, "{lines:#?}");
+        assert!(lines[0].contains("going down") && number(&lines[0], "items") == 1, "{lines:#?}");
+        clock.advance(Duration::from_mins(1));
+        put(&log, stream, 1);
+        let lines = heard.lines("component=stream traces");
+        assert!(lines.iter().map(|line| number(line, "items")).sum::<u64>() >= 50, "{lines:#?}");
+        assert!(heard.0.lock().expect("no panic").len() < 20, "{heard:#?}", heard = heard.0.lock());
+    });
+}
+
+#[test]
+fn a_disk_that_has_room_again_is_said_once() {
+    let (disk, clock, heard) = (LossyDisk::default(), Arc::<FakeClock>::default(), Heard::default());
+    tracing::subscriber::with_default(heard.clone(), || {
+        disk.limit(Some(132_000));
+        let (log, stream) = open(&disk, &clock);
+        assert!(!log.stats().disk_full);
+        for _ in 0..20 {
+            put(&log, stream, 1);
+        }
+        disk.damage(&PathBuf::from("/log/RESERVE"), throughline_testkit::Damage::Gone);
+        drop(log);
+        disk.crash(throughline_testkit::Keep::All);
+        disk.limit(Some(0));
+        let (log, stream) = open(&disk, &clock);
+        assert!(log.stats().disk_full);
+        for _ in 0..5 {
+            clock.advance(Duration::from_secs(2));
+            put(&log, stream, 1);
+        }
+        assert!(log.stats().disk_full);
+        assert_eq!((heard.lines("room again").len(), heard.lines("the disk is full").len()), (0, 1));
+        disk.limit(None);
+        for _ in 0..5 {
+            clock.advance(Duration::from_secs(2));
+            put(&log, stream, 1);
+        }
+        assert!(!log.stats().disk_full);
+        assert_eq!(heard.lines("room again").len(), 1, "{:#?}", heard.lines("disk"));
+    });
+}
+
+#[test]
+fn who_lost_nothing_more_is_not_named_again() {
+    let (disk, clock, heard) = (LossyDisk::default(), Arc::<FakeClock>::default(), Heard::default());
+    tracing::subscriber::with_default(heard.clone(), || {
+        let (log, stream) = open(&disk, &clock);
+        log.subscribe(stream, "other").expect("a sound disk");
+        put(&log, stream, 3);
+        for destination in ["dead", "other"] {
+            assert!(log.drop_destination(None, destination)[0].records >= 3);
+            put(&log, stream, 1);
+            clock.advance(Duration::from_mins(1));
+            put(&log, stream, 1);
+        }
+        let lines = |what: &str| heard.lines(&format!("component={what} in traces")).len();
+        assert_eq!((lines("dead"), lines("other")), (1, 1), "{:#?}", heard.lines("traces"));
+    });
+}
+
+#[test]
+fn a_sound_storage_is_opened_without_a_word_and_junk_in_it_is_said_once() {
+    let (disk, clock, heard) = (LossyDisk::default(), Arc::<FakeClock>::default(), Heard::default());
+    tracing::subscriber::with_default(heard.clone(), || {
+        let (log, stream) = open(&disk, &clock);
+        put(&log, stream, 30);
+        let journal = log.journal(&throughline_component::ComponentId::new("change"));
+        drop(journal.expect("the first"));
+        drop(log);
+        drop(open(&disk, &clock));
+        disk.crash(throughline_testkit::Keep::All);
+        drop(open(&disk, &clock));
+        assert_eq!(
+            heard.lines("").into_iter().filter(|line| !line.contains("dead")).collect::<Vec<_>>(),
+            [""; 0]
+        );
+        ["/log/a.txt", "/log/b.txt"].iter().for_each(|junk| disk.put(&PathBuf::from(junk), b"junk"));
+        drop(open(&disk, &clock));
+        let junk = heard.lines("no file of the storage");
+        assert_eq!(junk.len(), 1, "{junk:#?}");
+        assert!(junk[0].contains("a.txt") && number(&junk[0], "more") == 1, "{junk:#?}");
+    });
+}
+
+#[test]
+fn a_torn_end_is_said_and_so_is_a_name_that_nobody_knows() {
+    let (disk, clock, heard) = (LossyDisk::default(), Arc::<FakeClock>::default(), Heard::default());
+    tracing::subscriber::with_default(heard.clone(), || {
+        let (log, stream) = open(&disk, &clock);
+        put(&log, stream, 3);
+        disk.fail(Some(Fault::DeadAfter(0)));
+        drop(log);
+        disk.crash(throughline_testkit::Keep::All);
+        let files = |what: &str| -> Vec<PathBuf> {
+            disk.files().into_keys().filter(|path| path.to_string_lossy().contains(what)).collect()
+        };
+        let segment = files("/stream-").remove(0);
+        let mut bytes = disk.contents(&segment).expect("it is there");
+        bytes.extend_from_slice(&bytes.clone()[50..80]);
+        disk.put(&segment, &bytes);
+        assert_eq!(heard.lines("in the middle of a record").len(), 0);
+        let (log, _) = open(&disk, &clock);
+        assert_eq!((heard.lines("in the middle of a record").len(), log.stats().torn), (1, 1));
+        assert_eq!(heard.lines("the name of a stream is damaged").len(), 0);
+        drop(log);
+        disk.flip(&segment, 46, 1);
+        files("/cursors-").iter().for_each(|path| disk.damage(path, throughline_testkit::Damage::Gone));
+        let ports = Ports {
+            disk: Arc::new(disk.clone()),
+            clock: Arc::<FakeClock>::clone(&clock),
+            random: Arc::new(SystemRandom::default()),
+        };
+        let log =
+            Log::open_still(ports, Settings::new(PathBuf::from("/log"))).expect("its segments are kept");
+        assert_eq!(heard.lines("the name of a stream is damaged").len(), 1);
+        assert_eq!(log.stats().torn, 0);
+    });
+}
