@@ -33,7 +33,7 @@ fn tried(what: &[&str], timeout: &str) -> std::process::Command {
         tried.arg("--test-tool=nextest");
     }
     let (files, packages): (Vec<&str>, Vec<&str>) = what.iter().partition(|name| name.ends_with(".rs"));
-    let packages = if what.is_empty() { &GUARDED[..] } else { &packages };
+    let packages = if packages.is_empty() { &GUARDED[..] } else { &packages };
     tried.args(files.iter().flat_map(|file| ["--file", file]));
     tried.args(packages.iter().flat_map(|package| ["--package", package]));
     // What is built for every mutant anew is built fast, and what it does for minutes is fast as well.

@@ -228,5 +228,5 @@ fn sealed(file: &dyn DiskFile, salt: u32, size: u64) -> io::Result<Option<Footer
     };
     let pair = |at: usize| Some((u64_at(body, at)?, u64_at(body, at + 8)?));
     let counts = [pair(0), pair(16), pair(32)].map(Option::unwrap_or_default);
-    Ok(Some(Footer { last: head.sequence, sure: Some(head.received_at).filter(|sure| *sure > 0), counts }))
+    Ok(Some(Footer { last: head.sequence, sure: Some(head.received_at).filter(|sure| *sure != 0), counts }))
 }

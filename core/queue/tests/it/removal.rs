@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use throughline_component::port::SystemRandom;
 use throughline_component::{ComponentId, Outcome, Settle};
-use throughline_queue::{Log, Overflow, Ports, Settings, sites};
+use throughline_queue::{Durability, Log, Overflow, Ports, Settings, sites};
 use throughline_testkit::{Damage, FakeClock, Fault, Keep, LossyDisk};
 
 use crate::world::{next, ready, record};
@@ -369,4 +369,33 @@ fn a_disk_that_is_full_gets_back_what_cursors_take_up_for_nothing() {
     world.disk.limit(None);
     pass(1, 1);
     assert_eq!(cursors()[0].0, small[0].0, "and no need to write them anew again");
+}
+
+#[test]
+fn a_manifest_that_is_gone_takes_the_room_of_the_reserve_where_the_disk_is_full() {
+    let world = World::default();
+    let large = |settings: &mut Settings| (settings.max_bytes, settings.reserve_bytes) = (1 << 30, 200_000);
+    let log = world.open_with(large);
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    assert_eq!(put(&log, stream, 3), 3);
+    drop(log);
+    world.disk.damage(&PathBuf::from("/log/MANIFEST"), Damage::Gone);
+    world.fill_disk();
+    let log = world.open_with(large);
+    assert!(log.stats().disk_full, "there is no reserve now");
+    assert_eq!(drain(&log, log.stream("traces").expect("the only one"), "otlp"), 3);
+}
+
+#[test]
+fn in_memory_nothing_is_synced() {
+    let world = World::default();
+    let log = world.open_with(|settings| {
+        settings.directory = PathBuf::from("/new/log");
+        settings.durability = Durability::Memory;
+    });
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    assert_eq!((put(&log, stream, 9), drain(&log, stream, "otlp")), (9, 9));
+    assert_eq!(world.disk.syncs().into_iter().collect::<Vec<_>>(), []);
 }
