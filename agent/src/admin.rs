@@ -44,6 +44,22 @@ pub(crate) async fn start(
     listeners.open_aside(&ServerSettings::on(&settings.address), None, &owner, routes).await.map(Some)
 }
 
+/// A page that does not change as long as its configuration is in service.
+pub(crate) fn fixed(path: &str, text: String) -> Route {
+    Route { path: path.to_owned(), handler: Arc::new(Fixed(text.into())) }
+}
+
+struct Fixed(Bytes);
+
+impl Handler for Fixed {
+    fn call(&self, _: Request) -> Pin<Box<dyn Future<Output = Reply> + Send + '_>> {
+        let mut reply = http::Response::new(Body::new(self.0.clone()));
+        let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+        reply.headers_mut().insert(header::CONTENT_TYPE, kind);
+        Box::pin(std::future::ready(reply))
+    }
+}
+
 struct Page {
     world: Arc<World>,
     kind: &'static str,

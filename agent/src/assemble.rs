@@ -1,7 +1,7 @@
 //! From a checked configuration to what the graph is started from. `validate` and `run` share all of it.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use throughline_component::port::{Budget, Clock, Mask, Random, SystemClock, SystemRandom};
 use throughline_component::{
@@ -9,7 +9,7 @@ use throughline_component::{
     Services, States, Warnings,
 };
 use throughline_config::{Component, Document, Error, Errors, Id, Process, Service, Settings};
-use throughline_graph::{Fact, Facts, Ledger, Make, Masking, Plan, Setup, Wire, Wiring};
+use throughline_graph::{Fact, Facts, Kept, Ledger, Make, Masking, Plan, Setup, Wire, Wiring};
 use throughline_net::{Listeners, Resources, TelemetryRoutes};
 use throughline_otlp::Signal;
 use tokio::runtime::Handle;
@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use crate::catalog::{MASKING, catalog, factory};
 use crate::cli::Inputs;
 use crate::mask::Masker;
+use crate::unchanged::{Before, Print};
 
 /// What outlives a reload.
 pub(crate) struct World {
@@ -37,6 +38,10 @@ pub(crate) struct Assembled {
     pub(crate) setup: Setup,
     pub(crate) service: Service,
     pub(crate) notes: Vec<String>,
+    /// What the next configuration is to be compared with.
+    pub(crate) before: Before,
+    /// What is as it was in the configuration before.
+    pub(crate) unchanged: BTreeSet<(Kind, ComponentId)>,
     /// What is wrong with this machine, for who validates.
     pub(crate) here: Errors,
 }
@@ -125,8 +130,14 @@ pub(crate) fn document(inputs: &Inputs) -> Result<Document, String> {
 /// Every component that is named, built once, so that all of them have had their say.
 struct Parts {
     services: Services,
+    /// What the extensions offer, and they.
+    offers: Services,
     extensions: Vec<(ComponentId, Arc<dyn DynExtension>)>,
     components: BTreeMap<(Kind, ComponentId), Component>,
+    /// What was built of them, to be put to use.
+    built: BTreeMap<(Kind, ComponentId), Built>,
+    prints: BTreeMap<(Kind, ComponentId), Print>,
+    unchanged: BTreeSet<(Kind, ComponentId)>,
     facts: Facts,
     errors: Vec<Error>,
     /// What is wrong with this machine, if it was looked at.
@@ -137,60 +148,102 @@ impl Parts {
     fn build(settings: &Settings, world: &World, purpose: &Purpose) -> Self {
         let mut services = world.services();
         let check = Arc::new(MachineCheck::default());
-        match purpose {
-            Purpose::Run(listeners) => services.offer(Arc::clone(listeners)),
+        let before = match purpose {
+            Purpose::Run(listeners, before) => {
+                services.offer(Arc::clone(listeners));
+                before.as_ref()
+            }
             Purpose::Validate => {
                 services.offer(Arc::new(world.listeners.next()));
                 services.offer(Arc::clone(&check));
+                None
             }
-        }
-        if settings.service.mask_secrets {
+        };
+        let masks = settings.service.mask_secrets;
+        if masks {
             services.offer::<dyn Mask>(Arc::new(Masker));
-        }
-        let (mut extensions, mut errors, mut here) = (Vec::new(), Vec::new(), Vec::new());
-        for extension in &settings.extensions {
-            let component = &settings.components[&(Kind::Extension, extension.value.clone())];
-            let id = component_id(&extension.value);
-            match build(component, &world.build(id.clone(), &services)) {
-                Ok(Built::Extension(extension, offers)) => {
-                    services.merge(offers);
-                    extensions.push((id, extension));
-                }
-                Ok(_) => {}
-                Err(error) => errors.push(component.locate(&error)),
-            }
-            here.extend(check.take().iter().map(|problem| component.locate(problem)));
         }
         let components: BTreeMap<(Kind, ComponentId), Component> = settings
             .components
             .iter()
             .map(|((kind, id), component)| ((*kind, component_id(id)), component.clone()))
             .collect();
-        let used = used(settings);
-        let mut facts = Facts::new();
-        for (key, component) in components.iter().filter(|(key, _)| used.contains(&key.1)) {
-            match build(component, &world.build(key.1.clone(), &services)) {
-                Ok(built) => drop(fact(key.0, &built).map(|fact| facts.insert(key.clone(), fact))),
-                Err(error) => errors.push(component.locate(&error)),
+        let prints = components.iter().map(|(key, component)| (key.clone(), Print::of(component))).collect();
+        let ids: Vec<ComponentId> = settings.extensions.iter().map(|id| component_id(&id.value)).collect();
+        let unchanged = before.map(|before| before.unchanged(&prints, masks, &ids)).unwrap_or_default();
+        let mut parts = Self {
+            services,
+            offers: Services::default(),
+            extensions: Vec::new(),
+            components,
+            built: BTreeMap::new(),
+            prints,
+            unchanged,
+            facts: Facts::new(),
+            errors: Vec::new(),
+            here: Vec::new(),
+        };
+        match before.filter(|_| !parts.unchanged.is_empty()) {
+            // They run on, and what is new finds them as what runs on does.
+            Some(before) => {
+                (parts.extensions, parts.offers) = (before.extensions.clone(), before.offers.clone())
             }
-            here.extend(check.take().iter().map(|problem| component.locate(problem)));
+            None => ids.into_iter().for_each(|id| parts.extend(id, world, &check)),
         }
-        Self { services, extensions, components, facts, errors, here }
+        parts.services.merge(parts.offers.clone());
+        let used = used(settings);
+        for (key, component) in parts.components.iter().filter(|(key, _)| used.contains(&key.1)) {
+            match build(component, &world.build(key.1.clone(), &parts.services)) {
+                Ok(built) => {
+                    parts.facts.extend(fact(key.0, &built).map(|fact| (key.clone(), fact)));
+                    parts.built.insert(key.clone(), built);
+                }
+                Err(error) => parts.errors.push(component.locate(&error)),
+            }
+            parts.here.extend(check.take().iter().map(|problem| component.locate(problem)));
+        }
+        parts
+    }
+
+    /// Builds an extension, which finds what those before it offer.
+    fn extend(&mut self, id: ComponentId, world: &World, check: &MachineCheck) {
+        let component = &self.components[&(Kind::Extension, id.clone())];
+        let mut services = self.services.clone();
+        services.merge(self.offers.clone());
+        match build(component, &world.build(id.clone(), &services)) {
+            Ok(Built::Extension(extension, offers)) => {
+                self.offers.merge(offers);
+                self.extensions.push((id, extension));
+            }
+            Ok(_) => {}
+            Err(error) => self.errors.push(component.locate(&error)),
+        }
+        self.here.extend(check.take().iter().map(|problem| component.locate(problem)));
     }
 }
 
 /// What components are built for.
 pub(crate) enum Purpose {
-    /// To be run. What they open, they open through these.
-    Run(Arc<Listeners>),
+    /// To be run. What they open, they open through these; what is as it was runs on.
+    Run(Arc<Listeners>, Option<Before>),
     /// To hear what they have to say of their settings, and of this machine.
     Validate,
 }
 
 /// Builds and plans.
 pub(crate) fn assemble(settings: Settings, world: &World, purpose: &Purpose) -> Result<Assembled, String> {
-    let Parts { services, extensions, components, mut facts, errors, here } =
-        Parts::build(&settings, world, purpose);
+    let Parts {
+        services,
+        offers: of_extensions,
+        extensions,
+        components,
+        built,
+        prints,
+        unchanged,
+        mut facts,
+        errors,
+        here,
+    } = Parts::build(&settings, world, purpose);
     if !errors.is_empty() {
         return Err(Errors::new(errors).to_string());
     }
@@ -210,7 +263,16 @@ pub(crate) fn assemble(settings: Settings, world: &World, purpose: &Purpose) -> 
     let offers = services.clone();
     let make: Make = {
         let (clock, random) = (Arc::clone(&clock), Arc::clone(&random));
+        // What is as it was runs on; if it cannot, it is built anew.
+        let runs_on = |key: &(Kind, ComponentId)| key.0 != Kind::Processor && unchanged.contains(key);
+        let built =
+            Mutex::new(built.into_iter().filter(|(key, _)| !runs_on(key)).collect::<BTreeMap<_, _>>());
         Arc::new(move |kind, id| {
+            // Each was built for its facts; whoever needs another of it, or one that has died, has it built anew.
+            let ready = built.lock().unwrap_or_else(PoisonError::into_inner).remove(&(kind, id.clone()));
+            if let Some(ready) = ready {
+                return Ok(ready);
+            }
             let (clock, random) = (Arc::clone(&clock), Arc::clone(&random));
             let cx = Build { id: id.clone(), clock, random, services: services.clone() };
             match components.get(&(kind, id.clone())) {
@@ -223,13 +285,16 @@ pub(crate) fn assemble(settings: Settings, world: &World, purpose: &Purpose) -> 
     let (ledger, health) = (Arc::clone(&world.ledger), Arc::clone(&world.health));
     let warnings = Arc::clone(&world.warnings);
     let listeners = match purpose {
-        Purpose::Run(listeners) => Arc::clone(listeners),
+        Purpose::Run(listeners, _) => Arc::clone(listeners),
         Purpose::Validate => Arc::new(world.listeners.next()),
     };
     let services = offers;
+    let masks = settings.service.mask_secrets;
+    let before = Before { prints, masks, extensions: extensions.clone(), offers: of_extensions };
+    let kept = Kept::default();
     let setup =
-        Setup { plan, make, services, extensions, clock, random, ledger, health, warnings, listeners };
-    Ok(Assembled { setup, service: settings.service, notes, here: Errors::new(here) })
+        Setup { plan, make, services, extensions, clock, random, ledger, health, warnings, listeners, kept };
+    Ok(Assembled { setup, service: settings.service, notes, before, unchanged, here: Errors::new(here) })
 }
 
 fn build(component: &Component, cx: &Build) -> Result<Built, ConfigError> {
@@ -277,7 +342,7 @@ fn masking(world: &World, services: &Services, facts: &mut Facts) -> Result<Mask
     Ok(Masking { type_name: MASKING, default: id })
 }
 
-fn used(settings: &Settings) -> std::collections::BTreeSet<ComponentId> {
+fn used(settings: &Settings) -> BTreeSet<ComponentId> {
     let pipelines = settings.pipelines.iter();
     let ids = pipelines.flat_map(|p| p.receivers.iter().chain(&p.processors).chain(&p.exporters));
     ids.map(|id| component_id(&id.value)).collect()

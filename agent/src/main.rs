@@ -16,6 +16,7 @@ mod run;
 mod runtime;
 mod show;
 mod signals;
+mod unchanged;
 
 use std::process::ExitCode;
 

@@ -10,6 +10,7 @@ use throughline_graph::Graph;
 use throughline_net::{Serving, TelemetryRoutes};
 use throughline_queue::Storage;
 use tokio::runtime::Handle;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use crate::assemble::{Purpose, World, assemble, settings};
@@ -17,6 +18,7 @@ use crate::cli::Inputs;
 use crate::runtime::{self, Data};
 use crate::show::{complain, say_aside};
 use crate::signals::{Event, Signals};
+use crate::unchanged::Before;
 use crate::{admin, descriptors, logs};
 
 /// The exit code of a drain that was cut short.
@@ -52,12 +54,16 @@ pub(crate) fn run(inputs: &Inputs) -> ExitCode {
 
 /// A configuration in service.
 struct Running {
-    graph: Graph,
+    graph: Shared,
+    before: Before,
     service: Service,
     storages: Vec<Arc<Storage>>,
     /// Self-telemetry; it is served as long as this is held.
     _admin: Option<Serving>,
 }
+
+/// The graph in service. A reload takes over what runs on while it holds this; whoever ends the graph takes it out.
+type Shared = Arc<Mutex<Option<Graph>>>;
 
 /// Why a configuration did not come into service.
 enum Failed {
@@ -73,7 +79,7 @@ async fn supervise(first: Settings, inputs: Inputs, data: &Data, mut signals: Si
     let world = Arc::new(World::with(&first.service, connections, Some(Handle::current())));
     tell_of_panics(&world);
     let mut again = false;
-    let starting = launch(first, Arc::clone(&world), data);
+    let starting = launch(first, Arc::clone(&world), data, None);
     let mut running = tokio::select! {
         started = starting => match started {
             Ok(running) => running,
@@ -98,7 +104,7 @@ async fn supervise(first: Settings, inputs: Inputs, data: &Data, mut signals: Si
             break;
         }
         let reloaded = tokio::select! {
-            reloaded = reload(&inputs, &world, data) => reloaded,
+            reloaded = reload(&inputs, &world, data, &running) => reloaded,
             () = signals.stop(&mut again) => break,
         };
         let result = match reloaded {
@@ -124,7 +130,7 @@ async fn supervise(first: Settings, inputs: Inputs, data: &Data, mut signals: Si
     tracing::info!("draining; another signal ends it at once, unless it comes within a second");
     world.health.stopping();
     let deadline = running.service.shutdown_timeout.get();
-    draining.spawn(running.graph.stop(deadline));
+    draining.spawn(stop(running.graph, deadline));
     let drained = async {
         let mut left = 0;
         while let Some(of_one) = draining.join_next().await {
@@ -158,21 +164,45 @@ async fn cut_short(world: &World) -> ExitCode {
 }
 
 /// Brings a configuration into service beside the one that is, if there is one, and in its place once all of it stands.
-async fn launch(settings: Settings, world: Arc<World>, data: &Data) -> Result<Running, Failed> {
+async fn launch(
+    settings: Settings,
+    world: Arc<World>,
+    data: &Data,
+    before: Option<(Shared, Before)>,
+) -> Result<Running, Failed> {
     let listeners = Arc::new(world.listeners.next());
     let launched = data.run(async move {
-        let purpose = Purpose::Run(Arc::clone(&listeners));
-        let assembled = assemble(settings, &world, &purpose).map_err(Failed::Wrong)?;
+        let (before, made_of) = before.unzip();
+        let purpose = Purpose::Run(Arc::clone(&listeners), made_of);
+        let mut assembled = assemble(settings, &world, &purpose).map_err(Failed::Wrong)?;
+        let mut before = match &before {
+            Some(before) => Some(before.lock().await),
+            None => None,
+        };
+        let mut before = before.as_mut().and_then(|before| before.as_mut());
+        if let Some(before) = &before {
+            let kept = before.keeps(&assembled.setup.plan, &assembled.unchanged);
+            let ids = kept.ids();
+            let names: Vec<&str> = ids.iter().map(ComponentId::as_str).collect();
+            tracing::info!(components = names.join(", "), "these run on, the others are built anew");
+            listeners.keep(ids);
+            assembled.setup.kept = kept;
+        }
         assembled.notes.iter().for_each(|note| tracing::warn!("{note}"));
         let service = assembled.service;
         let metrics = &service.telemetry.metrics;
         let services = &assembled.setup.services;
         let added = services.get::<TelemetryRoutes>().unwrap_or_default();
+        // What `validate --graph` prints, of what really runs.
+        let plan = admin::fixed("/plan", assembled.setup.plan.to_string());
+        added.add(&ComponentId::new("telemetry"), plan).map_err(|error| Failed::Start(error.to_string()))?;
         let admin = admin::start(metrics, &world, &listeners, &added).await;
         let admin = admin.map_err(|error| Failed::Start(error.to_string()))?;
         let storages = services.names::<Storage>().filter_map(|id| services.named::<Storage>(id)).collect();
-        let graph = Graph::start(assembled.setup).await.map_err(|error| Failed::Start(error.to_string()))?;
-        Ok(Running { graph, service, storages, _admin: admin })
+        let started = Graph::start(assembled.setup, before.take()).await;
+        let graph = started.map_err(|error| Failed::Start(error.to_string()))?;
+        let graph = Arc::new(Mutex::new(Some(graph)));
+        Ok(Running { graph, before: assembled.before, service, storages, _admin: admin })
     });
     launched.await.unwrap_or_else(|error| Err(Failed::Start(error)))
 }
@@ -184,19 +214,35 @@ async fn close_unused(states: Arc<States>) {
 
 /// Drains what is no longer in service, and closes what it alone had open. Says how many batches were returned.
 async fn end(old: Running, states: Arc<States>) -> usize {
-    let Running { graph, service, storages, _admin: admin } = old;
+    let Running { graph, before, service, storages, _admin: admin } = old;
     drop(admin);
-    let left = graph.stop(service.shutdown_timeout.get()).await;
+    let left = stop(graph, service.shutdown_timeout.get()).await;
+    drop(before);
     drop(storages);
     close_unused(states).await;
     tracing::info!(returned_batches = left, "reloaded");
     left
 }
 
-async fn reload(inputs: &Inputs, world: &Arc<World>, data: &Data) -> Result<Running, Failed> {
+async fn reload(
+    inputs: &Inputs,
+    world: &Arc<World>,
+    data: &Data,
+    running: &Running,
+) -> Result<Running, Failed> {
     let (settings, warnings) = settings(inputs).map_err(Failed::Wrong)?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    launch(settings, Arc::clone(world), data).await
+    let before = (Arc::clone(&running.graph), running.before.clone());
+    launch(settings, Arc::clone(world), data, Some(before)).await
+}
+
+/// Ends a graph, once no reload takes anything over from it any more. Says how many batches were returned.
+async fn stop(graph: Shared, deadline: Duration) -> usize {
+    let graph = graph.lock().await.take();
+    match graph {
+        Some(graph) => graph.stop(deadline).await,
+        None => 0,
+    }
 }
 
 /// A panic that data sets off is recovered from; it is told like everything else that a peer can set off, once a minute for each

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// What the backend says to a request: a status and a text; nothing at all, for as long as the client waits.
@@ -32,6 +33,7 @@ pub struct Backend {
     address: SocketAddr,
     accepted: Arc<Mutex<Vec<Vec<u8>>>>,
     attempts: Arc<Mutex<u64>>,
+    connections: Arc<AtomicU64>,
 }
 
 impl Backend {
@@ -40,10 +42,17 @@ impl Backend {
         let socket = TcpListener::bind("127.0.0.1:0").expect("the loopback interface has a free port");
         let address = socket.local_addr().expect("it is bound");
         let (accepted, attempts) = (Arc::<Mutex<Vec<Vec<u8>>>>::default(), Arc::<Mutex<u64>>::default());
-        let backend = Self { address, accepted: Arc::clone(&accepted), attempts: Arc::clone(&attempts) };
+        let connections = Arc::<AtomicU64>::default();
+        let backend = Self {
+            address,
+            accepted: Arc::clone(&accepted),
+            attempts: Arc::clone(&attempts),
+            connections: Arc::clone(&connections),
+        };
         let script: Arc<Script> = Arc::new(script);
         std::thread::spawn(move || {
             for stream in socket.incoming().flatten() {
+                connections.fetch_add(1, Ordering::Relaxed);
                 let (script, accepted, attempts) =
                     (Arc::clone(&script), Arc::clone(&accepted), Arc::clone(&attempts));
                 std::thread::spawn(move || drop(serve(stream, &*script, &accepted, &attempts)));
@@ -65,6 +74,13 @@ impl Backend {
     /// How many requests came.
     pub fn attempts(&self) -> u64 {
         *self.attempts.lock().expect("no server thread panics")
+    }
+}
+
+impl Backend {
+    /// How many connections were opened.
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
     }
 }
 

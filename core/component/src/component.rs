@@ -30,6 +30,9 @@ pub trait Receiver: Sized + Send + 'static {
     type Config: Settings;
     /// What it can emit.
     const SIGNALS: &'static [Signal] = ALL;
+    /// Whether two of it must never run at once, even for the moment of a reload: a member of a group, a reader of files, a leader.
+    /// A reload then ends the one in service first, and starts it again if the new configuration does not come into service.
+    const EXCLUSIVE: bool = false;
 
     /// Builds it. Opens nothing: `validate` runs this too.
     ///
@@ -231,11 +234,16 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A [`Receiver`] whose type is erased.
 pub trait DynReceiver: Send {
+    /// See [`Receiver::EXCLUSIVE`].
+    fn is_exclusive(&self) -> bool;
     /// See [`Receiver::run`].
     fn run(self: Box<Self>, out: Output, stop: Stop) -> Boxed<'static, Result<(), Fatal>>;
 }
 
 impl<T: Receiver> DynReceiver for T {
+    fn is_exclusive(&self) -> bool {
+        T::EXCLUSIVE
+    }
     fn run(self: Box<Self>, out: Output, stop: Stop) -> Boxed<'static, Result<(), Fatal>> {
         Box::pin(T::run(*self, out, stop))
     }

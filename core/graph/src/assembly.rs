@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, RwLock};
 
 use throughline_component::port::Budget;
-use throughline_component::{Built, ComponentId, DynReceiver, Fatal, Kind, Output, Stop};
+use throughline_component::{Built, ComponentId, DynReceiver, Fatal, Kind};
 use throughline_otlp::Signal;
 use throughline_queue::{Backlog, Storage};
 
 use crate::Direction;
-use crate::entry::{Accounts, Entry};
+use crate::entry::{Accounts, Entry, Taking};
 use crate::ledger::Hop;
 use crate::pipeline::{Connector, Pipeline, Stage, Target};
 use crate::plan::{Pipeline as Planned, Stage as PlannedStage, Stored};
@@ -23,7 +23,6 @@ use crate::walk::Walk;
 /// Builds the parts of a graph from its plan.
 pub(crate) struct Assembly<'a> {
     setup: &'a Setup,
-    stop: Stop,
     pub(crate) sinks: BTreeMap<ComponentId, Arc<Sink>>,
     pub(crate) connectors: BTreeMap<ComponentId, Arc<Connector>>,
     /// By pipeline, each as its plan has them.
@@ -34,12 +33,19 @@ pub(crate) struct Assembly<'a> {
 }
 
 pub(crate) type Exporters = Vec<(ComponentId, Arc<dyn throughline_component::DynExporter>)>;
-pub(crate) type Receivers = Vec<(ComponentId, (Box<dyn DynReceiver>, Output))>;
+
+/// A receiver that is to be started, and what stands behind its output.
+pub(crate) struct NewReceiver {
+    pub(crate) id: ComponentId,
+    pub(crate) receiver: Box<dyn DynReceiver>,
+    pub(crate) entry: Arc<Entry>,
+}
 
 impl<'a> Assembly<'a> {
-    pub(crate) fn new(setup: &'a Setup, stop: Stop) -> Self {
+    /// With the sinks that stay as they are.
+    pub(crate) fn new(setup: &'a Setup, sinks: BTreeMap<ComponentId, Arc<Sink>>) -> Self {
         let (streams, held, feeders) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        Self { setup, stop, sinks: BTreeMap::new(), connectors: BTreeMap::new(), streams, held, feeders }
+        Self { setup, sinks, connectors: BTreeMap::new(), streams, held, feeders }
     }
 
     pub(crate) async fn open_streams(&mut self) -> Result<(), Fatal> {
@@ -227,7 +233,6 @@ impl<'a> Assembly<'a> {
                 memory: self.setup.services.get(),
             },
             hops,
-            self.stop.clone(),
         ));
         self.sinks.insert(id.clone(), Arc::clone(&sink));
         Ok(Target::Sink(sink))
@@ -237,31 +242,33 @@ impl<'a> Assembly<'a> {
         self.sinks.iter().map(|(id, sink)| (id.clone(), sink.exporter())).collect()
     }
 
-    pub(crate) fn receivers(&self, pipelines: &[Arc<Pipeline>]) -> Result<Receivers, Fatal> {
+    /// Where the data of each receiver goes.
+    pub(crate) fn taking(&self, pipelines: &[Arc<Pipeline>]) -> BTreeMap<ComponentId, Arc<Taking>> {
         let planned = &self.setup.plan.pipelines;
-        let mut ids: Vec<&ComponentId> = planned.iter().flat_map(|pipeline| &pipeline.receivers).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        ids.retain(|id| !self.connectors.contains_key(*id));
-        ids.into_iter()
-            .map(|id| {
-                let fed = |signal: Signal| {
-                    let taking = planned.iter().zip(pipelines);
-                    let taking =
-                        taking.filter(|(plan, _)| plan.signal == signal && plan.receivers.contains(id));
-                    taking.map(|(_, pipeline)| Arc::clone(pipeline)).collect()
-                };
-                let entry = Entry {
-                    id: id.clone(),
-                    pipelines: [fed(Signal::Traces), fed(Signal::Metrics), fed(Signal::Logs)],
-                    accounts: Accounts::new(&self.setup.ledger),
-                    clock: Arc::clone(&self.setup.clock),
-                    health: Arc::clone(&self.setup.health),
-                    warnings: Arc::clone(&self.setup.warnings),
-                };
-                Ok((id.clone(), (make_receiver(&self.setup.make, id)?, Output::new(Arc::new(entry)))))
-            })
-            .collect()
+        let ids: BTreeSet<&ComponentId> = planned.iter().flat_map(|pipeline| &pipeline.receivers).collect();
+        let receivers = ids.into_iter().filter(|id| !self.connectors.contains_key(*id));
+        let taking = |id: &ComponentId| {
+            let fed = |signal: Signal| {
+                let taking = planned.iter().zip(pipelines);
+                let taking = taking.filter(|(plan, _)| plan.signal == signal && plan.receivers.contains(id));
+                taking.map(|(_, pipeline)| Arc::clone(pipeline)).collect()
+            };
+            Arc::new([fed(Signal::Traces), fed(Signal::Metrics), fed(Signal::Logs)])
+        };
+        receivers.map(|id| (id.clone(), taking(id))).collect()
+    }
+
+    pub(crate) fn receiver(&self, id: &ComponentId, taking: Arc<Taking>) -> Result<NewReceiver, Fatal> {
+        let entry = Entry {
+            id: id.clone(),
+            pipelines: RwLock::new(taking),
+            accounts: Accounts::new(&self.setup.ledger),
+            clock: Arc::clone(&self.setup.clock),
+            health: Arc::clone(&self.setup.health),
+            warnings: Arc::clone(&self.setup.warnings),
+        };
+        let receiver = make_receiver(&self.setup.make, id)?;
+        Ok(NewReceiver { id: id.clone(), receiver, entry: Arc::new(entry) })
     }
 
     fn make(&self, kind: Kind, id: &ComponentId) -> Result<Built, Fatal> {

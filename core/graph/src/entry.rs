@@ -1,7 +1,7 @@
 //! Where receivers hand data over: admission, accounts, and the fork into pipelines.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
 use throughline_component::port::{Charge, Clock};
@@ -17,13 +17,16 @@ use crate::pipeline::Pipeline;
 /// What stands behind a receiver's `Output`.
 pub(crate) struct Entry {
     pub(crate) id: ComponentId,
-    /// By signal.
-    pub(crate) pipelines: [Vec<Arc<Pipeline>>; 3],
+    /// Where its data goes now. A reload that does not change the receiver changes this.
+    pub(crate) pipelines: RwLock<Arc<Taking>>,
     pub(crate) accounts: Accounts,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) health: Arc<Health>,
     pub(crate) warnings: Arc<Warnings>,
 }
+
+/// The pipelines that take a receiver's data, by signal.
+pub(crate) type Taking = [Vec<Arc<Pipeline>>; 3];
 
 /// A receiver's accounts by signal and transport, opened on first use: most receivers speak one transport only.
 pub(crate) struct Accounts {
@@ -43,6 +46,16 @@ impl Accounts {
 }
 
 impl Entry {
+    /// Where its data goes now.
+    pub(crate) fn taking(&self) -> Arc<Taking> {
+        Arc::clone(&self.pipelines.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on its data goes there.
+    pub(crate) fn redirect(&self, to: Arc<Taking>) {
+        *self.pipelines.write().unwrap_or_else(PoisonError::into_inner) = to;
+    }
+
     fn push(signal: Signal, chunk: Chunk, pipelines: &[Arc<Pipeline>]) {
         let batch = Batch::one(signal, chunk);
         match pipelines {
@@ -57,7 +70,7 @@ impl Entry {
 
 impl Sender for Entry {
     fn takes(&self, signal: Signal) -> bool {
-        !self.pipelines[signal as usize].is_empty()
+        !self.taking()[signal as usize].is_empty()
     }
 
     fn send(&self, signal: Signal, request: Bytes, context: Arc<Context>, charge: Charge) -> Ticket {
@@ -104,7 +117,7 @@ impl Sender for Entry {
             settle.settle(account_for(&account, items, outcome, rejected, why));
         });
         let chunk = Chunk { bytes, items, position: None, context, settle };
-        Self::push(signal, chunk, &self.pipelines[signal as usize]);
+        Self::push(signal, chunk, &self.taking()[signal as usize]);
         ticket
     }
 }

@@ -7,6 +7,7 @@
 
 mod assembly;
 mod entry;
+mod kept;
 mod ledger;
 mod pipeline;
 mod plan;
@@ -20,6 +21,7 @@ mod supervisor;
 mod unreadable;
 mod walk;
 
+pub use kept::Kept;
 pub use ledger::{Direction, Hop, Imbalance, Ledger, Row};
 pub use plan::{Fact, Facts, Masking, Pipeline as PlannedPipeline, Plan, Stage, Stored, Wire, Wiring};
 pub use run::{Graph, Make, Setup};

@@ -1,20 +1,24 @@
 //! Running a plan: start, drain.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use throughline_component::port::{Budget, Clock, Random};
 use throughline_component::{
-    Built, ComponentId, ConfigError, DynExtension, Fatal, Health, Kind, Meter, Services, Warnings,
+    Built, ComponentId, ConfigError, DynExtension, Fatal, Health, Kind, Meter, Output, Services, Warnings,
 };
 use throughline_net::Listeners;
 
 use crate::Ledger;
-use crate::assembly::{Assembly, make_receiver};
+use crate::assembly::{Assembly, NewReceiver, make_receiver};
+use crate::entry::{Entry, Taking};
+use crate::kept::Kept;
 use crate::pipeline::{Connector, Pipeline, Stage};
 use crate::plan::Plan;
 use crate::share::Share;
 use crate::sink::Sink;
+use crate::stream::Feeder;
 use crate::supervisor::Supervisor;
 
 /// Makes a component anew, through its factory, from its settings.
@@ -42,89 +46,217 @@ pub struct Setup {
     pub warnings: Arc<Warnings>,
     /// The listeners of this configuration, which `make` gives to its components. They serve once all stands.
     pub listeners: Arc<Listeners>,
+    /// What runs on of the graph in service, see [`Graph::keeps`].
+    pub kept: Kept,
 }
 
 /// A running graph.
 pub struct Graph {
-    receivers: Supervisor,
+    pub(crate) receivers: Supervisor,
     feeders: Supervisor,
     services: Supervisor,
-    extensions: Supervisor,
-    sinks: Vec<Arc<Sink>>,
+    pub(crate) extensions: Supervisor,
+    pub(crate) sinks: BTreeMap<ComponentId, Arc<Sink>>,
+    /// What stands behind the receivers' outputs.
+    pub(crate) entries: BTreeMap<ComponentId, Arc<Entry>>,
+    /// Who reads streams, by name.
+    readers: BTreeMap<ComponentId, Arc<Feeder>>,
     pipelines: Vec<Arc<Pipeline>>,
     connectors: Vec<Arc<Connector>>,
+    make: Make,
 }
 
 impl Graph {
     /// Builds and starts everything beside what is in service, in two phases. First all parts are built, and their storages and
-    /// listeners opened: extensions first, then exporters, then what lies between, receivers, and those who will read the streams.
-    /// Once all of it stands, the listeners are committed, and data comes to this graph. Only then are the streams read.
+    /// listeners opened: extensions first, then exporters, then what lies between, receivers last. Once all of it stands, the
+    /// listeners are committed, and data comes to this graph. Only then are the streams read.
+    ///
+    /// Of the graph `before`, which is in service, the components in [`Setup::kept`] run on in this one; an exclusive receiver is
+    /// ended before its successor starts.
     ///
     /// # Errors
     /// The first component that cannot be built or started. What was started is stopped again, and what was in service before
     /// is as it was.
-    pub async fn start(setup: Setup) -> Result<Self, Fatal> {
+    pub async fn start(setup: Setup, before: Option<&mut Self>) -> Result<Self, Fatal> {
         let mut graph = Self {
             receivers: Supervisor::new(&setup.health),
             feeders: Supervisor::new(&setup.health),
             services: Supervisor::new(&setup.health),
             extensions: Supervisor::new(&setup.health),
-            sinks: Vec::new(),
+            sinks: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            readers: BTreeMap::new(),
             pipelines: Vec::new(),
             connectors: Vec::new(),
+            make: Arc::clone(&setup.make),
         };
-        let mut assembly = Assembly::new(&setup, graph.services.stop().clone());
-        if let Err(error) = graph.launch(&setup, &mut assembly).await {
-            graph.abandon().await;
-            assembly.unsubscribe().await;
-            return Err(error);
+        let kept = |before: &Self| {
+            let sinks = before.sinks.iter().filter(|(id, _)| setup.kept.exporters.contains(*id));
+            sinks.map(|(id, sink)| (id.clone(), Arc::clone(sink))).collect()
+        };
+        let sinks = before.as_deref().map(kept).unwrap_or_default();
+        let mut assembly = Assembly::new(&setup, sinks);
+        let mut handed_over = Vec::new();
+        match graph.launch(&setup, &mut assembly, before, &mut handed_over).await {
+            Ok(()) => {
+                setup.health.started();
+                assembly.tell_of_stranded().await;
+                Ok(graph)
+            }
+            Err((error, before)) => {
+                graph.abandon(&setup.kept).await;
+                assembly.unsubscribe().await;
+                if let Some(before) = before {
+                    for id in handed_over {
+                        before.resume(&id).await;
+                    }
+                }
+                Err(error)
+            }
         }
-        setup.health.started();
-        Ok(graph)
     }
 
-    async fn launch(&mut self, setup: &Setup, assembly: &mut Assembly<'_>) -> Result<(), Fatal> {
-        assembly.open_streams().await?;
-        self.pipelines = assembly.pipelines()?;
-        self.sinks = assembly.sinks.values().cloned().collect();
-        self.connectors = assembly.connectors.values().cloned().collect();
-        for (id, extension) in &setup.extensions {
-            let extension = Arc::clone(extension);
-            self.extensions.start(id, move |stop| Ok(Arc::clone(&extension).run(stop))).await?;
-        }
-        for (id, exporter) in assembly.exporters() {
-            self.services.start(&id, move |stop| Ok(Arc::clone(&exporter).run(stop))).await?;
-        }
-        self.tick(&setup.clock);
-        for (id, receiver) in assembly.receivers(&self.pipelines)? {
-            let (make, out) = (Arc::clone(&setup.make), receiver.1);
-            let mut first = Some(receiver.0);
-            let own = id.clone();
-            let run = move |stop| {
-                let receiver = match first.take() {
-                    Some(receiver) => receiver,
-                    None => make_receiver(&make, &own)?,
-                };
-                Ok(receiver.run(out.clone(), stop))
-            };
-            self.receivers.start(&id, run).await?;
-        }
-        self.feed(setup, assembly).await?;
+    /// On an error the graph before is given back, with those of its receivers ended that were handed over.
+    async fn launch<'g>(
+        &mut self,
+        setup: &Setup,
+        assembly: &mut Assembly<'_>,
+        mut before: Option<&'g mut Self>,
+        handed_over: &mut Vec<ComponentId>,
+    ) -> Result<(), (Fatal, Option<&'g mut Self>)> {
+        let taking = match self.stand_up(setup, assembly, before.as_deref_mut(), handed_over).await {
+            Ok(taking) => taking,
+            Err(error) => return Err((error, before)),
+        };
         // The last thing that can fail; if it does, what was in service before still is.
-        setup.listeners.commit().await?;
+        if let Err(error) = setup.listeners.commit().await {
+            return Err((error, before));
+        }
+        if let Some(before) = before {
+            self.take_over(&setup.kept, before, &taking);
+        }
         for part in [&self.extensions, &self.services, &self.receivers, &self.feeders] {
             part.in_service();
         }
-        assembly.tell_of_stranded().await;
         Ok(())
     }
 
+    /// Builds and starts all that does not run on; says where the data of each receiver goes.
+    async fn stand_up(
+        &mut self,
+        setup: &Setup,
+        assembly: &mut Assembly<'_>,
+        mut before: Option<&mut Self>,
+        handed_over: &mut Vec<ComponentId>,
+    ) -> Result<BTreeMap<ComponentId, Arc<Taking>>, Fatal> {
+        let kept = &setup.kept;
+        assembly.open_streams().await?;
+        self.pipelines = assembly.pipelines()?;
+        self.sinks = assembly.sinks.clone();
+        self.connectors = assembly.connectors.values().cloned().collect();
+        for (id, extension) in setup.extensions.iter().filter(|(id, _)| !kept.extensions.contains(id)) {
+            let extension = Arc::clone(extension);
+            self.extensions.start(id, move |stop| Ok(Arc::clone(&extension).run(stop))).await?;
+        }
+        for (id, exporter) in assembly.exporters().into_iter().filter(|(id, _)| !kept.exporters.contains(id))
+        {
+            self.services.start(&id, move |stop| Ok(Arc::clone(&exporter).run(stop))).await?;
+        }
+        self.tick(&setup.clock);
+        let taking = assembly.taking(&self.pipelines);
+        let mut exclusive = Vec::new();
+        for (id, taking) in taking.iter().filter(|(id, _)| !kept.receivers.contains(*id)) {
+            let new = assembly.receiver(id, Arc::clone(taking))?;
+            if new.receiver.is_exclusive() {
+                exclusive.push(new);
+            } else {
+                self.receive(new).await?;
+            }
+        }
+        self.feed(setup, assembly, before.as_deref()).await?;
+        for new in exclusive {
+            if let Some(before) = before.as_deref_mut().filter(|before| before.receivers.has(&new.id)) {
+                before.receivers.end_one(&new.id).await;
+                handed_over.push(new.id.clone());
+            }
+            self.receive(new).await?;
+        }
+        Ok(taking)
+    }
+
+    /// Starts a receiver.
+    async fn receive(&mut self, new: NewReceiver) -> Result<(), Fatal> {
+        let NewReceiver { id, receiver, entry } = new;
+        let (make, own) = (Arc::clone(&self.make), id.clone());
+        let out = Output::new(Arc::clone(&entry) as _);
+        let mut first = Some(receiver);
+        let run = move |stop| {
+            let receiver = match first.take() {
+                Some(receiver) => receiver,
+                None => make_receiver(&make, &own)?,
+            };
+            Ok(receiver.run(out.clone(), stop))
+        };
+        self.receivers.start(&id, run).await?;
+        self.entries.insert(id, entry);
+        Ok(())
+    }
+
+    /// Starts again a receiver that had made way for one that did not come into service.
+    async fn resume(&mut self, id: &ComponentId) {
+        let Some(entry) = self.entries.get(id).cloned() else { return };
+        let resumed = match make_receiver(&self.make, id) {
+            Ok(receiver) => self.receive(NewReceiver { id: id.clone(), receiver, entry }).await,
+            Err(error) => Err(error),
+        };
+        match resumed {
+            Ok(()) => self.receivers.in_service(),
+            Err(error) => {
+                tracing::error!(component = %id, %error, "it made way, and cannot be started again")
+            }
+        }
+    }
+
+    /// Takes over what runs on.
+    fn take_over(&mut self, kept: &Kept, before: &mut Self, taking: &BTreeMap<ComponentId, Arc<Taking>>) {
+        self.extensions.take_over(&mut before.extensions, |id| kept.extensions.contains(id));
+        self.services.take_over(&mut before.services, |id| kept.exporters.contains(id));
+        let readers = &self.readers;
+        let like = |(name, old): (&ComponentId, &mut Arc<Feeder>)| {
+            readers.get(name).is_some_and(|new| new.is_like(old))
+        };
+        let same: BTreeMap<ComponentId, Arc<Feeder>> =
+            before.readers.extract_if(.., |name, old| like((name, old))).collect();
+        self.feeders.take_over(&mut before.feeders, |name| same.contains_key(name));
+        self.readers.extend(same);
+        self.receivers.take_over(&mut before.receivers, |id| kept.receivers.contains(id));
+        for (_, sink) in before.sinks.extract_if(.., |id, _| kept.exporters.contains(id)) {
+            sink.hurry();
+        }
+        for (id, entry) in before.entries.extract_if(.., |id, _| kept.receivers.contains(id)) {
+            if let Some(taking) = taking.get(&id) {
+                entry.redirect(Arc::clone(taking));
+            }
+            self.entries.insert(id, entry);
+        }
+    }
+
     /// Starts those who read streams; they read once all is in service.
-    async fn feed(&mut self, setup: &Setup, assembly: &mut Assembly<'_>) -> Result<(), Fatal> {
+    async fn feed(
+        &mut self,
+        setup: &Setup,
+        assembly: &mut Assembly<'_>,
+        before: Option<&Self>,
+    ) -> Result<(), Fatal> {
         let (memory, readers) = (setup.services.get::<Budget>(), assembly.feeders.len());
         let meter = setup.services.get::<Meter>().unwrap_or_default();
         for feeder in assembly.feeders.drain(..) {
             let name = feeder.name.clone();
+            self.readers.insert(name.clone(), Arc::clone(&feeder));
+            let runs_on = |old: &Arc<Feeder>| old.is_like(&feeder);
+            if before.and_then(|before| before.readers.get(&name)).is_some_and(runs_on) {
+                continue;
+            }
             let waits = meter.counter("throughline_stream_reader_waits", &name, None);
             let share = Share::of(memory.as_ref(), readers, waits);
             let run = move |stop| Arc::clone(&feeder).run(Arc::clone(&share), stop);
@@ -134,8 +266,9 @@ impl Graph {
     }
 
     /// Ends what was started and never came into service.
-    async fn abandon(self) {
-        let Self { receivers, feeders, services, extensions, .. } = self;
+    async fn abandon(self, kept: &Kept) {
+        let Self { receivers, feeders, services, extensions, sinks, .. } = self;
+        sinks.iter().filter(|(id, _)| !kept.exporters.contains(*id)).for_each(|(_, sink)| sink.stop());
         for part in [receivers, feeders, services, extensions] {
             part.end().await;
         }
@@ -144,7 +277,8 @@ impl Graph {
     /// Drains: receivers take in nothing more, what is on its way is delivered, then the rest stops. What is not
     /// delivered within `deadline` is returned to its senders. Says how many batches that was.
     pub async fn stop(self, deadline: Duration) -> usize {
-        let Self { mut receivers, feeders, services, extensions, sinks, pipelines, connectors } = self;
+        let Self { mut receivers, feeders, services, extensions, sinks, pipelines, connectors, .. } = self;
+        let sinks: Vec<Arc<Sink>> = sinks.into_values().collect();
         receivers.say_stop();
         // What is in a storage is safe: nobody waits for its delivery.
         feeders.say_stop();
@@ -165,7 +299,9 @@ impl Graph {
         let drained = tokio::time::timeout(deadline, drain).await.is_ok();
         let left = if drained { 0 } else { sinks.iter().map(|sink| sink.load()).sum() };
         // They stop by themselves after a short grace; only then may a sink give up what it is trying.
-        for part in [feeders, services, extensions] {
+        feeders.end().await;
+        sinks.iter().for_each(|sink| sink.stop());
+        for part in [services, extensions] {
             part.end().await;
         }
         sinks.iter().for_each(|sink| sink.retire());

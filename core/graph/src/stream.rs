@@ -204,6 +204,14 @@ impl Fed {
 }
 
 impl Feeder {
+    /// Whether it does what another does: reads the same stream for the same sink.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let (own, of) = (&self.stream, &other.stream);
+        let sinks = self.to.sink().zip(other.to.sink());
+        let same_sink = sinks.is_some_and(|(own, of)| Arc::ptr_eq(own, of));
+        same_sink && Arc::ptr_eq(&own.log, &of.log) && own.number == of.number
+    }
+
     /// Reads until told to stop. It begins once the graph before this one has let go of the cursor, and nobody waits for that.
     pub(crate) async fn run(self: Arc<Self>, share: Arc<Share>, mut stop: Stop) -> Result<(), Fatal> {
         stop.ready();

@@ -20,18 +20,27 @@ pub(crate) type Running = std::pin::Pin<Box<dyn Future<Output = Result<(), Fatal
 /// Starts components and keeps them alive until they are told to stop.
 pub(crate) struct Supervisor {
     health: Arc<Health>,
+    /// For adopted tasks.
     stopper: Stopper,
     stop: Stop,
-    tasks: Vec<JoinHandle<()>>,
+    adopted: Vec<JoinHandle<()>>,
+    components: Vec<Component>,
+}
+
+/// A component that is kept alive.
+struct Component {
+    id: ComponentId,
+    stopper: Stopper,
+    task: JoinHandle<()>,
 }
 
 impl Supervisor {
     pub(crate) fn new(health: &Arc<Health>) -> Self {
         let (stopper, stop) = Stopper::new();
-        Self { health: Arc::clone(health), stopper, stop, tasks: Vec::new() }
+        Self { health: Arc::clone(health), stopper, stop, adopted: Vec::new(), components: Vec::new() }
     }
 
-    /// What tells its components to stop.
+    /// What tells the tasks that it adopts to stop.
     pub(crate) fn stop(&self) -> &Stop {
         &self.stop
     }
@@ -39,32 +48,52 @@ impl Supervisor {
     /// Tells its components that the whole configuration is in service.
     pub(crate) fn in_service(&self) {
         self.stopper.in_service();
+        self.components.iter().for_each(|component| component.stopper.in_service());
+    }
+
+    /// Whether it has a component of this id.
+    pub(crate) fn has(&self, id: &ComponentId) -> bool {
+        self.components.iter().any(|component| component.id == *id)
+    }
+
+    /// Takes over from `before` the components that `keeps` names, as they run.
+    pub(crate) fn take_over(&mut self, before: &mut Self, keeps: impl Fn(&ComponentId) -> bool) {
+        self.components.extend(before.components.extract_if(.., |component| keeps(&component.id)));
+    }
+
+    /// Ends one component and waits until it has.
+    pub(crate) async fn end_one(&mut self, id: &ComponentId) {
+        let ended: Vec<Component> = self.components.extract_if(.., |component| component.id == *id).collect();
+        for Component { stopper, task, .. } in ended {
+            stopper.stop();
+            finish(task).await;
+        }
     }
 
     /// Takes over a task that ends when it is told to.
     pub(crate) fn adopt(&mut self, task: JoinHandle<()>) {
-        self.tasks.push(task);
+        self.adopted.push(task);
     }
 
     /// Tells its components to stop.
     pub(crate) fn say_stop(&self) {
         self.stopper.stop();
+        self.components.iter().for_each(|component| component.stopper.stop());
     }
 
     /// Whether any of its components still runs.
     pub(crate) fn is_running(&mut self) -> bool {
-        self.tasks.retain(|task| !task.is_finished());
-        !self.tasks.is_empty()
+        self.adopted.retain(|task| !task.is_finished());
+        self.components.retain(|component| !component.task.is_finished());
+        !self.adopted.is_empty() || !self.components.is_empty()
     }
 
     /// Tells them to stop and waits until they have; one that does not listen is cut off.
     pub(crate) async fn end(mut self) {
         self.say_stop();
-        for mut task in self.tasks.drain(..) {
-            if tokio::time::timeout(LAST_WORDS, &mut task).await.is_err() {
-                tracing::warn!("a component did not stop in time");
-                task.abort();
-            }
+        let components = self.components.drain(..).map(|component| component.task);
+        for task in components.chain(self.adopted.drain(..)) {
+            finish(task).await;
         }
     }
 
@@ -74,7 +103,8 @@ impl Supervisor {
         id: &ComponentId,
         mut run: impl FnMut(Stop) -> Result<Running, Fatal> + Send + 'static,
     ) -> Result<(), Fatal> {
-        let (own, ready) = self.stop.watched();
+        let (stopper, stop) = Stopper::new();
+        let (own, ready) = stop.watched();
         let mut task = tokio::spawn(run(own)?);
         tokio::select! {
             biased;
@@ -88,8 +118,9 @@ impl Supervisor {
                 return Err(Fatal(format!("{id} cannot start: it was not in service after {START:?}")));
             }
         }
-        let (health, id, mut stop) = (Arc::clone(&self.health), id.clone(), self.stop.clone());
-        self.tasks.push(tokio::spawn(async move {
+        let (health, own, mut stop) = (Arc::clone(&self.health), id.clone(), stop);
+        let task = tokio::spawn(async move {
+            let id = own;
             let mut wait = RESTART;
             loop {
                 let ended = task.await;
@@ -120,8 +151,17 @@ impl Supervisor {
                     }
                 }
             }
-        }));
+        });
+        self.components.push(Component { id: id.clone(), stopper, task });
         Ok(())
+    }
+}
+
+/// Waits for a task that was told to stop; one that does not listen is cut off.
+async fn finish(mut task: JoinHandle<()>) {
+    if tokio::time::timeout(LAST_WORDS, &mut task).await.is_err() {
+        tracing::warn!("a component did not stop in time");
+        task.abort();
     }
 }
 

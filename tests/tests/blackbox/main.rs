@@ -21,6 +21,7 @@ mod prometheus_bounds;
 mod reference;
 mod refusals;
 mod reload;
+mod reload_kept;
 mod reload_phases;
 mod restarts;
 mod sdk;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use throughline_component::port::{Budget, Clock, Random};
 use throughline_component::{
     Batch, ComponentId, DeliverySettings, DynExporter, Health, Outcome, QueueSettings, RetrySettings, Stop,
-    Warnings,
+    Stopper, Warnings,
 };
 use throughline_otlp::Signal;
 use tokio::sync::Notify;
@@ -53,6 +53,8 @@ pub(crate) struct Sink {
     refusing: AtomicBool,
     /// Health shows it as failing.
     failing: AtomicBool,
+    /// It outlives a reload that does not change it, so it is stopped by itself.
+    stopper: Stopper,
     stop: Stop,
 }
 
@@ -73,8 +75,8 @@ impl Sink {
         settings: Option<&DeliverySettings>,
         services: SinkServices,
         hops: [Arc<Hop>; Signal::ALL.len()],
-        stop: Stop,
     ) -> Self {
+        let (stopper, stop) = Stopper::new();
         // Straight sinks take one batch at a time, in order, and their senders hear of each attempt. Where the queue is
         // turned off every sender waits for an export of its own, as many as there are.
         let (consumers, queue_size) = match settings.map(|settings| settings.sending_queue.as_ref()) {
@@ -102,6 +104,7 @@ impl Sink {
             panicked: AtomicBool::new(false),
             refusing: AtomicBool::new(false),
             failing: AtomicBool::new(false),
+            stopper,
             stop,
         }
     }
@@ -168,6 +171,17 @@ impl Sink {
         given
             .into_iter()
             .for_each(|job| self.end(job, Outcome::retry("the agent stops, and the destination fails")));
+    }
+
+    /// Tries again now what waits for its next attempt: a reload says that somebody may have mended something.
+    pub(crate) fn hurry(&self) {
+        self.queue().hurry(self.services.clock.monotonic_nanos());
+        self.changed.notify_one();
+    }
+
+    /// Gives up what it is trying.
+    pub(crate) fn stop(&self) {
+        self.stopper.stop();
     }
 
     /// Nothing more comes here, or nothing is wrong any more: health shows nothing of it.

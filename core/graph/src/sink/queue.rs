@@ -343,6 +343,13 @@ impl Queue {
         }
     }
 
+    /// What has failed is due now: somebody may have mended it.
+    pub(super) fn hurry(&mut self, now: u64) {
+        self.failing.iter_mut().for_each(|failing| failing.next = failing.next.min(now));
+        let failures = self.failed.iter_mut().filter_map(|job| job.failure.as_mut());
+        failures.for_each(|failure| failure.due = failure.due.min(now));
+    }
+
     /// Whether nothing is wrong with the destination.
     pub(super) fn is_well(&self) -> bool {
         self.failing.is_none() && self.failed.is_empty()

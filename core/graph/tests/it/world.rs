@@ -11,7 +11,7 @@ use throughline_component::{
     Build, ComponentId, ConfigError, Context, Factory, Fatal, Health, Kind, Output, Receiver, Services, Stop,
     Ticket, Warnings,
 };
-use throughline_graph::{Fact, Facts, Graph, Ledger, Plan, Setup, Wire, Wiring};
+use throughline_graph::{Fact, Facts, Graph, Kept, Ledger, Plan, Setup, Wire, Wiring};
 use throughline_net::{Listeners, Resources};
 use throughline_otlp::Signal;
 use throughline_queue::{Ports, Settings, Storage};
@@ -153,7 +153,7 @@ impl World {
         };
         let (ledger, health) = (Arc::<Ledger>::default(), Arc::<Health>::default());
         let warnings = Arc::new(Warnings::new(Arc::clone(&clock)));
-        let graph = Graph::start(Setup {
+        let setup = Setup {
             plan: Plan::new(&Wiring { pipelines: vec![wire] }, &facts, None),
             make: Arc::new(make),
             services,
@@ -164,7 +164,9 @@ impl World {
             health: Arc::clone(&health),
             listeners: Arc::new(Listeners::new(Resources::unbounded(Arc::default(), Arc::clone(&warnings)))),
             warnings,
-        });
+            kept: Kept::default(),
+        };
+        let graph = Graph::start(setup, None);
         Running { graph: graph.await.expect("nothing is wrong"), gate, ledger, health, storages }
     }
 }

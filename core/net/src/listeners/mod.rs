@@ -14,7 +14,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use throughline_component::port::Budget;
 use throughline_component::{ComponentId, Fatal, Meter, Stop, Stopper, Warnings};
@@ -103,6 +103,18 @@ struct Generation {
     number: u64,
     /// What they open serves at once.
     committed: AtomicBool,
+    /// Components whose routes stay in service as they are.
+    kept: OnceLock<BTreeSet<ComponentId>>,
+}
+
+impl Generation {
+    fn new(number: u64, committed: bool) -> Arc<Self> {
+        Arc::new(Self { number, committed: AtomicBool::new(committed), kept: OnceLock::new() })
+    }
+
+    fn keeps(&self, owner: &ComponentId) -> bool {
+        self.kept.get().is_some_and(|kept| kept.contains(owner))
+    }
 }
 
 struct Listener {
@@ -165,8 +177,7 @@ impl Listeners {
                 .map(|count| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)))),
             cut_short: Stopper::new(),
         };
-        let generation = Generation { number: 0, committed: AtomicBool::new(true) };
-        Self { process: Arc::new(process), generation: Arc::new(generation) }
+        Self { process: Arc::new(process), generation: Generation::new(0, true) }
     }
 
     /// The listeners for another configuration: what is opened through them serves once they are committed.
@@ -174,8 +185,13 @@ impl Listeners {
     pub fn next(&self) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let generation = Arc::new(Generation { number, committed: AtomicBool::new(false) });
-        Self { process: Arc::clone(&self.process), generation }
+        Self { process: Arc::clone(&self.process), generation: Generation::new(number, false) }
+    }
+
+    /// What these components have opened stays in service in this configuration too: they are not started anew. To be said once,
+    /// before anything is opened.
+    pub fn keep(&self, owners: BTreeSet<ComponentId>) {
+        drop(self.generation.kept.set(owners));
     }
 
     /// Answers all requests that still wait for their answer: 503 or UNAVAILABLE, so that their senders keep the data. For a process
@@ -266,6 +282,10 @@ impl Listeners {
         let mut paused = Vec::new();
         for listener in ours.iter().filter(|listener| listener.is_deferred()) {
             for other in others.iter().filter(|other| port(&other.endpoint) == port(&listener.endpoint)) {
+                if other.table().is_kept(&self.generation) {
+                    let error = std::io::Error::from(std::io::ErrorKind::AddrInUse);
+                    return Err(cannot_listen(&listener.endpoint, &error));
+                }
                 if let Some(address) = other.pause().await {
                     paused.push((Arc::clone(other), address));
                 }
@@ -422,10 +442,15 @@ impl Listener {
             serves.now = Arc::new(table.supersede(&serves.now));
             return Ok(());
         }
+        let now = Arc::clone(&serves.now);
         match &mut serves.staged {
             Some((number, table)) if *number == generation.number => table.add(new, owner, token, routes),
             staged => {
-                let mut table = Table::new(&new.settings, new.auth.clone())?;
+                let mut table = if now.is_kept(generation) {
+                    now.kept(generation)
+                } else {
+                    Table::new(&new.settings, new.auth.clone())?
+                };
                 table.add(new, owner, token, routes)?;
                 *staged = Some((generation.number, table));
                 Ok(())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use throughline_component::{ComponentId, Fatal, Stop, Stopper};
 use tokio_rustls::TlsAcceptor;
 
-use super::{Handler, Route};
+use super::{Generation, Handler, Route};
 use crate::{Authenticator, Limits, ServerSettings};
 
 /// The routes of a listener, and how it serves them.
@@ -105,6 +105,18 @@ impl Table {
         let mut rest = self.share();
         rest.routes.retain(|_, owned| owned.token != token);
         rest
+    }
+
+    /// Whether some of its routes stay in service in a generation.
+    pub(super) fn is_kept(&self, generation: &Generation) -> bool {
+        self.routes.values().any(|owned| generation.keeps(&owned.owner))
+    }
+
+    /// The same with only the routes that stay in service in a generation.
+    pub(super) fn kept(&self, generation: &Generation) -> Self {
+        let mut kept = self.share();
+        kept.routes.retain(|_, owned| generation.keeps(&owned.owner));
+        kept
     }
 
     /// A copy; connections of both are of one epoch.
