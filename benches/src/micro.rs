@@ -128,7 +128,10 @@ fn edit(editors: &[&Arc<dyn DynEditor>], signal: Signal, request: &Bytes) -> boo
     for editor in editors {
         let Some(mut pass) = editor.begin(signal, &chunk) else { continue };
         let visits = editor.levels().visits;
-        let rewritten = rewrite(signal, &chunk.bytes, visits, &mut |record| pass.edit(record));
+        let rewritten = rewrite(signal, &chunk.bytes, visits, &mut |record| {
+            let _verdict = pass.edit(record);
+            Keep::Yes
+        });
         changed |= rewritten.changed;
         drop(pass.finish());
         chunk.bytes = rewritten.bytes;

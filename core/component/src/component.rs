@@ -9,7 +9,7 @@ use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use throughline_otlp::Signal;
-use throughline_otlp::edit::{Keep, Levels, Record};
+use throughline_otlp::edit::{Levels, Record};
 
 use crate::{Barrier, Batch, Build, Chunk, ConfigError, Delivery, Kept, Outcome, Output, Services, Stop};
 
@@ -80,10 +80,20 @@ pub struct Touch {
     pub whole: bool,
 }
 
+/// What becomes of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It stays.
+    Keep,
+    /// It goes, a resource or scope with all that is below it. The reason, one of a few fixed words (`filtered`, `sampled`), is a label
+    /// of the counter of dropped items.
+    Drop(&'static str),
+}
+
 /// One editor at work on one chunk.
 pub trait Pass {
     /// Looks at a record, and may change it.
-    fn edit(&mut self, record: &mut Record<'_>) -> Keep;
+    fn edit(&mut self, record: &mut Record<'_>) -> Verdict;
 
     /// Changes what no record holds, the schema URLs of groups, once the walk is over. `None`: they stay.
     fn groups(&mut self, signal: Signal, request: &Bytes) -> Option<Bytes> {

@@ -172,18 +172,14 @@ impl<'a> Assembly<'a> {
     fn walk(&self, planned: &Planned, ids: &[ComponentId]) -> Result<Walk, Fatal> {
         let mut editors = Vec::new();
         for id in ids {
+            let name = format!("{}:{id}", planned.id);
+            let hop = self.setup.ledger.hop(Direction::Stage, &name, planned.signal);
             match self.make(Kind::Processor, id)? {
-                Built::Editor(editor) => editors.push(editor),
+                Built::Editor(editor) => editors.push((editor, hop)),
                 _ => return Err(Fatal(format!("{id} was planned as an editor and is none"))),
             }
         }
-        let names: Vec<_> = ids.iter().map(ComponentId::as_str).collect();
-        let hop = self.setup.ledger.hop(
-            Direction::Stage,
-            &format!("{}:{}", planned.id, names.join("+")),
-            planned.signal,
-        );
-        Ok(Walk { editors, hop, memory: self.setup.services.get::<Budget>() })
+        Ok(Walk { editors, memory: self.setup.services.get::<Budget>() })
     }
 
     fn step(&self, kind: Kind, id: &ComponentId, planned: &Planned) -> Result<Step, Fatal> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use throughline_component::port::{Budget, Charge};
-use throughline_component::{Barrier, Chunk, DynEditor, Outcome, Pass, RejectKind, Settle};
+use throughline_component::{Barrier, Chunk, DynEditor, Outcome, Pass, RejectKind, Settle, Verdict};
 use throughline_otlp::Signal;
 use throughline_otlp::edit::{Keep, Levels, Record, Rewritten, rewrite_within};
 
@@ -15,8 +15,8 @@ const STEP: usize = 256 << 10;
 
 /// Editors that share a walk.
 pub(crate) struct Walk {
-    pub(crate) editors: Vec<Arc<dyn DynEditor>>,
-    pub(crate) hop: Arc<Hop>,
+    /// At least one; each with the account of its step.
+    pub(crate) editors: Vec<(Arc<dyn DynEditor>, Arc<Hop>)>,
     /// What edits add is charged here.
     pub(crate) memory: Option<Arc<Budget>>,
 }
@@ -85,28 +85,37 @@ impl<'a> Room<'a> {
     }
 }
 
-/// Editors at work on one chunk, and the levels each visits.
-type Passes<'a> = Vec<(Levels, Box<dyn Pass + 'a>)>;
+/// Editors at work on one chunk, by their number, and the levels each visits.
+type Passes<'a> = Vec<(usize, Levels, Box<dyn Pass + 'a>)>;
+
+/// What a walk made of a chunk, and what it is to wait for.
+struct Edited {
+    rewritten: Rewritten,
+    barriers: Vec<Barrier>,
+    /// Why records were dropped: the editor that did, and its reason. The rewriting counts by their places.
+    causes: Vec<(usize, &'static str)>,
+}
 
 impl Walk {
     /// Edits a chunk. `None`: every item was dropped, or there is no room for what edits add, and the chunk is settled.
     pub(crate) fn run(&self, signal: Signal, mut chunk: Chunk) -> Option<Chunk> {
+        let Some((_, first)) = self.editors.first() else { return Some(chunk) };
         let items = u64::from(chunk.items);
-        add(&self.hop.taken, items);
-        let fallen = Fallen { hop: &self.hop, items };
+        add(&first.taken, items);
+        let fallen = Fallen { hop: first, items };
         let mut room = Room::new(self.memory.as_ref(), chunk.bytes.len());
         let edited = self.edit(signal, &chunk, &mut room);
         drop(fallen);
         if let Some(refused) = room.refused.take() {
             match &refused {
-                Outcome::Reject { kind, .. } => self.hop.reject_items(kind.as_str(), items),
-                _ => add(&self.hop.returned, items),
+                Outcome::Reject { kind, .. } => first.reject_items(kind.as_str(), items),
+                _ => add(&first.returned, items),
             }
             chunk.settle.settle(refused);
             return None;
         }
-        let Some((rewritten, barriers)) = edited else {
-            add(&self.hop.out, items);
+        let Some(Edited { rewritten, barriers, causes }) = edited else {
+            self.account(items, &[], &[], 0);
             return Some(chunk);
         };
         if !barriers.is_empty() {
@@ -118,8 +127,7 @@ impl Walk {
             chunk.settle = room.hold(before, chunk.bytes.len(), chunk.settle);
             chunk.items -= rewritten.dropped_items;
         }
-        add(&self.hop.out, u64::from(chunk.items));
-        self.hop.drop_items("editor", items - u64::from(chunk.items));
+        self.account(items, &causes, &rewritten.dropped, rewritten.dropped_items);
         if chunk.items == 0 && items > 0 {
             chunk.settle.settle(Outcome::DONE);
             return None;
@@ -127,39 +135,75 @@ impl Walk {
         Some(chunk)
     }
 
+    /// Books what went through each step. Of `dropped` items those that no cause accounts for are points that edits took out of
+    /// metrics; the last step has them.
+    fn account(&self, mut items: u64, causes: &[(usize, &'static str)], counts: &[(u32, u32)], dropped: u32) {
+        let counted: u32 = counts.iter().map(|(_, count)| count).sum();
+        let points = u64::from(dropped.saturating_sub(counted));
+        let last = self.editors.len() - 1;
+        for (number, (_, hop)) in self.editors.iter().enumerate() {
+            if number > 0 {
+                add(&hop.taken, items);
+            }
+            for (cause, count) in counts {
+                if let Some((_, reason)) = causes.get(*cause as usize).filter(|(of, _)| *of == number) {
+                    hop.drop_items(reason, u64::from(*count));
+                    items -= u64::from(*count);
+                }
+            }
+            if number == last {
+                hop.drop_items("points", points);
+                items -= points;
+            }
+            add(&hop.out, items);
+        }
+    }
+
     /// `None`: no editor has anything to do, or `room` was refused.
-    fn edit(&self, signal: Signal, chunk: &Chunk, room: &mut Room<'_>) -> Option<(Rewritten, Vec<Barrier>)> {
+    fn edit(&self, signal: Signal, chunk: &Chunk, room: &mut Room<'_>) -> Option<Edited> {
         let mut levels = Levels::NONE;
         let mut passes: Passes<'_> = Vec::with_capacity(self.editors.len());
-        for editor in &self.editors {
+        for (number, (editor, _)) in self.editors.iter().enumerate() {
             if let Some(pass) = editor.begin(signal, chunk) {
                 let visits = editor.levels().visits;
                 levels = levels | visits;
-                passes.push((visits, pass));
+                passes.push((number, visits, pass));
             }
         }
         if passes.is_empty() {
             return None;
         }
+        let mut causes = Vec::new();
         let mut edit = |record: &mut Record<'_>| {
             let level = record.level();
-            for (visits, pass) in &mut passes {
-                if visits.contains(level) && pass.edit(record) == Keep::No {
-                    return Keep::No;
+            for (number, visits, pass) in &mut passes {
+                if visits.contains(level)
+                    && let Verdict::Drop(reason) = pass.edit(record)
+                {
+                    return Keep::No(place_of(&mut causes, (*number, reason)));
                 }
             }
             Keep::Yes
         };
         let mut more = |written| room.more(written);
         let mut rewritten = rewrite_within(signal, &chunk.bytes, levels, &mut more, &mut edit)?;
-        for (_, pass) in &mut passes {
+        for (_, _, pass) in &mut passes {
             if let Some(bytes) = pass.groups(signal, &rewritten.bytes) {
                 rewritten = Rewritten { bytes, changed: true, ..rewritten };
             }
         }
-        let barriers = passes.into_iter().filter_map(|(_, pass)| pass.finish()).collect();
-        Some((rewritten, barriers))
+        let barriers = passes.into_iter().filter_map(|(_, _, pass)| pass.finish()).collect();
+        Some(Edited { rewritten, barriers, causes })
     }
+}
+
+/// The place of a cause, of which there are few.
+fn place_of(causes: &mut Vec<(usize, &'static str)>, cause: (usize, &'static str)) -> u32 {
+    let place = causes.iter().position(|known| *known == cause).unwrap_or_else(|| {
+        causes.push(cause);
+        causes.len() - 1
+    });
+    u32::try_from(place).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -27,8 +27,8 @@ pub use strings::{Leaf, Rewrite};
 pub enum Keep {
     /// It stays.
     Yes,
-    /// It goes; a resource or scope goes with all that is below it.
-    No,
+    /// It goes; a resource or scope goes with all that is below it. The number says why, for [`Rewritten::dropped`].
+    No(u32),
 }
 
 /// What [`rewrite`] made.
@@ -38,6 +38,9 @@ pub struct Rewritten {
     pub bytes: Bytes,
     /// How many items it has fewer than before.
     pub dropped_items: u32,
+    /// Of these, how many went with records that were dropped, by the number that was given with [`Keep::No`]. (The others are
+    /// points that edits took out of a metric.)
+    pub dropped: Vec<(u32, u32)>,
     /// Whether anything is different.
     pub changed: bool,
 }
@@ -62,7 +65,12 @@ pub fn rewrite(
     edit: &mut dyn FnMut(&mut Record<'_>) -> Keep,
 ) -> Rewritten {
     let rewritten = walk::rewrite(signal, bytes, levels, &mut |_| Some(usize::MAX), edit);
-    rewritten.unwrap_or_else(|| Rewritten { bytes: bytes.clone(), dropped_items: 0, changed: false })
+    rewritten.unwrap_or_else(|| Rewritten {
+        bytes: bytes.clone(),
+        dropped_items: 0,
+        dropped: Vec::new(),
+        changed: false,
+    })
 }
 
 /// The same within bounds: `room` is asked, with the length of what is written, before that goes on, and says up to which

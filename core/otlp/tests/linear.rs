@@ -171,7 +171,7 @@ fn a_walk_that_drops_every_other_record_is_linear() {
         let mut keep = false;
         rewrite(Signal::Logs, bytes, Levels::RECORDS | Levels::SCOPE, &mut |_| {
             keep = !keep;
-            if keep { Keep::Yes } else { Keep::No }
+            if keep { Keep::Yes } else { Keep::No(7) }
         });
     });
 }

@@ -10,10 +10,10 @@ use serde_json::{Value as Json, json};
 use throughline_component::port::{Charge, SystemClock, SystemRandom};
 use throughline_component::{
     Batch, Build, Built, Chunk, ComponentId, Context, DynEditor, DynExporter, DynProcessor, Factory, Kind,
-    Outcome, Outlet, Output, Sender, Services, Settle, Stop, Stopper, Ticket,
+    Outcome, Outlet, Output, Sender, Services, Settle, Stop, Stopper, Ticket, Verdict,
 };
 use throughline_otlp::build::{self, NumberPoint};
-use throughline_otlp::edit::rewrite;
+use throughline_otlp::edit::{Keep, rewrite};
 use throughline_otlp::view::Number;
 use throughline_otlp::{Limits, Signal, Value, admit};
 use tokio::time::timeout;
@@ -151,7 +151,11 @@ async fn edits(editor: &dyn DynEditor, signal: Signal) -> Result<(), String> {
     let seen = Arc::<Seen>::default();
     let chunk = seen.chunk(signal, 3);
     if let Some(mut pass) = editor.begin(signal, &chunk) {
-        let edited = rewrite(signal, &chunk.bytes, editor.levels().visits, &mut |record| pass.edit(record));
+        let edited =
+            rewrite(signal, &chunk.bytes, editor.levels().visits, &mut |record| match pass.edit(record) {
+                Verdict::Keep => Keep::Yes,
+                Verdict::Drop(_) => Keep::No(0),
+            });
         let bytes = pass.groups(signal, &edited.bytes).unwrap_or(edited.bytes);
         let barrier = pass.finish();
         let admitted =

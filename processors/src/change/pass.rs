@@ -2,8 +2,8 @@
 
 use throughline_change::{Hint, Known, Repository, Resolution, Sha, Superseded, Tie, change_key, event};
 use throughline_component::port::StoreError;
-use throughline_component::{Barrier, Notice, Outcome, Pass, ReadGuard};
-use throughline_otlp::edit::{Keep, Level, Record};
+use throughline_component::{Barrier, Notice, Outcome, Pass, ReadGuard, Verdict};
+use throughline_otlp::edit::{Level, Record};
 use throughline_otlp::path::Path;
 use throughline_otlp::{Signal, Value};
 
@@ -32,8 +32,8 @@ pub(super) struct Walk<'a> {
 pub(super) struct Unopened(pub(super) StoreError);
 
 impl Pass for Unopened {
-    fn edit(&mut self, _: &mut Record<'_>) -> Keep {
-        Keep::Yes
+    fn edit(&mut self, _: &mut Record<'_>) -> Verdict {
+        Verdict::Keep
     }
 
     fn finish(self: Box<Self>) -> Option<Barrier> {
@@ -178,12 +178,12 @@ impl<'a> Walk<'a> {
 }
 
 impl Pass for Walk<'_> {
-    fn edit(&mut self, record: &mut Record<'_>) -> Keep {
+    fn edit(&mut self, record: &mut Record<'_>) -> Verdict {
         match record.level() {
             Level::Resource => self.enter(record),
             _ => self.label(record),
         }
-        Keep::Yes
+        Verdict::Keep
     }
 
     fn finish(self: Box<Self>) -> Option<Barrier> {

@@ -2,9 +2,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use throughline_component::port::{SystemClock, SystemRandom};
-use throughline_component::{Context, Services, Settle, States};
+use throughline_component::{Context, Services, Settle, States, Verdict};
 use throughline_otlp::build::{self, Exemplar, NumberPoint, Temporality};
-use throughline_otlp::edit::rewrite;
+use throughline_otlp::edit::{Keep, rewrite};
 use throughline_otlp::view::{Data, Record as ViewedRecord, Request};
 use throughline_otlp::{Limits, Value, admit, steps};
 
@@ -35,7 +35,11 @@ fn walk(change: &Change, signal: Signal, bytes: Bytes) -> Bytes {
     let chunk = Chunk { bytes: bytes.clone(), items: 1, position: None, context, settle: Settle::nobody() };
     let mut pass = change.begin(signal, &chunk).expect("it always looks");
     let levels = change.levels().visits;
-    let out = rewrite(signal, &bytes, levels, &mut |record| pass.edit(record)).bytes;
+    let out = rewrite(signal, &bytes, levels, &mut |record| {
+        assert_eq!(pass.edit(record), Verdict::Keep);
+        Keep::Yes
+    })
+    .bytes;
     drop(pass.finish());
     let admitted = admit(signal, out.clone(), &Limits::default()).expect("it is legal");
     assert!(!admitted.rewritten, "what leaves is tidy");

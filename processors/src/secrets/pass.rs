@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use bytes::Bytes;
-use throughline_component::{Barrier, Pass};
-use throughline_otlp::edit::{Keep, Leaf, Record, Rewrite, rewrite_groups};
+use throughline_component::{Barrier, Pass, Verdict};
+use throughline_otlp::edit::{Leaf, Record, Rewrite, rewrite_groups};
 use throughline_otlp::{Signal, steps};
 use throughline_redaction::{Counts, Scanner};
 
@@ -30,12 +30,12 @@ impl<'a> Walk<'a> {
 }
 
 impl Pass for Walk<'_> {
-    fn edit(&mut self, record: &mut Record<'_>) -> Keep {
+    fn edit(&mut self, record: &mut Record<'_>) -> Verdict {
         // Only what stood there when it began was searched; what editors behind this one write is theirs to answer for.
         if self.hits.any_in(&record.source_range()) {
             mask(&self.secrets.scanner, record, &mut self.counts);
         }
-        Keep::Yes
+        Verdict::Keep
     }
 
     fn groups(&mut self, signal: Signal, request: &Bytes) -> Option<Bytes> {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use throughline_component::{
     Batch, Build, Chunk, ConfigError, Editor, Exporter, Factory, Outcome, Outlet, Pass, Processor,
-    RejectKind, Touch,
+    RejectKind, Touch, Verdict,
 };
 use throughline_graph::Fact;
 use throughline_otlp::Signal;
-use throughline_otlp::edit::{Keep, Levels, Record};
+use throughline_otlp::edit::{Levels, Record};
 use tokio::sync::Semaphore;
 
 use crate::world::{self, NoSettings, World, one_attempt, script, until};
@@ -71,9 +71,9 @@ impl Editor for Touchy {
 struct TouchyPass<'a>(&'a Script);
 
 impl Pass for TouchyPass<'_> {
-    fn edit(&mut self, _: &mut Record<'_>) -> Keep {
+    fn edit(&mut self, _: &mut Record<'_>) -> Verdict {
         assert!(!self.0.editor_panics.load(Ordering::Relaxed), "told to");
-        if self.0.editor_drops.load(Ordering::Relaxed) { Keep::No } else { Keep::Yes }
+        if self.0.editor_drops.load(Ordering::Relaxed) { Verdict::Drop("told_to") } else { Verdict::Keep }
     }
 }
 
@@ -273,6 +273,6 @@ async fn a_chunk_that_an_editor_drops_whole_is_done_and_accounted_for() {
     running.script.editor_drops.store(true, Ordering::Relaxed);
     assert_eq!(running.send().await, Outcome::DONE);
     let rows = running.world.ledger.rows();
-    assert!(rows.iter().any(|row| row.dropped.get("editor") == Some(&1)), "{rows:?}");
+    assert!(rows.iter().any(|row| row.dropped.get("told_to") == Some(&1)), "{rows:?}");
     running.end().await;
 }

@@ -289,7 +289,7 @@ impl<'a> Record<'a> {
                 let end = self.output.out.len();
                 Outcome::Changed(Place::Output(end - length, end))
             }
-            (Keep::No, copy) => {
+            (Keep::No(_), copy) => {
                 // A missing resource that goes takes its group along, which is the walk's business.
                 if let Some(copy) = copy {
                     self.output.out.truncate(copy.tag);

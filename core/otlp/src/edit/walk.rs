@@ -24,6 +24,8 @@ pub(super) fn rewrite(
         output: Splicer::default(),
         scratch: Splicer::default(),
         dropped_items: 0,
+        dropped: Vec::new(),
+        cause: 0,
         edit,
         most: 0,
         room,
@@ -36,9 +38,9 @@ pub(super) fn rewrite(
         return None;
     }
     let changed = walk.output.finish(bytes);
-    let dropped_items = walk.dropped_items;
+    let (dropped_items, dropped) = (walk.dropped_items, walk.dropped);
     let bytes = if changed { walk.output.out.into() } else { bytes.clone() };
-    Some(Rewritten { bytes, dropped_items, changed })
+    Some(Rewritten { bytes, dropped_items, dropped, changed })
 }
 
 struct Walk<'a> {
@@ -49,6 +51,10 @@ struct Walk<'a> {
     output: Splicer,
     scratch: Splicer,
     dropped_items: u32,
+    /// By what was given as the reason.
+    dropped: Vec<(u32, u32)>,
+    /// Why the last record was dropped.
+    cause: u32,
     edit: &'a mut dyn FnMut(&mut Record<'_>) -> Keep,
     /// How long the output may become before `room` is asked again.
     most: usize,
@@ -180,6 +186,9 @@ impl Walk<'_> {
         let mut record =
             Record::new(level, self.source, spot, &mut self.output, &mut self.scratch, resource, scope);
         let keep = (self.edit)(&mut record);
+        if let Keep::No(cause) = keep {
+            self.cause = cause;
+        }
         match record.settle(keep) {
             Outcome::Unchanged(place) => Some(place),
             Outcome::Changed(place) => {
@@ -193,8 +202,8 @@ impl Walk<'_> {
             }
             Outcome::Dropped => {
                 let leads = matches!(level, Level::Resource | Level::Scope);
-                self.dropped_items +=
-                    if leads { 0 } else { batch::items(level.message(), &self.source[content]) };
+                let items = if leads { 0 } else { batch::items(level.message(), &self.source[content]) };
+                self.drop(items);
                 None
             }
         }
@@ -208,7 +217,17 @@ impl Walk<'_> {
                 schema = member;
             }
         }
-        self.dropped_items += batch::items(schema, &self.source[group.value_range()]);
+        self.drop(batch::items(schema, &self.source[group.value_range()]));
         false
+    }
+
+    /// Counts items that go, for the reason that was given last.
+    fn drop(&mut self, items: u32) {
+        self.dropped_items += items;
+        match self.dropped.iter_mut().find(|(cause, _)| *cause == self.cause) {
+            Some((_, count)) => *count += items,
+            None if items > 0 => self.dropped.push((self.cause, items)),
+            None => {}
+        }
     }
 }

@@ -40,7 +40,7 @@ proptest! {
         }
         let fused = rewrite(signal, &input, levels, &mut |record| {
             let kept = chain.iter().all(|op| apply(op, record) == Keep::Yes);
-            if kept { Keep::Yes } else { Keep::No }
+            if kept { Keep::Yes } else { Keep::No(7) }
         });
         prop_assert_eq!(fused.bytes, one_by_one);
     }

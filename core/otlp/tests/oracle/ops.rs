@@ -89,7 +89,7 @@ pub(crate) fn apply(op: &Op, record: &mut Record<'_>) -> Keep {
         Op::DropWithout(key) => {
             // A metric has no attributes of its own.
             let list = record.as_metric().map_or_else(|| record.attributes(), view::Metric::metadata);
-            return if list.get(key).is_some() { Keep::Yes } else { Keep::No };
+            return if list.get(key).is_some() { Keep::Yes } else { Keep::No(7) };
         }
     }
     Keep::Yes

@@ -5,7 +5,9 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 use proptest::prelude::*;
 use throughline_component::port::{SystemClock, SystemRandom};
-use throughline_component::{Build, Chunk, ComponentId, Context, DynEditor, Editor, Meter, Services, Settle};
+use throughline_component::{
+    Build, Chunk, ComponentId, Context, DynEditor, Editor, Meter, Services, Settle, Verdict,
+};
 use throughline_otlp::edit::{Keep, Levels, Record, rewrite};
 use throughline_otlp::schema::{Kind, Message};
 use throughline_otlp::{Limits, Signal, Value, admit, build, steps, wire};
@@ -54,7 +56,10 @@ fn walk(secrets: &Secrets, signal: Signal, bytes: &Bytes, first: &mut dyn FnMut(
     });
     let chunk = chunk(edited.bytes);
     let Some(mut pass) = DynEditor::begin(secrets, signal, &chunk) else { return chunk.bytes };
-    let rewritten = rewrite(signal, &chunk.bytes, Levels::ALL, &mut |record| pass.edit(record));
+    let rewritten = rewrite(signal, &chunk.bytes, Levels::ALL, &mut |record| {
+        assert_eq!(pass.edit(record), Verdict::Keep);
+        Keep::Yes
+    });
     let groups = pass.groups(signal, &rewritten.bytes);
     drop(pass.finish());
     groups.unwrap_or(rewritten.bytes)
