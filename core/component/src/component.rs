@@ -177,6 +177,30 @@ impl Outlet {
     }
 }
 
+/// A sequence within which an exporter keeps order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// In any order.
+    #[default]
+    None,
+    /// In the order of this lane: a partition, a hash of a series.
+    Of(u64),
+}
+
+impl Lane {
+    /// One lane for everything.
+    pub const SERIAL: Self = Self::Of(0);
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcomes {
+    /// The same of all its chunks.
+    All(Outcome),
+    /// Of each chunk, in the order of the batch.
+    Each(Vec<Outcome>),
+}
+
 /// Delivers batches. Queueing, retry, batching and the deadline are given to it (see [`Delivery`]).
 pub trait Exporter: Sized + Send + Sync + 'static {
     /// Its settings, without those that [`Delivery::Queued`] adds.
@@ -196,6 +220,19 @@ pub trait Exporter: Sized + Send + Sync + 'static {
 
     /// Delivers one batch, once.
     fn export(&self, batch: &Batch) -> impl Future<Output = Outcome> + Send;
+
+    /// The same where chunks of a batch can fare differently: what has failed is tried again without the others. Without an own
+    /// implementation all fare as [`export`](Self::export) says.
+    fn export_each(&self, batch: &Batch) -> impl Future<Output = Outcomes> + Send {
+        async move { Outcomes::All(self.export(batch).await) }
+    }
+
+    /// Within which lane order holds for a chunk: over retries and restarts the chunks of a lane are delivered in the order in which
+    /// they came, one batch at a time. A batch never has chunks of two lanes. Without lanes consumers work side by side.
+    fn lane(&self, signal: Signal, chunk: &Chunk) -> Lane {
+        let _ = (signal, chunk);
+        Lane::None
+    }
 
     /// The request metadata that it looks at, by name: a stream keeps that of what feeds it, and no other.
     fn metadata_keys(&self) -> Vec<String> {
@@ -312,6 +349,10 @@ impl<T: Processor> DynProcessor for T {
 pub trait DynExporter: Send + Sync {
     /// See [`Exporter::export`].
     fn export<'a>(&'a self, batch: &'a Batch) -> Boxed<'a, Outcome>;
+    /// See [`Exporter::export_each`].
+    fn export_each<'a>(&'a self, batch: &'a Batch) -> Boxed<'a, Outcomes>;
+    /// See [`Exporter::lane`].
+    fn lane(&self, signal: Signal, chunk: &Chunk) -> Lane;
     /// See [`Exporter::metadata_keys`].
     fn metadata_keys(&self) -> Vec<String>;
     /// See [`Exporter::kept`].
@@ -323,6 +364,12 @@ pub trait DynExporter: Send + Sync {
 impl<T: Exporter> DynExporter for T {
     fn export<'a>(&'a self, batch: &'a Batch) -> Boxed<'a, Outcome> {
         Box::pin(Exporter::export(self, batch))
+    }
+    fn export_each<'a>(&'a self, batch: &'a Batch) -> Boxed<'a, Outcomes> {
+        Box::pin(Exporter::export_each(self, batch))
+    }
+    fn lane(&self, signal: Signal, chunk: &Chunk) -> Lane {
+        Exporter::lane(self, signal, chunk)
     }
     fn metadata_keys(&self) -> Vec<String> {
         Exporter::metadata_keys(self)

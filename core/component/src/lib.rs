@@ -30,7 +30,7 @@ pub use build::{Build, Services};
 pub use chunk::{Batch, Chunk, Position};
 pub use component::{
     DynEditor, DynExporter, DynExtension, DynProcessor, DynReceiver, Editor, Exporter, Extension, Fatal,
-    Outlet, Pass, Processor, Receiver, Touch, Verdict,
+    Lane, Outcomes, Outlet, Pass, Processor, Receiver, Touch, Verdict,
 };
 pub use context::{Auth, Context, Metadata, Transport};
 pub use delivery::{Delivery, DeliverySettings, OnPermanentError, QueueSettings, RetrySettings};

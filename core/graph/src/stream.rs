@@ -8,7 +8,7 @@ use std::time::Duration;
 use throughline_component::port::Clock;
 use throughline_component::{
     Batch, Chunk, ComponentId, Context, Fatal, Health, Kept, Metadata, Outcome, Position, Services, Settle,
-    Stop, Transport, Warnings,
+    Stop, Ticket, Transport, Warnings,
 };
 use throughline_otlp::Signal;
 use throughline_queue::{Delivered, Log, Reader, Record, Storage};
@@ -259,12 +259,14 @@ impl Feeder {
                         memory = share.take(delivered.record.payload.len()) => memory,
                         () = stop.stopped() => break,
                     };
+                    let may_fail = kept.is_none() && self.to.sink().is_some();
+                    // A registry takes one record after the other, whatever becomes of them.
+                    let (slot, held) = if may_fail { (Some(permit), None) } else { (None, permit.ok()) };
+                    // Offered here, in the order of the stream: a sink that keeps order relies on it.
+                    let first = self.offer(&delivered, Slot(slot.and_then(Result::ok)));
                     let (own, stop) = (Arc::clone(&self), stop.clone());
-                    let may_fail = kept.is_none() && own.to.sink().is_some();
                     tokio::spawn(async move {
-                        // A registry takes one record after the other, whatever becomes of them.
-                        let (slot, held) = if may_fail { (Some(permit), None) } else { (None, permit.ok()) };
-                        own.deliver(delivered, Slot(slot.and_then(Result::ok)), memory, stop).await;
+                        own.deliver(delivered, first, memory, stop).await;
                         drop(held);
                     });
                 }
@@ -290,11 +292,9 @@ impl Feeder {
         }
     }
 
-    /// Offers a record until it is delivered, or dropped for a reason that is counted where it was.
-    async fn deliver(&self, delivered: Delivered, slot: Slot, memory: Taken, mut stop: Stop) {
-        let Delivered { position, record, ack } = delivered;
-        let items = u64::from(record.items);
-        add(&self.hop.taken, items);
+    /// Offers a record to who is fed.
+    fn offer(&self, delivered: &Delivered, slot: Slot) -> Ticket {
+        let Delivered { position, record, .. } = delivered;
         let context = Arc::new(Context {
             source: record.source.clone(),
             transport: Transport::Internal,
@@ -303,13 +303,20 @@ impl Feeder {
             auth: None,
             received_at: record.received_at,
         });
+        let (settle, ticket) = Settle::ticket();
+        let (bytes, position) = (record.payload.clone(), Some(*position));
+        let chunk = Chunk { bytes, items: record.items, position, context, settle };
+        self.to.offer(Batch::one(record.signal, chunk), slot);
+        ticket
+    }
+
+    /// Offers a record again until it is delivered, or dropped for a reason that is counted where it was.
+    async fn deliver(&self, delivered: Delivered, first: Ticket, memory: Taken, mut stop: Stop) {
+        let items = u64::from(delivered.record.items);
+        add(&self.hop.taken, items);
         let held = Held::new(self, items);
-        let (mut slot, mut pause) = (slot, PAUSE);
+        let (mut ticket, mut pause) = (first, PAUSE);
         loop {
-            let (settle, ticket) = Settle::ticket();
-            let (bytes, context) = (record.payload.clone(), Arc::clone(&context));
-            let chunk = Chunk { bytes, items: record.items, position: Some(position), context, settle };
-            self.to.offer(Batch::one(record.signal, chunk), std::mem::replace(&mut slot, Slot(None)));
             let Outcome::Retry { after, why, .. } = ticket.await else { break };
             if !stop.is_stopped() {
                 let what = "not delivered; it stays in the storage and is tried again";
@@ -323,8 +330,10 @@ impl Feeder {
                 }
             }
             pause = (pause * 2).min(PAUSE_MAX);
+            ticket = self.offer(&delivered, Slot(None));
         }
         add(&self.hop.out, items);
+        let Delivered { record, ack, .. } = delivered;
         drop((held, record, memory));
         ack.done();
     }

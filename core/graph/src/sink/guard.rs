@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use throughline_component::Lane;
+
 use super::Sink;
 use super::queue::Job;
 use crate::ledger::add;
@@ -16,7 +18,15 @@ pub(super) struct UnderWay<'a> {
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         let Some(job) = self.job.take() else { return };
-        let sink = self.sink;
+        let (sink, lane) = (self.sink, job.lane());
+        if lane != Lane::None && std::thread::panicking() {
+            // Those behind it must not overtake it.
+            sink.panicked.store(true, Ordering::Relaxed);
+            sink.services.health.died(&sink.part, "it panicked while exporting");
+            let mut queue = sink.queue();
+            queue.idle(lane);
+            return sink.failed(queue, job, None, "it panicked while exporting".into());
+        }
         add(&sink.hop(job.batch.signal).returned, job.batch.items());
         sink.leave(&job);
         if std::thread::panicking() {
@@ -25,7 +35,7 @@ impl Drop for UnderWay<'_> {
         }
         // The consumer is gone; another goes on in its place.
         let mut queue = sink.queue();
-        queue.idle();
+        queue.idle(lane);
         if let Some(next) = queue.take(sink.consumers) {
             tokio::spawn(Arc::clone(sink).consume(next));
         }

@@ -11,10 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use smallvec::{SmallVec, smallvec};
 use throughline_component::port::{Budget, Clock, Random};
 use throughline_component::{
-    Batch, ComponentId, DeliverySettings, DynExporter, Health, Outcome, QueueSettings, RetrySettings, Stop,
-    Stopper, Warnings,
+    Batch, Chunk, ComponentId, DeliverySettings, DynExporter, Health, Lane, Outcome, Outcomes, QueueSettings,
+    RetrySettings, Stop, Stopper, Warnings,
 };
 use throughline_otlp::Signal;
 use tokio::sync::Notify;
@@ -141,11 +142,45 @@ impl Sink {
         if slot.is_none() {
             hop.batches.fetch_add(1, Ordering::Relaxed);
         }
-        queue.push(Job::new(batch, slot, now));
-        match queue.take(self.consumers) {
-            Some(job) => drop(tokio::spawn(Arc::clone(self).consume(job))),
-            None if queue.is_parked() => self.look_after(queue),
-            None => {}
+        let jobs = self.by_lane(batch, slot, now);
+        if let Some(more) = jobs.len().checked_sub(1).filter(|more| *more > 0) {
+            hop.batches.fetch_add(signed(more as u64), Ordering::Relaxed);
+        }
+        jobs.into_iter().for_each(|job| queue.push(job));
+        let mut any = false;
+        while let Some(job) = queue.take(self.consumers) {
+            any = true;
+            tokio::spawn(Arc::clone(self).consume(job));
+        }
+        if !any && queue.is_parked() {
+            self.look_after(queue);
+        }
+    }
+
+    /// A batch as it is tried: the chunks of each lane by themselves.
+    fn by_lane(&self, batch: Batch, slot: Option<Slot>, now: u64) -> SmallVec<[Job; 1]> {
+        let Batch { signal, chunks } = batch;
+        let mut lanes: SmallVec<[(Lane, SmallVec<[Chunk; 1]>); 1]> = SmallVec::new();
+        for chunk in chunks {
+            let lane = self.exporter.lane(signal, &chunk);
+            match lanes.iter_mut().find(|(known, _)| *known == lane) {
+                Some((_, chunks)) => chunks.push(chunk),
+                None => lanes.push((lane, smallvec![chunk])),
+            }
+        }
+        let mut slot = slot;
+        let jobs = lanes.into_iter().map(|(lane, chunks)| {
+            let own = slot.as_mut().map(|slot| Slot(slot.0.take()));
+            Job::new(Batch { signal, chunks }, lane, own, now)
+        });
+        jobs.collect()
+    }
+
+    /// Those that wait for a lane may go.
+    fn go_on(self: &Arc<Self>) {
+        let mut queue = self.queue();
+        while let Some(job) = queue.take(self.consumers) {
+            tokio::spawn(Arc::clone(self).consume(job));
         }
     }
 
@@ -205,7 +240,7 @@ impl Sink {
     /// Tries once, and books what came of it.
     async fn attempt(self: &Arc<Self>, job: Job) {
         let mut under_way = UnderWay { sink: self, job: Some(job) };
-        let outcome = match &under_way.job {
+        let outcomes = match &under_way.job {
             Some(job) => self.export(&job.batch).await,
             None => return,
         };
@@ -213,8 +248,23 @@ impl Sink {
         if self.panicked.swap(false, Ordering::Relaxed) {
             self.services.health.revived(&self.part);
         }
+        let lane = job.lane();
         let mut queue = self.queue();
-        queue.idle();
+        queue.idle(lane);
+        match outcomes {
+            Outcomes::All(outcome) => self.concluded(queue, job, outcome),
+            Outcomes::Each(outcomes) => {
+                drop(queue);
+                self.divide(job, outcomes);
+            }
+        }
+        if lane != Lane::None {
+            self.go_on();
+        }
+    }
+
+    /// Books what came of an attempt.
+    fn concluded(self: &Arc<Self>, queue: MutexGuard<'_, Queue>, job: Job, outcome: Outcome) {
         match outcome {
             Outcome::Done { .. } => {
                 self.succeeded(queue, &job);
@@ -229,26 +279,30 @@ impl Sink {
         }
     }
 
-    async fn export(&self, batch: &Batch) -> Outcome {
+    async fn export(&self, batch: &Batch) -> Outcomes {
         let mut stop = self.stop.clone();
         if stop.is_stopped() {
             // A request that was arriving while another graph took over: delivered now, it would come twice.
-            return Outcome::retry("this pipeline has stopped; the next request finds its successor");
+            return Outcomes::All(Outcome::retry(
+                "this pipeline has stopped; the next request finds its successor",
+            ));
         }
         tokio::select! {
             biased;
             outcome = self.in_time(batch) => outcome,
             // The drain's time is up: the sender still has it, and hears so before its connection goes.
-            () = stop.stopped() => Outcome::retry("the agent stopped before it was delivered"),
+            () = stop.stopped() => Outcomes::All(Outcome::retry("the agent stopped before it was delivered")),
         }
     }
 
-    async fn in_time(&self, batch: &Batch) -> Outcome {
+    async fn in_time(&self, batch: &Batch) -> Outcomes {
         match self.timeout.filter(|timeout| !timeout.is_zero()) {
-            None => self.exporter.export(batch).await,
-            Some(timeout) => match tokio::time::timeout(timeout, self.exporter.export(batch)).await {
-                Ok(outcome) => outcome,
-                Err(_) => Outcome::retry(format!("{} did not answer within {timeout:?}", self.id)),
+            None => self.exporter.export_each(batch).await,
+            Some(timeout) => match tokio::time::timeout(timeout, self.exporter.export_each(batch)).await {
+                Ok(outcomes) => outcomes,
+                Err(_) => {
+                    Outcomes::All(Outcome::retry(format!("{} did not answer within {timeout:?}", self.id)))
+                }
             },
         }
     }

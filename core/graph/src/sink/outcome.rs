@@ -74,6 +74,37 @@ impl Sink {
         }
     }
 
+    /// Its chunks fared differently: each that got through, or was refused, is done with; the others are tried again together.
+    pub(super) fn divide(self: &Arc<Self>, mut job: Job, outcomes: Vec<Outcome>) {
+        let signal = job.batch.signal;
+        let chunks = std::mem::take(&mut job.batch.chunks);
+        let unknown =
+            std::iter::repeat_with(|| Outcome::retry("the exporter does not say what became of it"));
+        let (mut again, mut worst, mut parts) = (Vec::new(), None::<Outcome>, Vec::new());
+        for (chunk, outcome) in chunks.into_iter().zip(outcomes.into_iter().chain(unknown)) {
+            if let Outcome::Retry { .. } = outcome {
+                worst = Some(match worst {
+                    Some(worst) => worst.worst(outcome),
+                    None => outcome,
+                });
+                again.push(chunk);
+            } else {
+                parts.push((job.part(Batch::one(signal, chunk)), outcome));
+            }
+        }
+        if let Some(worst) = worst {
+            // Last, since what got through says that the destination works.
+            parts.push((job.part(Batch { signal, chunks: again.into() }), worst));
+        }
+        if !job.stored {
+            self.hop(signal).batches.fetch_add(signed(parts.len() as u64) - 1, Ordering::Relaxed);
+        }
+        self.queue().divided(&job, parts.len());
+        for (part, outcome) in parts {
+            self.concluded(self.queue(), part, outcome);
+        }
+    }
+
     pub(super) fn failed(
         self: &Arc<Self>,
         mut queue: MutexGuard<'_, Queue>,

@@ -2,13 +2,13 @@
 //!
 //! A destination that answers is given up to `consumers` batches at a time. One that fails is *parked* while nothing
 //! succeeds: one batch at a time is tried, in rotation over what waits, at growing intervals. A batch that fails while
-//! others pass is tried again alone, and keeps nobody waiting.
+//! others pass is tried again alone, and keeps nobody waiting but the later ones of its own lane.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use throughline_component::{Batch, RetrySettings};
+use throughline_component::{Batch, Lane, RetrySettings};
 use throughline_net::Backoff;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -25,6 +25,8 @@ pub(super) struct Job {
     /// Set by the first failure.
     failure: Option<Failure>,
     oversize: Oversize,
+    /// Within which order holds.
+    lane: Lane,
 }
 
 /// What is known of a batch that has failed.
@@ -50,10 +52,11 @@ pub(super) enum Oversize {
 }
 
 impl Job {
-    pub(super) fn new(batch: Batch, slot: Option<Slot>, now: u64) -> Self {
+    pub(super) fn new(batch: Batch, lane: Lane, slot: Option<Slot>, now: u64) -> Self {
         let stored = slot.is_some();
         let slot = slot.and_then(|Slot(permit)| permit);
-        Self { batch, stored, slot, accepted_at: now, successes: 0, failure: None, oversize: Oversize::No }
+        let oversize = Oversize::No;
+        Self { batch, stored, slot, accepted_at: now, successes: 0, failure: None, oversize, lane }
     }
 
     /// A part of this batch, with its age.
@@ -66,7 +69,12 @@ impl Job {
             successes: 0,
             failure: None,
             oversize: Oversize::No,
+            lane: self.lane,
         }
+    }
+
+    pub(super) fn lane(&self) -> Lane {
+        self.lane
     }
 
     pub(super) fn oversize(&self) -> Oversize {
@@ -88,6 +96,8 @@ pub(super) struct Queue {
     /// Tried in vain, by when that was.
     failed: VecDeque<Job>,
     busy: usize,
+    /// The lanes of which a batch is on its way.
+    lanes: HashSet<u64>,
     /// Batches here that a sender waits for, those on their way included.
     senders: usize,
     successes: u64,
@@ -150,6 +160,7 @@ impl Queue {
             waiting: VecDeque::new(),
             failed: VecDeque::new(),
             busy: 0,
+            lanes: HashSet::new(),
             senders: 0,
             successes: 0,
             episodes: 0,
@@ -191,9 +202,7 @@ impl Queue {
 
     /// Takes in the parts of a batch that is here, to be tried before all others.
     pub(super) fn replace(&mut self, whole: &Job, parts: Vec<Job>) {
-        if !whole.stored {
-            self.senders = (self.senders + parts.len()).saturating_sub(1);
-        }
+        self.divided(whole, parts.len());
         parts.into_iter().rev().for_each(|part| self.waiting.push_front(part));
     }
 
@@ -208,19 +217,45 @@ impl Queue {
         if self.busy >= consumers || self.is_parked() {
             return None;
         }
-        let job = self.waiting.pop_front()?;
+        let job = self.take_waiting()?;
         Some(self.begin(job))
+    }
+
+    /// The first that waits and may go: none of its lane is on its way, or has to be tried again before it.
+    fn take_waiting(&mut self) -> Option<Job> {
+        let first = self.waiting.iter().position(|job| self.may_go(job.lane))?;
+        self.waiting.remove(first)
+    }
+
+    fn may_go(&self, lane: Lane) -> bool {
+        match lane {
+            Lane::None => true,
+            Lane::Of(key) => !self.lanes.contains(&key) && self.failed.iter().all(|job| job.lane != lane),
+        }
     }
 
     fn begin(&mut self, mut job: Job) -> Job {
         self.busy += 1;
+        if let Lane::Of(key) = job.lane {
+            self.lanes.insert(key);
+        }
         job.successes = self.successes;
         job
     }
 
-    /// A consumer is through with its batch.
-    pub(super) fn idle(&mut self) {
+    /// A consumer is through with its batch, which was of this lane.
+    pub(super) fn idle(&mut self, lane: Lane) {
         self.busy -= 1;
+        if let Lane::Of(key) = lane {
+            self.lanes.remove(&key);
+        }
+    }
+
+    /// A batch that is here is dealt with in so many parts.
+    pub(super) fn divided(&mut self, whole: &Job, parts: usize) {
+        if !whole.stored {
+            self.senders = (self.senders + parts).saturating_sub(1);
+        }
     }
 
     /// A batch got through, or was refused for what it is: the destination works. If it had been failing, says since when.
@@ -325,7 +360,7 @@ impl Queue {
                 return Next::Wait(failing.next.min(soonest));
             }
             // In rotation: first who was never tried, then who was tried longest ago.
-            return match self.waiting.pop_front().or_else(|| self.failed.pop_front()) {
+            return match self.take_waiting().or_else(|| self.failed.pop_front()) {
                 Some(job) => Next::Try(self.begin(job)),
                 None => Next::Nothing,
             };

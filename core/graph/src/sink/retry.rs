@@ -46,6 +46,7 @@ impl Sink {
                 Next::Expired(jobs) => {
                     let why = Arc::clone(&self.queue().last_words);
                     jobs.into_iter().for_each(|job| self.expire(job, &why));
+                    self.go_on();
                 }
                 Next::Wait(until) => {
                     let wait = until.saturating_sub(self.services.clock.monotonic_nanos());

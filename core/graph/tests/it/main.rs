@@ -4,6 +4,7 @@ mod drops;
 mod handover;
 mod holder;
 mod kept;
+mod lanes;
 mod stored;
 mod supervision;
 mod world;

@@ -36,7 +36,7 @@ impl World {
     fn push(&mut self, names: impl IntoIterator<Item = u8>, stored: bool) {
         for name in names {
             let slot = stored.then_some(Slot(None));
-            self.queue.push(Job::new(batch(name, 10), slot, self.now));
+            self.queue.push(Job::new(batch(name, 10), Lane::None, slot, self.now));
         }
     }
 
@@ -45,12 +45,12 @@ impl World {
     }
 
     fn fail(&mut self, job: Job, asked: Option<Duration>) -> Verdict {
-        self.queue.idle();
+        self.queue.idle(job.lane());
         self.queue.failed(job, asked, &self.policy, (self.now, self.now, 0.5))
     }
 
     fn pass(&mut self, job: &Job) -> Option<u64> {
-        self.queue.idle();
+        self.queue.idle(job.lane());
         let since = self.queue.succeeded(job);
         self.queue.left(job);
         since
@@ -232,7 +232,7 @@ fn a_single_record_is_too_large_only_once_something_as_large_got_through_since()
     world.queue.doubt(&mut large);
     world.fail(large, None);
     for (bytes, expected) in [(9, Oversize::Doubted), (1, Oversize::Doubted), (10, Oversize::Proven)] {
-        world.queue.push(Job::new(batch(1, bytes), Some(Slot(None)), 0));
+        world.queue.push(Job::new(batch(1, bytes), Lane::None, Some(Slot(None)), 0));
         let other = world.take().expect("it waits");
         world.pass(&other);
         let large = world.tried();
