@@ -43,7 +43,7 @@ pub use kept::Kept;
 pub use machine::{MachineCheck, can_write};
 pub use meter::{Counter, Histogram, Meter, Reading, Readings, Value};
 pub use outcome::{Outcome, RejectKind};
-pub use output::{Output, Sender};
+pub use output::{Origin, Output, Sender};
 pub use settle::{Barrier, Dividing, Settle, Ticket};
 pub use state::States;
 pub use stop::{Stop, Stopper};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use throughline_otlp::Signal;
 
 use crate::port::Charge;
-use crate::{Context, Ticket};
+use crate::{Context, Position, Ticket, Transport};
 
 /// Where a receiver (or a connector's timer) sends what it took in. Cheap to clone.
 #[derive(Clone)]
@@ -20,7 +20,21 @@ pub trait Sender: Send + Sync {
 
     /// Admits one request and sends it down the pipelines. Returns once it is accepted or refused; the ticket tells
     /// which, and what became of it.
-    fn send(&self, signal: Signal, request: Bytes, context: Arc<Context>, charge: Charge) -> Ticket;
+    fn send(&self, signal: Signal, request: Bytes, from: Origin) -> Ticket;
+
+    /// Books items that the receiver does not send on, for a reason from a closed list.
+    fn dropped(&self, signal: Signal, transport: Transport, reason: &'static str, items: u64);
+}
+
+/// What a receiver knows of a request.
+#[derive(Debug)]
+pub struct Origin {
+    /// Where it came from.
+    pub context: Arc<Context>,
+    /// The memory it holds of the budget; it is given back when the chunk has settled.
+    pub charge: Charge,
+    /// Its place in its source (a partition and an offset, a file and an offset), the same when it comes again.
+    pub position: Option<Position>,
 }
 
 impl Output {
@@ -37,7 +51,18 @@ impl Output {
     /// Sends the protobuf bytes of one OTLP export request. Admission happens here: the bytes need not be trusted.
     /// `charge` is the memory they hold of the budget; it is given back when the chunk has settled.
     pub fn send(&self, signal: Signal, request: Bytes, context: Arc<Context>, charge: Charge) -> Ticket {
-        self.0.send(signal, request, context, charge)
+        self.0.send(signal, request, Origin { context, charge, position: None })
+    }
+
+    /// The same for what has a place in its source: whoever must not take it twice recognises it by that.
+    pub fn send_from(&self, signal: Signal, request: Bytes, from: Origin) -> Ticket {
+        self.0.send(signal, request, from)
+    }
+
+    /// Says that items were taken in and are not sent on, for a reason from the component's closed list: they stand in its account as
+    /// dropped.
+    pub fn dropped(&self, signal: Signal, transport: Transport, reason: &'static str, items: u64) {
+        self.0.dropped(signal, transport, reason, items);
     }
 }
 

@@ -4,9 +4,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
-use throughline_component::port::{Charge, Clock};
+use throughline_component::port::Clock;
 use throughline_component::{
-    Batch, Chunk, ComponentId, Context, Health, Outcome, RejectKind, Sender, Settle, Ticket, Transport,
+    Batch, Chunk, ComponentId, Health, Origin, Outcome, RejectKind, Sender, Settle, Ticket, Transport,
     Warnings,
 };
 use throughline_otlp::{Admitted, Limits, Signal, admit};
@@ -73,7 +73,14 @@ impl Sender for Entry {
         !self.taking()[signal as usize].is_empty()
     }
 
-    fn send(&self, signal: Signal, request: Bytes, context: Arc<Context>, charge: Charge) -> Ticket {
+    fn dropped(&self, signal: Signal, transport: Transport, reason: &'static str, items: u64) {
+        let hop = self.accounts.of(&self.id, signal, transport);
+        add(&hop.taken, items);
+        hop.drop_items(reason, items);
+    }
+
+    fn send(&self, signal: Signal, request: Bytes, from: Origin) -> Ticket {
+        let Origin { context, charge, position } = from;
         let (settle, ticket) = Settle::ticket();
         let hop = self.accounts.of(&self.id, signal, context.transport);
         let admitted = match admit(signal, request, &Limits::default()) {
@@ -116,7 +123,7 @@ impl Sender for Entry {
             account.held.fetch_sub(held, Ordering::Relaxed);
             settle.settle(account_for(&account, items, outcome, rejected, why));
         });
-        let chunk = Chunk { bytes, items, position: None, context, settle };
+        let chunk = Chunk { bytes, items, position, context, settle };
         Self::push(signal, chunk, &self.taking()[signal as usize]);
         ticket
     }

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use throughline_component::port::{Charge, SystemClock, SystemRandom};
 use throughline_component::{
     Batch, Build, Built, Chunk, ComponentId, Context, DynEditor, DynExporter, DynProcessor, Factory, Kind,
-    Outcome, Outlet, Output, Sender, Services, Settle, Stop, Stopper, Ticket, Verdict,
+    Origin, Outcome, Outlet, Output, Sender, Services, Settle, Stop, Stopper, Ticket, Transport, Verdict,
 };
 use throughline_otlp::build::{self, NumberPoint};
 use throughline_otlp::edit::{Keep, rewrite};
@@ -140,7 +140,9 @@ impl Sender for Refuses {
         true
     }
 
-    fn send(&self, _: Signal, _: Bytes, _: Arc<Context>, _: Charge) -> Ticket {
+    fn dropped(&self, _: Signal, _: Transport, _: &'static str, _: u64) {}
+
+    fn send(&self, _: Signal, _: Bytes, _: Origin) -> Ticket {
         let (settle, ticket) = Settle::ticket();
         settle.settle(Outcome::retry("refused"));
         ticket

@@ -1,7 +1,9 @@
 //! Memory as a resource: a bounded number of bytes that requests may hold until they settle, and fair shares of them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
+
+use tokio::sync::Notify;
 
 /// How many bytes all requests together may hold. Charged as bytes arrive, given back when the chunk has settled.
 ///
@@ -15,6 +17,9 @@ pub struct Budget {
     used: AtomicUsize,
     /// The same, with no connection counted beyond its share.
     within_shares: AtomicUsize,
+    /// Those that wait for bytes to be given back.
+    waiters: AtomicUsize,
+    freed: Notify,
 }
 
 /// What one connection holds, and the peer behind it.
@@ -56,7 +61,13 @@ impl Account {
 impl Budget {
     /// A budget of `limit` bytes.
     pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, used: AtomicUsize::new(0), within_shares: AtomicUsize::new(0) })
+        Arc::new(Self {
+            limit,
+            used: AtomicUsize::new(0),
+            within_shares: AtomicUsize::new(0),
+            waiters: AtomicUsize::new(0),
+            freed: Notify::new(),
+        })
     }
 
     /// Bytes in use now.
@@ -72,6 +83,24 @@ impl Budget {
     /// An empty charge that can grow.
     pub fn charge(self: &Arc<Self>) -> Charge {
         Charge { held: 0, budget: Some(Arc::clone(self)), account: None }
+    }
+
+    /// Waits until `bytes` are granted: for receivers that pull, whose source keeps what they do not take yet. Nobody is served in
+    /// any order.
+    pub async fn reserve(self: &Arc<Self>, bytes: usize) -> Charge {
+        let mut charge = self.charge();
+        if charge.grow(bytes) {
+            return charge;
+        }
+        let _waiting = Waiting::new(self);
+        loop {
+            // Made before looking, so that nothing that is given back in between is missed.
+            let freed = self.freed.notified();
+            if charge.grow(bytes) {
+                return charge;
+            }
+            freed.await;
+        }
     }
 
     /// The same for what a connection sends.
@@ -134,6 +163,11 @@ impl Budget {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
         let counted = account.map_or(bytes, |account| account.shrink(bytes, self.share()));
         self.within_shares.fetch_sub(counted, Ordering::Relaxed);
+        // Either we see who waits, or it sees what we gave back.
+        fence(Ordering::SeqCst);
+        if self.waiters.load(Ordering::Relaxed) > 0 {
+            self.freed.notify_waiters();
+        }
     }
 
     fn correct(&self, is: usize, was_taken: usize) {
@@ -142,6 +176,23 @@ impl Budget {
         } else {
             self.within_shares.fetch_sub(was_taken - is, Ordering::Relaxed);
         }
+    }
+}
+
+/// One that waits for bytes.
+struct Waiting<'a>(&'a Budget);
+
+impl<'a> Waiting<'a> {
+    fn new(budget: &'a Budget) -> Self {
+        budget.waiters.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        Self(budget)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiters.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -211,6 +262,27 @@ mod tests {
         assert!(other.grow(40));
         assert_eq!(budget.used(), 100);
         drop((charge, other));
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn who_pulls_waits_until_there_is_room_and_who_gives_up_waiting_leaves_nothing_behind() {
+        let budget = Budget::new(100);
+        let mut held = budget.charge();
+        assert!(held.grow(80));
+        let mut poll = |future: std::pin::Pin<&mut dyn Future<Output = Charge>>| {
+            future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+        };
+        {
+            let mut given_up = std::pin::pin!(budget.reserve(30));
+            assert!(poll(given_up.as_mut()).is_pending());
+        }
+        let mut waiting = std::pin::pin!(budget.reserve(30));
+        assert!(poll(waiting.as_mut()).is_pending());
+        drop(held);
+        let std::task::Poll::Ready(charge) = poll(waiting.as_mut()) else { panic!("there is room") };
+        assert_eq!((budget.used(), budget.waiters.load(Ordering::Relaxed)), (30, 0));
+        drop(charge);
         assert_eq!(budget.used(), 0);
     }
 

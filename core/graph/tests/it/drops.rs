@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use throughline_component::{
-    Batch, Build, Chunk, ConfigError, Delivery, Editor, Exporter, Factory, Outcome, Pass, Touch, Verdict,
+    Batch, Build, Chunk, ConfigError, Delivery, Editor, Exporter, Factory, Outcome, Pass, Touch, Transport,
+    Verdict,
 };
 use throughline_graph::Fact;
 use throughline_otlp::Signal;
@@ -77,6 +78,21 @@ async fn each_step_of_a_fused_walk_has_an_account_with_its_own_reasons() {
     // Of 60 records 20 are divisible by three, ten of them by six; of the other 40 eight are divisible by five.
     assert_eq!(of("logs:threes"), (60, reasons(10, 10), 40));
     assert_eq!(of("logs:fives"), (40, reasons(4, 4), 32));
+    assert_eq!(running.ledger.imbalances(), []);
+    running.graph.stop(Duration::from_secs(60)).await;
+}
+
+#[tokio::test]
+async fn what_a_receiver_does_not_send_on_stands_in_its_account() {
+    let running = World::new(&Arc::new(()))
+        .exporter("nowhere", Factory::exporter::<Nowhere>("nowhere"), Value::Null, (None, &[]))
+        .start()
+        .await;
+    assert_eq!(running.send(1).await, Outcome::DONE);
+    running.output().dropped(Signal::Logs, Transport::Internal, "no_record", 3);
+    let rows = running.ledger.rows();
+    let row = rows.iter().find(|row| row.name == "door").expect("the receiver has one");
+    assert_eq!((row.taken, row.out, row.dropped.get("no_record")), (4, 1, Some(&3)));
     assert_eq!(running.ledger.imbalances(), []);
     running.graph.stop(Duration::from_secs(60)).await;
 }

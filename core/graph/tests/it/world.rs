@@ -188,8 +188,12 @@ impl Running {
 
     /// The same from a sender of whom more is known.
     pub(crate) fn send_as(&self, time: u64, context: Context) -> Ticket {
-        let out = self.gate.out.lock().expect("no panic").clone().expect("the receiver runs");
-        out.send(Signal::Logs, request(time), Arc::new(context), Charge::none())
+        self.output().send(Signal::Logs, request(time), Arc::new(context), Charge::none())
+    }
+
+    /// The receiver's output.
+    pub(crate) fn output(&self) -> Output {
+        self.gate.out.lock().expect("no panic").clone().expect("the receiver runs")
     }
 
     /// Why the agent is not ready.
