@@ -270,7 +270,7 @@ mod tests {
         let budget = Budget::new(100);
         let mut held = budget.charge();
         assert!(held.grow(80));
-        let mut poll = |future: std::pin::Pin<&mut dyn Future<Output = Charge>>| {
+        let poll = |future: std::pin::Pin<&mut dyn Future<Output = Charge>>| {
             future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
         };
         {
