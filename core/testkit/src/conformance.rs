@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value as Json, json};
-use throughline_component::port::{Charge, SystemClock, SystemRandom};
+use throughline_component::port::{SystemClock, SystemRandom};
 use throughline_component::{
     Batch, Build, Built, Chunk, ComponentId, Context, DynEditor, DynExporter, DynProcessor, Factory, Kind,
     Origin, Outcome, Outlet, Output, Sender, Services, Settle, Stop, Stopper, Ticket, Transport, Verdict,
