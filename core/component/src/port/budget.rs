@@ -104,14 +104,13 @@ impl Budget {
         let alone = self.used() == held;
         let grown = |used: usize| {
             let sum = used.checked_add(more)?;
-            let ample = sum <= self.limit / 2;
             // An eighth is for whoever comes next from somewhere else.
             let most = self.limit - self.limit / 8;
             let only_connection = self.used() == mine && mine.saturating_add(bytes) <= most;
             let others = used.saturating_sub(peer) > 0;
             let of_peer = if others { self.limit / 4 * 3 } else { most };
             // Within its share a connection is refused only where the budget, or its peer's part of it, is spent.
-            let fair = mine + bytes <= self.share() && (ample || peer + more <= of_peer);
+            let fair = mine + bytes <= self.share() && peer + more <= of_peer;
             (alone || only_connection || (sum <= self.limit && fair)).then_some(sum)
         };
         let granted = self.within_shares.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_ok();
@@ -212,6 +211,20 @@ mod tests {
         assert_eq!(budget.used(), 100);
         drop((charge, other));
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn it_is_known_who_holds_how_much_and_of_what() {
+        let (budget, other) = (Budget::new(100), Budget::new(200));
+        let account = Account::new(Arc::default());
+        let mut charge = budget.charge_to(&account);
+        assert!(charge.grow(30));
+        charge.owe(12);
+        assert_eq!((account.used(), budget.used(), budget.limit()), (42, 42, 100));
+        assert_eq!((charge.limit(), Charge::none().limit()), (Some(100), None));
+        assert!(charge.is_to(&budget) && !charge.is_to(&other) && !Charge::none().is_to(&budget));
+        drop(charge);
+        assert_eq!((account.used(), budget.used()), (0, 0));
     }
 
     #[test]
