@@ -253,6 +253,16 @@ mod tests {
     }
 
     #[test]
+    fn requests_of_the_only_connection_may_hold_seven_eighths_together() {
+        let (budget, account) = (Budget::new(80), Account::new(Arc::default()));
+        let [mut one, mut other] = [(); 2].map(|()| budget.charge_to(&account));
+        assert!(one.grow(30) && other.grow(40));
+        assert!(!other.grow(1), "an eighth is for whoever comes next");
+        drop(one);
+        assert!(other.grow(100), "it is alone");
+    }
+
+    #[test]
     fn one_that_holds_more_than_everything_leaves_half_of_it_to_the_others() {
         let budget = Budget::new(100);
         let (hog, others) = (Account::new(Arc::default()), [(); 2].map(|()| Account::new(Arc::default())));
