@@ -155,3 +155,109 @@ impl fmt::Debug for Build {
         f.debug_struct("Build").field("id", &self.id).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::port::{Forgetful, SystemClock, SystemRandom};
+    use crate::{Reading, Value};
+
+    /// A component that finds nothing around it.
+    pub(crate) fn bare(id: &str) -> Build {
+        let (clock, random) = (Arc::new(SystemClock::default()), Arc::new(SystemRandom::default()));
+        Build { id: ComponentId::new(id), clock, random, services: Services::default() }
+    }
+
+    #[test]
+    fn what_a_component_counts_is_on_the_meter_if_there_is_one() {
+        let mut cx = bare("github");
+        cx.counter("throughline_deliveries", None).add(1);
+        cx.histogram("throughline_sizes", &[10]).record(1);
+        let meter = Arc::new(Meter::default());
+        cx.services.offer(Arc::clone(&meter));
+        cx.counter("throughline_deliveries", None).add(2);
+        cx.histogram("throughline_sizes", &[10]).record(3);
+        let reading = |name: &str, value| {
+            let labels = "component=\"github\"".to_owned();
+            Reading { name: name.to_owned(), labels, value }
+        };
+        let sizes = Value::Distribution { buckets: vec![(10, 1)], count: 1, sum: 3 };
+        let expected =
+            [reading("throughline_deliveries", Value::Count(2)), reading("throughline_sizes", sizes)];
+        assert_eq!(meter.read(), expected);
+    }
+
+    #[test]
+    fn what_this_machine_lacks_is_excused_where_a_file_is_validated_and_nothing_else_is() {
+        let lacks = || ConfigError::here("path", "there is no such directory");
+        let mut cx = bare("file");
+        assert!(cx.excuse(lacks()).is_err());
+        cx.look(|| panic!("a component that is run finds out by itself"));
+        let check = Arc::new(MachineCheck::default());
+        cx.services.offer(Arc::clone(&check));
+        assert!(cx.excuse(lacks()).is_ok());
+        assert!(cx.excuse(ConfigError::new("path", "wrong everywhere")).is_err());
+        cx.look(|| Ok(()));
+        cx.look(|| Err(ConfigError::here("endpoint", "the port is taken")));
+        let noted = check.take();
+        assert_eq!(noted.iter().map(|error| &*error.path[0]).collect::<Vec<_>>(), ["path", "endpoint"]);
+        assert!(check.take().is_empty(), "it is told once");
+    }
+
+    #[test]
+    fn services_are_found_by_their_type_and_id_and_never_by_another() {
+        let mut services = Services::default();
+        services.offer::<u8>(Arc::new(1));
+        services.offer_as::<u8>(ComponentId::new("a"), Arc::new(2));
+        services.offer_as::<u16>(ComponentId::new("b"), Arc::new(3));
+        let mut others = Services::default();
+        others.offer_as::<u8>(ComponentId::new("c"), Arc::new(4));
+        services.merge(others);
+        assert_eq!(services.get::<u8>().as_deref(), Some(&1));
+        assert_eq!(services.get::<u16>(), None);
+        assert_eq!(services.named::<u8>("a").as_deref(), Some(&2));
+        assert_eq!(services.named::<u8>("b"), None);
+        assert_eq!(services.named::<u8>("c").as_deref(), Some(&4));
+        let mut names: Vec<_> = services.names::<u8>().collect();
+        names.sort_unstable();
+        assert_eq!(names, ["a", "c"]);
+    }
+
+    #[test]
+    fn what_nobody_offers_is_an_error_that_names_it_and_what_is_near() {
+        let mut cx = bare("file");
+        assert_eq!(cx.need::<u8>("number").unwrap_err().message, "the graph offers no number");
+        cx.services.offer::<u8>(Arc::new(1));
+        assert!(cx.need::<u8>("number").is_ok());
+        cx.services.offer_as::<dyn Journals>(ComponentId::new("file_storage"), Arc::new(Forgetful));
+        assert!(cx.storage("storage", "file_storage").is_ok());
+        let Err(error) = cx.storage("queue::storage", "file_storag") else { panic!("nobody offers it") };
+        assert_eq!(error.path, ["queue", "storage"]);
+        assert!(error.message.contains("`file_storage`"), "{error}");
+    }
+
+    #[test]
+    fn components_of_two_kinds_may_have_one_id() {
+        let mut cx = bare("change");
+        assert_eq!(cx.key().as_str(), "change");
+        cx.services.offer(Arc::new(Kind::Processor));
+        assert_eq!(cx.key().as_str(), "processor change");
+    }
+
+    #[test]
+    fn state_is_shared_by_all_who_have_one_id_if_somebody_keeps_it() {
+        let mut cx = bare("change");
+        let state = |cx: &Build| cx.state(|| Ok::<_, ()>(7_u8)).expect("it is made");
+        assert!(!Arc::ptr_eq(&state(&cx), &state(&cx)));
+        cx.services.offer(Arc::new(States::default()));
+        assert!(Arc::ptr_eq(&state(&cx), &state(&cx)));
+    }
+
+    #[test]
+    fn all_components_share_what_gives_warnings() {
+        let mut cx = bare("change");
+        let warnings = Arc::new(Warnings::new(Arc::clone(&cx.clock)));
+        cx.services.offer(Arc::clone(&warnings));
+        assert!(Arc::ptr_eq(&cx.warnings(), &warnings));
+    }
+}

@@ -78,3 +78,50 @@ impl Batch {
         copies
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ComponentId, Outcome, Ticket};
+
+    fn batch(chunks: &[(&'static [u8], u32)]) -> (Batch, Vec<Ticket>) {
+        let context = Arc::new(Context::internal(ComponentId::new("test"), 0));
+        let (settles, tickets): (Vec<_>, Vec<_>) = chunks.iter().map(|_| Settle::ticket()).unzip();
+        let chunks = chunks.iter().zip(settles).map(|((bytes, items), settle)| Chunk {
+            bytes: Bytes::from_static(bytes),
+            items: *items,
+            position: None,
+            context: Arc::clone(&context),
+            settle,
+        });
+        (Batch { signal: Signal::Logs, chunks: chunks.collect() }, tickets)
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_as_large_as_its_chunks_together_and_settles_them_all() {
+        let (batch, tickets) = batch(&[(b"four", 2), (b"three", 3)]);
+        assert_eq!((batch.items(), batch.len_bytes()), (5, 9));
+        batch.settle(&Outcome::DONE);
+        for ticket in tickets {
+            assert_eq!(ticket.await, Outcome::DONE);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_fork_has_all_chunks_and_each_settles_with_the_worst_of_its_own() {
+        let (batch, tickets) = batch(&[(b"a", 1), (b"b", 2)]);
+        let [one, other] = &mut batch.fork(2)[..] else { panic!("two ways") };
+        assert_eq!((one.items(), other.items(), other.signal), (3, 3, Signal::Logs));
+        assert!(one.chunks[1].bytes.as_ptr() == other.chunks[1].bytes.as_ptr(), "bytes are shared");
+        let failed = Outcome::retry("later");
+        for (chunk, outcome) in one.chunks.drain(..).zip([Outcome::DONE, failed.clone()]) {
+            chunk.settle.settle(outcome);
+        }
+        other.chunks.drain(..).for_each(|chunk| chunk.settle.settle(Outcome::DONE));
+        let mut heard = Vec::new();
+        for ticket in tickets {
+            heard.push(ticket.await);
+        }
+        assert_eq!(heard, [Outcome::DONE, failed]);
+    }
+}

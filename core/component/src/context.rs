@@ -71,3 +71,13 @@ pub struct Auth {
     /// The authenticated name (basic auth's user, say); empty where the scheme knows none.
     pub subject: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_transport_has_a_name_of_its_own() {
+        assert_eq!(Transport::ALL.map(Transport::as_str), ["grpc", "http", "internal"]);
+    }
+}

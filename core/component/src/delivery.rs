@@ -174,3 +174,45 @@ impl Default for QueueSettings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_its_path_and_what_is_at_the_edge_is_not() {
+        let retry = |settings: &str| format!(r#"{{"retry_on_failure": {{{settings}}}}}"#);
+        let queue = |settings: &str| format!(r#"{{"sending_queue": {{{settings}}}}}"#);
+        let cases = [
+            ("{}".to_owned(), ""),
+            (retry(r#""randomization_factor": 0"#), ""),
+            (retry(r#""randomization_factor": 1"#), ""),
+            (retry(r#""randomization_factor": 1.01"#), "retry_on_failure::randomization_factor"),
+            (retry(r#""multiplier": 1"#), ""),
+            (retry(r#""multiplier": 1e6"#), ""),
+            (retry(r#""multiplier": 0.99"#), "retry_on_failure::multiplier"),
+            (retry(r#""max_elapsed_time": "0s""#), ""),
+            (retry(r#""max_elapsed_time": "30s""#), ""),
+            (retry(r#""max_elapsed_time": "29s""#), "retry_on_failure::max_elapsed_time"),
+            (retry(r#""max_elapsed_time": "40s", "initial_interval": "40s""#), ""),
+            (
+                retry(r#""max_elapsed_time": "39s", "initial_interval": "40s""#),
+                "retry_on_failure::max_elapsed_time",
+            ),
+            (queue(r#""num_consumers": 1, "queue_size": 1"#), ""),
+            (queue(r#""num_consumers": 0"#), "sending_queue::num_consumers"),
+            (queue(r#""queue_size": 0"#), "sending_queue::queue_size"),
+            (queue(r#""sizer": "requests""#), ""),
+            (queue(r#""sizer": "bytes""#), "sending_queue::sizer"),
+            (queue(r#""block_on_overflow": true"#), "sending_queue::block_on_overflow"),
+            (queue(r#""wait_for_result": true"#), ""),
+            (queue(r#""wait_for_result": false"#), "sending_queue::wait_for_result"),
+            (queue(r#""enabled": false"#), ""),
+        ];
+        for (settings, path) in cases {
+            let parsed: DeliverySettings = serde_json::from_str(&settings).expect(&settings);
+            let wrong = parsed.validate().err().map(|error| error.path.join("::"));
+            assert_eq!(wrong.unwrap_or_default(), path, "{settings}");
+        }
+    }
+}

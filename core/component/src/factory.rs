@@ -178,3 +178,6 @@ fn queued_schema<C: JsonSchema>() -> Schema {
     }
     schema
 }
+
+#[cfg(test)]
+mod tests;

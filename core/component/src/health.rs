@@ -133,3 +133,61 @@ impl Health {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn it_is_ready_between_its_start_and_its_drain_unless_a_part_is_dead_or_refuses_everything() {
+        let health = Health::default();
+        let trouble = || health.trouble(0, 0);
+        assert_eq!(trouble().as_deref(), Some("starting"));
+        health.started();
+        assert_eq!(trouble(), None);
+        health.refuses("exporter file", "the disk is full");
+        let refuses = "exporter file refuses everything: the disk is full";
+        assert_eq!(trouble().as_deref(), Some(refuses));
+        health.died("receiver otlp", "it panicked");
+        assert_eq!(trouble().as_deref(), Some("receiver otlp is dead: it panicked"));
+        health.revived("receiver otlp");
+        assert_eq!(trouble().as_deref(), Some(refuses));
+        health.accepts("exporter file");
+        assert_eq!(trouble(), None);
+        health.stopping();
+        assert_eq!(trouble().as_deref(), Some("stopping"));
+    }
+
+    #[test]
+    fn who_fails_and_keeps_its_data_is_shown_and_leaves_the_agent_ready() {
+        let health = Health::default();
+        health.started();
+        health.failing("exporter otlp_grpc", 7, "UNAUTHENTICATED".into());
+        let failing = Failing { part: "exporter otlp_grpc".into(), since: 7, why: "UNAUTHENTICATED".into() };
+        assert_eq!(health.all_failing(), [failing]);
+        assert_eq!(health.trouble(0, 0), None);
+        health.recovered("exporter otlp_grpc");
+        assert_eq!(health.all_failing(), []);
+    }
+
+    #[test]
+    fn the_oldest_request_that_nobody_has_answered_must_not_be_older_than_the_bound() {
+        let health = Health::default();
+        health.started();
+        assert_eq!((health.in_flight(), health.oldest_unacknowledged(9)), (0, 0));
+        let numbers = [2 * SECOND, 5 * SECOND, 6 * SECOND].map(|now| health.took_off(now));
+        let at = |now: u64| (health.in_flight(), health.oldest_unacknowledged(now * SECOND) / SECOND);
+        assert_eq!(at(8), (3, 6));
+        assert_eq!(health.trouble(8 * SECOND, 6 * SECOND), None, "it is as old as it may be");
+        let trouble = health.trouble(8 * SECOND, 6 * SECOND - 1);
+        assert_eq!(trouble.as_deref(), Some("the oldest unacknowledged request is 6 s old"));
+        health.landed(numbers[1]);
+        assert_eq!(at(8), (2, 6));
+        health.landed(numbers[0]);
+        assert_eq!(at(8), (1, 2));
+        health.landed(numbers[2]);
+        assert_eq!(at(8), (0, 0));
+    }
+}

@@ -31,3 +31,18 @@ impl fmt::Display for ComponentId {
         f.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_a_type_and_perhaps_a_name() {
+        let types = ["otlp", "otlp/internal", "otlp/a/b"].map(|id| {
+            let id = ComponentId::new(id);
+            (id.as_str().to_owned(), id.type_name().to_owned(), id.to_string())
+        });
+        let expected = ["otlp", "otlp/internal", "otlp/a/b"].map(|id| (id.into(), "otlp".into(), id.into()));
+        assert_eq!(types, expected);
+    }
+}

@@ -64,3 +64,32 @@ impl Internal {
         self.lost.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notice(body: usize) -> Notice {
+        let (event_name, attributes) = ("test".to_owned(), Vec::new());
+        Notice {
+            from: ComponentId::new("test"),
+            event_name,
+            occurred_at: 0,
+            attributes,
+            body: body.to_string(),
+        }
+    }
+
+    #[tokio::test]
+    async fn notices_wait_in_order_until_they_are_taken_and_those_that_find_no_room_are_counted() {
+        let internal = Internal::default();
+        (0..CAPACITY).for_each(|number| internal.post(notice(number)));
+        assert_eq!(internal.lost(), 0);
+        internal.post(notice(CAPACITY));
+        internal.post(notice(CAPACITY + 1));
+        assert_eq!(internal.lost(), 2);
+        assert_eq!(internal.take().await, (0..CAPACITY).map(notice).collect::<Vec<_>>());
+        let (taken, ()) = tokio::join!(internal.take(), async { internal.post(notice(7)) });
+        assert_eq!(taken, [notice(7)], "who waits hears of it");
+    }
+}

@@ -37,3 +37,21 @@ impl Kept {
         self.up_to.subscribe()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_watches_hears_of_the_newest_snapshot() {
+        let kept = Kept::new(ComponentId::new("file_storage"));
+        assert_eq!(kept.storage().as_str(), "file_storage");
+        let mut watch = kept.watch();
+        assert!(watch.borrow_and_update().is_empty());
+        let said = BTreeMap::from([(3, 9)]);
+        kept.say(said.clone());
+        assert!(watch.has_changed().expect("it is there"));
+        assert_eq!(*watch.borrow(), said);
+        assert_eq!(*kept.watch().borrow(), said, "who comes late hears it too");
+    }
+}

@@ -43,3 +43,20 @@ impl MachineCheck {
         std::mem::take(&mut self.found.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn we_may_write_to_what_is_there_and_into_the_nearest_folder_and_below_no_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").expect("a file");
+        assert!(can_write(folder.path()).is_ok());
+        assert!(can_write(&file).is_ok());
+        assert!(can_write(&folder.path().join("not/there/yet")).is_ok());
+        let error = can_write(&file.join("below")).expect_err("a file is no folder");
+        assert_eq!(error.kind(), io::ErrorKind::NotADirectory);
+    }
+}

@@ -135,4 +135,26 @@ mod tests {
         let Outcome::Retry { after, .. } = short.worst(long) else { panic!("two retries are a retry") };
         assert_eq!(after, Some(Duration::from_secs(9)));
     }
+    #[test]
+    fn two_retries_are_permanent_only_if_both_are() {
+        let (permanent, passing) = (Outcome::misdirected("no route"), Outcome::retry("busy"));
+        let is_permanent = |outcome| matches!(outcome, Outcome::Retry { permanent: true, .. });
+        assert!(is_permanent(permanent.clone().worst(permanent.clone())));
+        assert!(!is_permanent(permanent.clone().worst(passing.clone())));
+        assert!(!is_permanent(passing.worst(permanent)));
+    }
+
+    #[test]
+    fn of_two_partial_successes_the_larger_speaks_and_of_two_alike_the_first() {
+        let some = |rejected: u32, why: &str| Outcome::Done { rejected, why: Some(why.into()) };
+        assert_eq!(some(2, "a").worst(some(3, "b")), some(3, "b"));
+        assert_eq!(some(3, "a").worst(some(2, "b")), some(3, "a"));
+        assert_eq!(some(2, "a").worst(some(2, "b")), some(2, "a"));
+    }
+
+    #[test]
+    fn the_reasons_of_counters_are_told_apart() {
+        let names = [RejectKind::Invalid, RejectKind::TooLarge].map(RejectKind::as_str);
+        assert_eq!(names, ["invalid", "too_large"]);
+    }
 }

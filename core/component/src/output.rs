@@ -71,3 +71,31 @@ impl fmt::Debug for Output {
         f.write_str("Output")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ComponentId, Outcome, Settle};
+
+    struct LogsOnly;
+
+    impl Sender for LogsOnly {
+        fn takes(&self, signal: Signal) -> bool {
+            signal == Signal::Logs
+        }
+        fn send(&self, _: Signal, request: Bytes, _: Arc<Context>, _: Charge) -> Ticket {
+            let (settle, ticket) = Settle::ticket();
+            settle.settle(if request == "good" { Outcome::DONE } else { Outcome::retry("later") });
+            ticket
+        }
+    }
+
+    #[tokio::test]
+    async fn an_output_is_what_the_graph_put_behind_it() {
+        let output = Output::new(Arc::new(LogsOnly));
+        assert_eq!([Signal::Logs, Signal::Traces].map(|signal| output.takes(signal)), [true, false]);
+        let context = Arc::new(Context::internal(ComponentId::new("test"), 0));
+        let ticket = output.send(Signal::Logs, Bytes::from_static(b"good"), context, Charge::none());
+        assert_eq!(ticket.await, Outcome::DONE);
+    }
+}

@@ -238,7 +238,11 @@ mod tests {
     async fn a_token_dropped_unsettled_is_a_retry() {
         let (settle, ticket) = Settle::ticket();
         drop(settle);
-        assert!(matches!(ticket.await, Outcome::Retry { .. }));
+        let dropped = Outcome::retry("the chunk was dropped before anyone settled it");
+        assert_eq!(ticket.await, dropped);
+        let (hold, told) = std::sync::mpsc::channel();
+        drop(Settle::hook(move |outcome| hold.send(outcome).expect("the test listens")));
+        assert_eq!(told.try_recv(), Ok(dropped));
     }
 
     #[tokio::test]

@@ -70,3 +70,52 @@ impl Stop {
         *self.stop.borrow() || self.stop.has_changed().is_err()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    fn is_pending(future: impl Future<Output = ()>) -> bool {
+        pin!(future).poll(&mut Context::from_waker(Waker::noop())) == Poll::Pending
+    }
+
+    #[test]
+    fn stop_is_said_to_everybody_by_a_word_or_by_going_away() {
+        for by_word in [true, false] {
+            let (stopper, mut stop) = Stopper::new();
+            let (mut other, _) = stop.watched();
+            assert!(!stop.is_stopped() && is_pending(stop.stopped()) && is_pending(other.stopped()));
+            if by_word {
+                stopper.stop();
+                assert!(stop.is_stopped());
+            }
+            drop(stopper);
+            assert!(stop.is_stopped() && other.is_stopped());
+            assert!(!is_pending(stop.stopped()) && !is_pending(other.stopped()));
+        }
+    }
+
+    #[test]
+    fn the_whole_is_in_service_when_it_is_said_and_never_if_it_is_given_up() {
+        let (stopper, stop) = Stopper::new();
+        assert!(is_pending(stop.in_service()));
+        stopper.in_service();
+        assert!(!is_pending(stop.in_service()));
+        let (stopper, stop) = Stopper::new();
+        drop(stopper);
+        assert!(is_pending(stop.in_service()));
+    }
+
+    #[test]
+    fn who_is_watched_says_that_it_is_ready() {
+        let (_stopper, stop) = Stopper::new();
+        let (watched, ready) = stop.watched();
+        stop.ready();
+        assert!(!*ready.borrow(), "somebody else is");
+        watched.ready();
+        assert!(*ready.borrow());
+    }
+}

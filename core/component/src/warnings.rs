@@ -155,7 +155,7 @@ mod tests {
         fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
         fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
         fn event(&self, event: &Event<'_>) {
-            let mut line = Line(String::new());
+            let mut line = Line(format!("{} ", event.metadata().level()));
             event.record(&mut line);
             self.0.lock().expect("no panic").push(line.0);
         }
@@ -186,5 +186,60 @@ mod tests {
         assert!(of_file[1].contains("times=999 items=1998 why=why 999"), "{lines:#?}");
         assert!(of_file[2].contains("times=1 items=5 why=later"), "a stop leaves nothing unsaid: {lines:#?}");
         assert_eq!(lines.iter().filter(|line| line.contains("component=other")).count(), 2);
+    }
+
+    /// What is heard while a test warns at times that it sets.
+    fn heard(test: impl FnOnce(&Warnings, &dyn Fn(u64), &dyn Fn() -> Vec<String>)) {
+        let (clock, heard) = (Arc::new(Hand::default()), Heard::default());
+        let warnings = Warnings::new(Arc::<Hand>::clone(&clock));
+        tracing::subscriber::with_default(heard.clone(), || {
+            let set = |now| clock.0.store(now, Ordering::Relaxed);
+            test(&warnings, &set, &|| std::mem::take(&mut *heard.0.lock().expect("no panic")));
+        });
+    }
+
+    #[test]
+    fn what_waits_is_told_when_its_minute_is_over_and_not_before() {
+        heard(|warnings, set, lines| {
+            warnings.warn(&"file", "refused", 1, "first");
+            warnings.warn(&"file", "refused", 2, "second");
+            assert_eq!(lines().len(), 1);
+            set(MINUTE - 1);
+            warnings.flush(false);
+            assert!(lines().is_empty());
+            set(MINUTE);
+            warnings.flush(false);
+            assert!(lines()[0].contains("times=1 items=2 why=second"));
+            set(2 * MINUTE - 1);
+            warnings.warn(&"file", "refused", 3, "third");
+            assert!(lines().is_empty(), "what waited was told a minute ago");
+            set(2 * MINUTE);
+            warnings.warn(&"file", "refused", 4, "fourth");
+            assert!(lines()[0].contains("times=2 items=7 why=fourth"), "it takes along what waited");
+        });
+    }
+
+    #[test]
+    fn each_has_its_level_and_no_items_where_none_are_known() {
+        heard(|warnings, _, lines| {
+            warnings.warn(&"a", "lost", 0, "why");
+            warnings.error(&"b", "impossible", "why");
+            warnings.debug(&"c", "usual", "why");
+            let lines: Vec<_> = lines().into_iter().map(|line| line.replace("message=", "")).collect();
+            assert!(lines.iter().all(|line| !line.contains("items=")), "{lines:#?}");
+            let levels: Vec<_> = lines.iter().filter_map(|line| line.split(' ').next()).collect();
+            assert_eq!(levels, ["WARN", "ERROR", "DEBUG"]);
+        });
+    }
+
+    #[test]
+    fn so_many_kinds_are_kept_apart_and_what_is_beyond_is_told_without_being_kept() {
+        heard(|warnings, _, lines| {
+            for part in 0..=MAX_KINDS {
+                warnings.warn(&part, "refused", 1, "why");
+                warnings.warn(&part, "refused", 1, "why");
+            }
+            assert_eq!(lines().len(), MAX_KINDS + 2);
+        });
     }
 }

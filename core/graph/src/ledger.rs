@@ -174,3 +174,68 @@ fn bump(counts: &Mutex<BTreeMap<&'static str, u64>>, reason: &'static str, items
 pub(crate) fn add(counter: &AtomicU64, items: u64) {
     counter.fetch_add(items, Ordering::Relaxed);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hop_is_in_balance_if_what_came_and_was_made_is_what_went_is_held_and_was_counted_away() {
+        let ledger = Ledger::default();
+        let hop = ledger.hop(Direction::Stage, "batch", Signal::Logs);
+        let balance = || ledger.imbalances().first().map_or(0, |imbalance| imbalance.difference);
+        add(&hop.taken, 100);
+        assert_eq!(balance(), 100);
+        add(&hop.created, 27);
+        add(&hop.out, 1);
+        hop.held.fetch_add(2, Ordering::Relaxed);
+        add(&hop.merged, 4);
+        add(&hop.returned, 8);
+        hop.drop_items("old", 16);
+        hop.drop_items("editor", 32);
+        assert_eq!(balance(), 64);
+        hop.reject_items("invalid", 60);
+        let expected = [Imbalance { name: "batch".into(), difference: 4 }];
+        assert_eq!(ledger.imbalances(), expected);
+        hop.reject_items("invalid", 4);
+        assert_eq!(ledger.imbalances(), []);
+        add(&hop.out, 1);
+        assert_eq!(balance(), -1);
+    }
+
+    #[test]
+    fn accounts_are_told_apart_by_direction_name_and_signal_and_outlive_who_opened_them() {
+        let ledger = Ledger::default();
+        let [http, grpc] = [Transport::Http, Transport::Grpc].map(Direction::Receiver);
+        for (direction, name, signal) in [
+            (Direction::Exporter, "otlp", Signal::Logs),
+            (http, "otlp", Signal::Logs),
+            (grpc, "otlp", Signal::Logs),
+            (grpc, "otlp", Signal::Traces),
+            (grpc, "otlp", Signal::Logs),
+        ] {
+            add(&ledger.hop(direction, name, signal).taken, 1);
+        }
+        let rows = ledger.rows();
+        let taken: Vec<_> = rows.iter().map(|row| (row.direction, row.signal, row.taken)).collect();
+        let expected = [
+            (grpc, Signal::Traces, 1),
+            (grpc, Signal::Logs, 2),
+            (http, Signal::Logs, 1),
+            (Direction::Exporter, Signal::Logs, 1),
+        ];
+        assert_eq!(taken, expected);
+    }
+
+    #[test]
+    fn reasons_appear_with_their_first_item_and_requests_that_do_not_parse_are_no_items() {
+        let ledger = Ledger::default();
+        let hop = ledger.hop(Direction::Exporter, "otlp", Signal::Logs);
+        hop.drop_items("editor", 0);
+        hop.reject_items("invalid", 0);
+        hop.reject_requests();
+        let row = ledger.rows().remove(0);
+        assert_eq!((row.dropped.len(), row.rejected.len(), row.malformed), (0, 0, 1));
+        assert_eq!(ledger.imbalances(), []);
+    }
+}

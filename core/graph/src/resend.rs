@@ -160,3 +160,106 @@ impl Watch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use throughline_component::{ComponentId, Context, RejectKind, Ticket};
+
+    use super::*;
+
+    fn share(resends: &Arc<Resends>, name: usize, targets: usize) -> (Shares, Ticket) {
+        let context = Arc::new(Context::internal(ComponentId::new("test"), 0));
+        let (settle, ticket) = Settle::ticket();
+        let bytes = bytes::Bytes::copy_from_slice(&name.to_le_bytes());
+        (resends.share(Chunk { bytes, items: 1, position: None, context, settle }, targets), ticket)
+    }
+
+    /// Who is given a chunk, if all but `fails` take it.
+    fn given(resends: &Arc<Resends>, name: usize, targets: usize, fails: Option<usize>) -> Vec<usize> {
+        let (shares, _ticket) = share(resends, name, targets);
+        let given = shares.chunks.into_iter().enumerate();
+        let given = given.filter_map(|(target, chunk)| Some((target, chunk?)));
+        given
+            .map(|(target, chunk)| {
+                let failed = fails == Some(target);
+                chunk.settle.settle(if failed { Outcome::retry("down") } else { Outcome::DONE });
+                target
+            })
+            .collect()
+    }
+
+    fn remembered(resends: &Resends) -> (usize, usize) {
+        let remembered = resends.remembered.lock().expect("no panic");
+        (remembered.chunks.len(), remembered.order.len())
+    }
+
+    #[tokio::test]
+    async fn only_who_has_not_taken_a_chunk_is_given_it_again_with_the_place_where_it_lies() {
+        let resends = Arc::<Resends>::default();
+        let place = Some(Position { stream: 1, sequence: 7 });
+        let (shares, ticket) = share(&resends, 1, 3);
+        assert_eq!(shares.position, None);
+        shares.lies_at(place);
+        let refused = Outcome::reject(RejectKind::Invalid, "bad");
+        let answers = [Outcome::DONE, Outcome::retry("down"), refused];
+        for (chunk, answer) in shares.chunks.into_iter().zip(answers) {
+            chunk.expect("nobody has it").settle.settle(answer);
+        }
+        assert!(matches!(ticket.await, Outcome::Retry { .. }));
+        assert_eq!(given(&resends, 2, 3, None), [0, 1, 2], "another one");
+        let (shares, ticket) = share(&resends, 1, 3);
+        assert_eq!(shares.position, place);
+        let given: Vec<bool> = shares.chunks.iter().map(Option::is_some).collect();
+        assert_eq!(given, [false, true, true]);
+        shares.chunks.into_iter().flatten().for_each(|chunk| chunk.settle.settle(Outcome::DONE));
+        assert_eq!(ticket.await, Outcome::DONE);
+        let (shares, _) = share(&resends, 1, 3);
+        assert_eq!((shares.position, shares.chunks.iter().flatten().count()), (None, 3), "it is a new one");
+    }
+
+    #[tokio::test]
+    async fn what_everybody_has_taken_is_done() {
+        let resends = Arc::<Resends>::default();
+        given(&resends, 1, 2, Some(1));
+        let (shares, ticket) = share(&resends, 1, 1);
+        assert_eq!((shares.chunks.len(), shares.chunks.iter().flatten().count()), (1, 0));
+        assert_eq!(ticket.await, Outcome::DONE);
+        assert_eq!(remembered(&resends), (0, 0));
+    }
+
+    #[test]
+    fn what_nobody_has_taken_or_somebody_refused_for_good_is_not_remembered() {
+        let resends = Arc::<Resends>::default();
+        let (shares, _ticket) = share(&resends, 1, 2);
+        drop(shares.chunks);
+        assert_eq!(remembered(&resends), (0, 0));
+        given(&resends, 1, 2, Some(1));
+        assert_eq!(remembered(&resends), (1, 1));
+        let (shares, _ticket) = share(&resends, 1, 2);
+        let refused = Outcome::reject(RejectKind::Invalid, "bad");
+        shares.chunks.into_iter().flatten().for_each(|chunk| chunk.settle.settle(refused.clone()));
+        assert_eq!(remembered(&resends), (0, 0));
+    }
+
+    #[test]
+    fn destinations_beyond_the_number_that_is_remembered_are_always_given_everything() {
+        let resends = Arc::<Resends>::default();
+        assert_eq!(given(&resends, 1, 66, Some(0)).len(), 66);
+        assert_eq!(given(&resends, 1, 66, None), [0, 64, 65]);
+    }
+
+    #[test]
+    fn so_many_chunks_are_remembered_and_the_oldest_is_forgotten_first() {
+        let resends = Arc::<Resends>::default();
+        (0..MAX_REMEMBERED).for_each(|name| drop(given(&resends, name, 2, Some(1))));
+        assert_eq!(given(&resends, 1, 2, None), [1], "it is done, and forgotten");
+        given(&resends, 2, 2, Some(1));
+        assert_eq!(remembered(&resends), (MAX_REMEMBERED - 1, MAX_REMEMBERED - 1));
+        for name in [MAX_REMEMBERED, MAX_REMEMBERED + 1] {
+            given(&resends, name, 2, Some(1));
+            assert_eq!(remembered(&resends), (MAX_REMEMBERED, MAX_REMEMBERED));
+        }
+        assert_eq!(given(&resends, 0, 2, Some(1)), [0, 1], "the oldest");
+        assert_eq!(given(&resends, 3, 2, None), [1]);
+    }
+}

@@ -91,6 +91,8 @@ impl Step {
             // All that it kept is dropped with it, and so goes back to its senders.
             let kept = self.hop.held.swap(0, Ordering::Relaxed);
             add(&self.hop.returned, u64::try_from(kept).unwrap_or_default());
+            // Whoever ticks it may be waiting for a time that the next one does not know of.
+            self.sooner.notify_one();
             return Vec::new();
         }
         let after = processor.wakes_at();
@@ -158,3 +160,6 @@ pub(crate) fn message(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a panic without a message".into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,7 @@ struct Paper(Arc<Mutex<Written>>);
 struct Written {
     entries: Vec<Bytes>,
     queue: Vec<(bool, Bytes, Settle)>,
-    large: bool,
+    size: u64,
     locked: bool,
     opened: usize,
 }
@@ -83,7 +83,7 @@ impl Journal for Paper {
     }
 
     fn size(&self) -> u64 {
-        if self.0.lock().expect("no panic").large { u64::MAX } else { 0 }
+        self.0.lock().expect("no panic").size
     }
 }
 
@@ -120,9 +120,9 @@ fn is(heard: &Mutex<Option<Outcome>>, outcome: &Outcome) -> bool {
 #[test]
 fn a_snapshot_does_not_overtake_what_it_does_not_hold() {
     let (paper, state) = journaled();
-    paper.0.lock().expect("no panic").large = true;
+    paper.0.lock().expect("no panic").size = u64::MAX;
     let a = teach(&state, b'a');
-    paper.0.lock().expect("no panic").large = false;
+    paper.0.lock().expect("no panic").size = 0;
     let b = teach(&state, b'b');
     // The second to be taught is the first to be waited for.
     let (b, a) = (heard(b), heard(a));
@@ -175,7 +175,7 @@ fn many_read_at_a_time() {
 #[test]
 fn a_large_journal_is_compacted_once_not_by_everybody_until_it_is_done() {
     let (paper, state) = journaled();
-    paper.0.lock().expect("no panic").large = true;
+    paper.0.lock().expect("no panic").size = u64::MAX;
     for letter in b'a'..=b'e' {
         drop(heard(teach(&state, letter)));
     }
@@ -183,6 +183,47 @@ fn a_large_journal_is_compacted_once_not_by_everybody_until_it_is_done() {
     assert_eq!(snapshots, 1);
     (0..5).for_each(|_| paper.work(true));
     assert_eq!(paper.letters(), "abcde");
+}
+
+#[test]
+fn a_journal_is_compacted_once_it_is_worth_it_and_has_grown_fourfold() {
+    let mib = |mib: u64| mib << 20;
+    for (at_opening, stays) in [(mib(0), mib(4)), (mib(1), mib(4)), (mib(2), mib(8))] {
+        let paper = Paper::default();
+        paper.0.lock().expect("no panic").size = at_opening;
+        let state = Journaled::new(ComponentId::new("letters"), Arc::new(paper.clone()), Letters::default());
+        for (size, letter, is_snapshot) in [(stays, b'a', false), (stays + 1, b'b', true)] {
+            drop(state.open().expect("paper opens"));
+            paper.0.lock().expect("no panic").size = size;
+            drop(heard(teach(&state, letter)));
+            assert_eq!(paper.0.lock().expect("no panic").queue[0].0, is_snapshot, "{size}");
+            paper.work(true);
+        }
+    }
+}
+
+#[test]
+fn a_state_is_that_of_one_component_in_one_storage_and_shows_in_health_while_it_cannot_be_read() {
+    let mut cx = crate::build::tests::bare("change");
+    let (paper, health) = (Paper::default(), Arc::new(Health::default()));
+    health.started();
+    paper.0.lock().expect("no panic").locked = true;
+    cx.services.offer(Arc::new(crate::States::default()));
+    cx.services.offer(Arc::clone(&health));
+    for storage in ["one", "other"] {
+        cx.services.offer_as::<dyn Journals>(ComponentId::new(storage), Arc::new(paper.clone()));
+    }
+    let state = |storage: Option<&str>| Journaled::of(&cx, storage, Letters::default).expect("it is there");
+    assert!(Arc::ptr_eq(&state(Some("one")), &state(Some("one"))));
+    assert!(!Arc::ptr_eq(&state(Some("one")), &state(Some("other"))));
+    assert!(!Arc::ptr_eq(&state(Some("one")), &state(None)));
+    assert!(state(Some("one")).open().is_err());
+    let refuses = "change refuses everything: it is locked";
+    assert_eq!(health.trouble(0, 0).as_deref(), Some(refuses));
+    paper.0.lock().expect("no panic").locked = false;
+    assert!(state(Some("one")).open().is_ok());
+    assert_eq!(health.trouble(0, 0), None);
+    assert!(Journaled::of(&cx, Some("nowhere"), Letters::default).is_err());
 }
 
 #[test]

@@ -133,14 +133,13 @@ impl Budget {
         let alone = self.used() == held;
         let grown = |used: usize| {
             let sum = used.checked_add(more)?;
-            let ample = sum <= self.limit / 2;
             // An eighth is for whoever comes next from somewhere else.
             let most = self.limit - self.limit / 8;
             let only_connection = self.used() == mine && mine.saturating_add(bytes) <= most;
             let others = used.saturating_sub(peer) > 0;
             let of_peer = if others { self.limit / 4 * 3 } else { most };
             // Within its share a connection is refused only where the budget, or its peer's part of it, is spent.
-            let fair = mine + bytes <= self.share() && (ample || peer + more <= of_peer);
+            let fair = mine + bytes <= self.share() && peer + more <= of_peer;
             (alone || only_connection || (sum <= self.limit && fair)).then_some(sum)
         };
         let granted = self.within_shares.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_ok();
@@ -287,6 +286,20 @@ mod tests {
     }
 
     #[test]
+    fn it_is_known_who_holds_how_much_and_of_what() {
+        let (budget, other) = (Budget::new(100), Budget::new(200));
+        let account = Account::new(Arc::default());
+        let mut charge = budget.charge_to(&account);
+        assert!(charge.grow(30));
+        charge.owe(12);
+        assert_eq!((account.used(), budget.used(), budget.limit()), (42, 42, 100));
+        assert_eq!((charge.limit(), Charge::none().limit()), (Some(100), None));
+        assert!(charge.is_to(&budget) && !charge.is_to(&other) && !Charge::none().is_to(&budget));
+        drop(charge);
+        assert_eq!((account.used(), budget.used()), (0, 0));
+    }
+
+    #[test]
     fn what_is_owed_is_refused_to_others_until_it_is_given_back() {
         let budget = Budget::new(100);
         let (mut owing, mut other) = (budget.charge(), budget.charge());
@@ -309,6 +322,16 @@ mod tests {
             assert!(small.grow(1));
             assert!(!charge().grow(101), "something else is held");
         }
+    }
+
+    #[test]
+    fn requests_of_the_only_connection_may_hold_seven_eighths_together() {
+        let (budget, account) = (Budget::new(80), Account::new(Arc::default()));
+        let [mut one, mut other] = [(); 2].map(|()| budget.charge_to(&account));
+        assert!(one.grow(30) && other.grow(40));
+        assert!(!other.grow(1), "an eighth is for whoever comes next");
+        drop(one);
+        assert!(other.grow(100), "it is alone");
     }
 
     #[test]

@@ -36,3 +36,17 @@ impl Clock for SystemClock {
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clocks_go_and_what_no_number_holds_is_the_largest() {
+        let clock = SystemClock::default();
+        assert!(clock.unix_nanos() > nanos(Duration::from_hours(24 * 365 * 50)), "it is past 2020");
+        assert!((0..1_000_000).any(|_| clock.monotonic_nanos() > 1));
+        assert_eq!(nanos(Duration::from_micros(2)), 2_000);
+        assert_eq!(nanos(Duration::MAX), u64::MAX);
+    }
+}

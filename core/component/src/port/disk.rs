@@ -238,3 +238,90 @@ impl DiskFile for SystemFile {
         self.named(self.file.sync_data())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SITE: SyncSite = SyncSite("test");
+
+    fn bytes(file: &dyn DiskFile) -> Vec<u8> {
+        let mut buffer = [0; 64];
+        let read = file.read_at(&mut buffer, 0).expect("it reads");
+        buffer[..read].to_vec()
+    }
+
+    /// Wrong, and said with the name of the file.
+    fn refused<T>(result: io::Result<T>, name: &str, kind: io::ErrorKind) -> bool {
+        result.err().is_some_and(|error| error.kind() == kind && error.to_string().contains(name))
+    }
+
+    #[test]
+    fn files_are_made_once_opened_where_they_are_and_listed_until_they_are_removed() {
+        let root = tempfile::tempdir().expect("a folder");
+        let (folder, disk) = (root.path().join("folder"), SystemDisk);
+        assert!(!disk.is_dir(&folder));
+        assert!(refused(disk.list(&folder), "folder", io::ErrorKind::NotFound));
+        assert!(refused(disk.sync_dir(&folder, SITE), "folder", io::ErrorKind::NotFound));
+        disk.create_dir(&folder).expect("it is made");
+        assert!(disk.is_dir(&folder));
+        assert!(refused(disk.create_dir(&folder), "folder", io::ErrorKind::AlreadyExists));
+        let path = folder.join("segment");
+        assert!(refused(disk.open(&path), "segment", io::ErrorKind::NotFound));
+        drop(disk.create(&path).expect("it is made"));
+        assert!(refused(disk.create(&path), "segment", io::ErrorKind::AlreadyExists));
+        disk.open(&path).expect("it is there");
+        disk.sync_dir(&folder, SITE).expect("it syncs");
+        assert_eq!(disk.list(&folder).expect("it is there"), ["segment"]);
+        disk.remove(&path).expect("it is there");
+        assert!(disk.list(&folder).expect("it is there").is_empty());
+        assert!(refused(disk.remove(&path), "segment", io::ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn what_is_appended_is_read_from_any_offset_up_to_the_end() {
+        let root = tempfile::tempdir().expect("a folder");
+        let file = SystemDisk.create(&root.path().join("segment")).expect("it is made");
+        file.append(&[b"", b"one ", b"", b"two"]).expect("it appends");
+        file.append(&[]).expect("nothing is appended");
+        file.append(&[b"", b""]).expect("nothing is appended");
+        let many: Vec<&[u8]> = vec![b"."; 3000];
+        file.append(&many).expect("more parts than one call of the kernel takes");
+        assert_eq!(file.size().expect("it is open"), 3007);
+        file.truncate(7).expect("it is cut");
+        assert_eq!(bytes(&*file), b"one two");
+        let mut three = [0; 3];
+        assert_eq!(file.read_at(&mut three, 4).expect("it reads"), 3);
+        assert_eq!(&three, b"two");
+        assert_eq!(file.read_at(&mut three, 6).expect("it reads"), 1);
+        assert_eq!(file.read_at(&mut three, 7).expect("it reads"), 0);
+        file.sync_data(SITE).expect("it syncs");
+    }
+
+    #[test]
+    fn only_a_file_that_was_opened_for_it_is_written_in_place() {
+        let root = tempfile::tempdir().expect("a folder");
+        let path = root.path().join("reserve");
+        let file = SystemDisk.open_in_place(&path).expect("it is made");
+        file.write_at(b"one two", 0).expect("it is written");
+        file.write_at(b"six", 4).expect("it is written");
+        drop(file);
+        let file = SystemDisk.open_in_place(&path).expect("it is there");
+        assert_eq!(bytes(&*file), b"one six", "what was there stays");
+        let appends = SystemDisk.open(&path).expect("it is there");
+        assert!(refused(appends.write_at(b"x", 0), "reserve", io::ErrorKind::Unsupported));
+        assert_eq!(bytes(&*file), b"one six");
+    }
+
+    #[test]
+    fn a_directory_is_locked_by_one_until_it_lets_go() {
+        let root = tempfile::tempdir().expect("a folder");
+        let held = SystemDisk.lock(root.path()).expect("nobody has it");
+        assert!(refused(SystemDisk.lock(root.path()).map(drop), "", io::ErrorKind::WouldBlock));
+        assert!(SystemDisk.list(root.path()).expect("it is there").is_empty(), "no file is made for it");
+        drop(held);
+        assert!(SystemDisk.lock(root.path()).is_ok());
+        let nowhere = root.path().join("nowhere");
+        assert!(refused(SystemDisk.lock(&nowhere).map(drop), "nowhere", io::ErrorKind::NotFound));
+    }
+}

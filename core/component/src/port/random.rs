@@ -33,3 +33,31 @@ impl Random for SystemRandom {
         self.keys.hash_one(self.count.fetch_add(1, Ordering::Relaxed))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixed(u64);
+
+    impl Random for Fixed {
+        fn bits(&self) -> u64 {
+            self.0
+        }
+    }
+
+    #[test]
+    fn a_unit_is_at_least_zero_and_less_than_one() {
+        assert_eq!(Fixed(0).unit(), 0.0);
+        assert_eq!(Fixed(1 << 63).unit(), 0.5);
+        let most = Fixed(u64::MAX).unit();
+        assert!(most < 1.0 && most > 0.999_999, "{most}");
+    }
+
+    #[test]
+    fn bits_are_never_the_same_twice_in_a_row() {
+        let random = SystemRandom::default();
+        let bits: Vec<u64> = (0..100).map(|_| random.bits()).collect();
+        assert!(bits.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+}

@@ -63,3 +63,19 @@ impl Journal for Forgetful {
         0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_journal_without_storage_says_done_and_keeps_nothing() {
+        let opened = Forgetful.open(&ComponentId::new("change")).expect("it always opens");
+        assert!(opened.entries.is_empty());
+        let ((append, appended), (compact, compacted)) = (Settle::ticket(), Settle::ticket());
+        opened.journal.append(Bytes::from_static(b"a"), append);
+        opened.journal.compact(Bytes::from_static(b"b"), compact);
+        assert_eq!((appended.await, compacted.await), (Outcome::DONE, Outcome::DONE));
+        assert_eq!(opened.journal.size(), 0);
+    }
+}

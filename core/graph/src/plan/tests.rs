@@ -36,6 +36,10 @@ fn facts() -> Facts {
 }
 
 fn picture(processors: &[&str], exporters: &[&str], mask: bool) -> String {
+    plan(processors, exporters, mask).to_string()
+}
+
+fn plan(processors: &[&str], exporters: &[&str], mask: bool) -> Plan {
     let wire = Wire {
         id: "traces".into(),
         signal: Signal::Traces,
@@ -44,7 +48,7 @@ fn picture(processors: &[&str], exporters: &[&str], mask: bool) -> String {
         exporters: ids(exporters),
     };
     let masking = Masking { type_name: "secrets", default: ComponentId::new("secrets/default") };
-    Plan::new(&Wiring { pipelines: vec![wire] }, &facts(), mask.then_some(&masking)).to_string()
+    Plan::new(&Wiring { pipelines: vec![wire] }, &facts(), mask.then_some(&masking))
 }
 
 #[test]
@@ -109,6 +113,26 @@ fn pipelines_that_lead_back_to_themselves_are_found() {
     assert_eq!(straight.circle(), None);
     let round = plan(vec![wire("logs/a", &["otlp"], &["events"]), wire("logs/b", &["events"], &["events"])]);
     assert_eq!(round.circle(), Some(vec!["logs/b"]));
+    let long = plan(vec![
+        wire("logs/a", &["otlp"], &["events"]),
+        wire("logs/b", &["events", "back"], &["on"]),
+        wire("logs/c", &["on"], &["back"]),
+    ]);
+    assert_eq!(long.circle(), None, "what is no connector leads nowhere");
+    let mut facts = facts();
+    for id in ["on", "back"] {
+        facts.insert((Kind::Connector, ComponentId::new(id)), Fact::Connector);
+    }
+    let wiring = |ways: usize| {
+        let wires = [
+            wire("logs/a", &["otlp"], &["events", "on"]),
+            wire("logs/b", &["events", "back"], &["on"]),
+            wire("logs/c", &["on"], &["back"]),
+        ];
+        Plan::new(&Wiring { pipelines: wires.into_iter().take(ways).collect() }, &facts, None)
+    };
+    assert_eq!(wiring(2).circle(), None);
+    assert_eq!(wiring(3).circle(), Some(vec!["logs/b", "logs/c"]));
 }
 
 #[test]
@@ -144,4 +168,19 @@ fn a_stream_stands_before_a_holder_where_something_is_stored_and_behind_the_mask
                   otlp_grpc/kept\n";
     assert!(stored.contains(stages), "{stored}");
     assert!(!picture(&["tail"], &["otlp_grpc"], true).contains("stream"));
+}
+
+#[test]
+fn every_stream_has_a_name_and_it_is_known_who_is_fed_from_it() {
+    let fed = |plan: &Plan| plan.fed().map(|(stream, id)| format!("{stream}: {id}")).collect::<Vec<_>>();
+    let held = plan(&["tail"], &["otlp_grpc/kept", "otlp_grpc"], false);
+    assert_eq!(fed(&held), ["traces before tail: tail", "traces: otlp_grpc/kept"]);
+    assert!(fed(&plan(&["tail"], &["otlp_grpc"], false)).is_empty());
+}
+
+#[test]
+fn it_is_known_whether_masking_was_put_in_anywhere() {
+    let inserts = |processors, mask| plan(processors, &["otlp_grpc"], mask).inserts_masking();
+    assert!(inserts(&["tag"], true));
+    assert!(!inserts(&["tag"], false) && !inserts(&["secrets"], true));
 }

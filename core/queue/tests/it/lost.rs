@@ -443,10 +443,29 @@ fn files_of_another_version_are_an_error_and_stay_as_they_are() {
             }
         }
         disk.put(&path, &bytes);
-        let before = disk.contents(&path);
+        let (before, reserve) = (disk.contents(&path), files(&disk, "RESERVE"));
         let error = journal(&disk).expect_err("it cannot be read");
         assert!(error.contains("another version") && error.contains(what), "{error}");
         assert_eq!(disk.contents(&path), before);
+        assert_eq!((files(&disk, "RESERVE"), reserve.len()), (reserve, 1), "more room would not help");
+    }
+}
+
+#[test]
+fn no_number_is_given_away_twice_although_everything_but_the_cursors_is_gone() {
+    let disk = LossyDisk::default();
+    let mut last = 0;
+    for _ in 0..4 {
+        let (log, stream) = open(&disk);
+        let position = log.append(stream, record(Bytes::from("record")), Settle::nobody());
+        let sequence = position.expect("there is room").sequence;
+        assert!(sequence > last, "{sequence} after {last}");
+        last = sequence;
+        log.turn();
+        drop(log);
+        for path in ["MANIFEST", "stream-"].iter().flat_map(|what| files(&disk, what)) {
+            disk.damage(&path, Damage::Gone);
+        }
     }
 }
 

@@ -336,6 +336,31 @@ fn cursors_that_could_not_be_written_are_written_with_what_comes_next() {
 }
 
 #[test]
+fn cursors_that_could_not_be_written_at_an_opening_are_written_with_what_comes_next() {
+    let world = World::default();
+    let log = world.open();
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    assert_eq!(put(&log, stream, 2), 2);
+    drop(log);
+    let cursors = |world: &World| -> Vec<PathBuf> {
+        world.disk.files().into_keys().filter(|path| path.to_string_lossy().contains("/cursors-")).collect()
+    };
+    cursors(&world).iter().for_each(|path| world.disk.damage(path, Damage::Gone));
+    world.fill_disk();
+    let log = world.open();
+    assert_eq!((log.stats().lost_cursors, cursors(&world).len()), (1, 0));
+    world.disk.limit(None);
+    assert_eq!(put(&log, stream, 1), 1);
+    assert_eq!(cursors(&world).len(), 1);
+    drop(log);
+    let log = world.open();
+    assert_eq!(log.stats().lost_cursors, 0, "it was mended");
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    assert_eq!(drain(&log, stream, "otlp"), 3, "whose cursor was lost begins with the oldest");
+}
+
+#[test]
 fn a_disk_that_is_full_gets_back_what_cursors_take_up_for_nothing() {
     let world = World::default();
     let log = world.open_with(|settings| (settings.max_bytes, settings.reserve_bytes) = (200_000, 3000));
