@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::Value as Json;
 
 use crate::catalog::{Known, Signal};
-use crate::check::View;
+use crate::check::{NOT_SUPPORTED, View, WITHOUT_MEANING};
 
 /// How deep sections of options may be nested; a type may contain itself.
 const MAX_DEPTH: usize = 8;
@@ -60,14 +60,30 @@ fn options(page: &mut String, view: View<'_>, path: &str, depth: usize) {
         }
         page.push('\n');
     }
-    let lacking: Vec<_> = view.names("x-not-supported").map(|name| format!("`{name}`")).collect();
-    if !lacking.is_empty() {
-        line(page, format_args!("Not supported yet: {}.\n", lacking.join(", ")));
+    if let Some(why) = view.text(WITHOUT_MEANING) {
+        line(page, format_args!("Whatever it is given is taken, and without meaning here: {why}.\n"));
     }
+    reasons(page, view, NOT_SUPPORTED, "Of the Collector's options, not supported yet");
+    reasons(page, view, WITHOUT_MEANING, "Taken, but without meaning here");
     for (name, property) in properties {
         let inner = if path.is_empty() { name.to_owned() } else { format!("{path}::{name}") };
         nested(page, property, &inner, depth);
     }
+}
+
+/// The options that a keyword names, each with its reason.
+fn reasons(page: &mut String, view: View<'_>, keyword: &str, title: &str) {
+    let mut names: Vec<_> = view.reasons(keyword).collect();
+    names.sort_unstable();
+    if names.is_empty() {
+        return;
+    }
+    line(page, format_args!("{title}:\n"));
+    for (name, reason) in names {
+        let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+        line(page, format_args!("* `{name}`{reason}"));
+    }
+    page.push('\n');
 }
 
 /// The sections for the objects inside an option: itself, its items, its values, its alternatives.

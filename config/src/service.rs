@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+use crate::reasons;
 use crate::scalars::{ByteSize, Duration};
 
 /// The agent's own settings. Pipelines and extensions stand beside them in [`Settings`](crate::Settings).
@@ -37,7 +38,9 @@ impl Default for Service {
 /// What the agent tells about itself.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = ["traces"]))]
+#[schemars(extend("x-not-supported" = reasons(&[
+    ("traces", "leave it out: the agent makes no spans of its own work"),
+])))]
 pub struct Telemetry {
     /// Its own log, on standard error.
     pub logs: LogsTelemetry,
@@ -50,10 +53,21 @@ pub struct Telemetry {
 /// The agent's own log.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = [
-    "sampling", "output_paths", "error_output_paths", "initial_fields", "development", "disable_caller",
-    "disable_stacktrace", "disable_zap_resource", "processors"
-]))]
+#[schemars(
+    extend("x-not-supported" = reasons(&[
+        ("output_paths", "the log goes to standard error; redirect it"),
+        ("initial_fields", "let what collects the log add them"),
+        ("processors", "let what collects the log send it on"),
+    ])),
+    extend("x-without-meaning" = reasons(&[
+        ("sampling", "what repeats is written once a minute, with its count"),
+        ("error_output_paths", "the log has no errors of its own to write elsewhere"),
+        ("development", "entries look the same everywhere"),
+        ("disable_caller", "entries name no line of code"),
+        ("disable_stacktrace", "entries have no stack traces"),
+        ("disable_zap_resource", "entries do not repeat the resource"),
+    ]))
+)]
 pub struct LogsTelemetry {
     /// The least severe entries to write.
     pub level: LogLevel,
@@ -91,7 +105,10 @@ pub enum LogEncoding {
 /// The agent's own metrics.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = ["readers", "views"]))]
+#[schemars(extend("x-not-supported" = reasons(&[
+    ("readers", "`address` says where Prometheus finds them"),
+    ("views", "let the scraper drop what it does not want"),
+])))]
 pub struct MetricsTelemetry {
     /// How much is measured.
     pub level: MetricsLevel,

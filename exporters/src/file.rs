@@ -14,6 +14,7 @@ use throughline_component::port::{Budget, Charge};
 use throughline_component::{
     Batch, Build, ConfigError, Delivery, Exporter, Factory, Fatal, Outcome, Stop, can_write,
 };
+use throughline_config::reasons;
 
 use crate::as_json;
 
@@ -22,7 +23,18 @@ pub(crate) const FACTORY: Factory = Factory::exporter::<File>("file");
 /// Appends requests to a file.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = ["rotation", "compression", "flush_interval", "group_by", "encoding", "directory_permissions"]))]
+#[schemars(
+    extend("x-not-supported" = reasons(&[
+        ("rotation", "let `logrotate` rename the file, then send SIGHUP"),
+        ("compression", "let `logrotate` compress what it renamed"),
+        ("group_by", "one exporter and pipeline for each file"),
+        ("encoding", "`format: json` or `proto`"),
+        ("directory_permissions", "make the folder with the permissions that you want"),
+    ])),
+    extend("x-without-meaning" = reasons(&[
+        ("flush_interval", "what is answered with success has been written: nothing waits to be flushed"),
+    ]))
+)]
 pub(crate) struct Config {
     /// The file. It is created if it is not there, and always appended to.
     path: PathBuf,

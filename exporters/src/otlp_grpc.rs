@@ -20,7 +20,16 @@ pub(crate) const FACTORY: Factory = Factory::exporter::<OtlpGrpc>("otlp_grpc").a
 /// Sends OTLP over gRPC.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[schemars(extend("additionalProperties" = false))]
-#[schemars(extend("x-not-supported" = ClientSettings::lacking(&["balancer_name", "keepalive", "wait_for_ready", "authority"])))]
+#[schemars(
+    extend("x-not-supported" = ClientSettings::lacking(&[
+        ("balancer_name", "leave it out: the addresses of a name are tried in turn"),
+        ("keepalive", "leave it out: idle connections are probed every 30 s"),
+        ("authority", "`tls::server_name_override` names what the certificate says"),
+    ])),
+    extend("x-without-meaning" = ClientSettings::idle(&[
+        ("wait_for_ready", "requests wait in `sending_queue` until the connection stands"),
+    ]))
+)]
 pub(crate) struct Config {
     /// Where to send: `host:port`, with `http://` or `https://` in front to say in words whether to use TLS.
     endpoint: String,

@@ -21,11 +21,23 @@ pub(crate) const FACTORY: Factory = Factory::exporter::<OtlpHttp>("otlp_http").a
 /// Sends OTLP over HTTP.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[schemars(extend("additionalProperties" = false))]
-#[schemars(extend("x-not-supported" = ClientSettings::lacking(&[
-    "proxy_url", "max_idle_conns", "max_idle_conns_per_host", "max_conns_per_host", "idle_conn_timeout",
-    "disable_keep_alives", "cookies", "http2_read_idle_timeout", "http2_ping_timeout", "force_attempt_http2",
-    "profiles_endpoint"
-])))]
+#[schemars(
+    extend("x-not-supported" = ClientSettings::lacking(&[
+        ("proxy_url", "send to the proxy's address, if it forwards"),
+        ("cookies", "route by `headers`"),
+        ("max_conns_per_host", "`sending_queue::num_consumers` bounds how many requests are on their way"),
+        ("profiles_endpoint", "there are no pipelines of profiles"),
+        ("disable_keep_alives", "leave it out"),
+        ("http2_read_idle_timeout", "leave it out: idle connections are probed every 30 s"),
+        ("http2_ping_timeout", "leave it out: 20 s"),
+    ])),
+    extend("x-without-meaning" = ClientSettings::idle(&[
+        ("force_attempt_http2", "TLS always offers HTTP/2"),
+        ("max_idle_conns", "no more connections are idle than were needed at once"),
+        ("max_idle_conns_per_host", "no more connections are idle than were needed at once"),
+        ("idle_conn_timeout", "a connection that is idle for 90 s is closed, as in the Collector"),
+    ]))
+)]
 pub(crate) struct Config {
     /// Base address; `/v1/traces`, `/v1/metrics` and `/v1/logs` are added to it.
     endpoint: Option<String>,

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use throughline_config::{self as config, Optional};
+use throughline_config::{self as config, Optional, reasons};
 
 use crate::ConfigError;
 
@@ -133,7 +133,9 @@ impl DeliverySettings {
 /// `sending_queue`. Unlike the Collector's, a success reply always waits for the result, and a full queue refuses.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = ["batch"]))]
+#[schemars(extend("x-not-supported" = reasons(&[
+    ("batch", "put the `batch` processor into the pipeline; here it loses nothing"),
+])))]
 pub struct QueueSettings {
     /// How many batches are on their way at once.
     pub num_consumers: u32,

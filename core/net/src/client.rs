@@ -15,7 +15,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use throughline_component::{Build, ConfigError};
 use throughline_config as config;
-use throughline_config::Secret;
+use throughline_config::{Reasons, Secret};
 
 use crate::compression::{Compression, CompressionSettings, compress};
 use crate::{AuthSettings, Body, ClientTls, Credentials, Rope};
@@ -40,10 +40,20 @@ pub struct ClientSettings {
 }
 
 impl ClientSettings {
-    /// The Collector's client options that we lack, after those of the component around it; see
+    /// The Collector's client options that we lack, and what to use instead, with those of the component around it; see
     /// [`ServerSettings::lacking`](crate::ServerSettings::lacking).
-    pub fn lacking(own: &[&'static str]) -> Vec<&'static str> {
-        own.iter().copied().chain(["read_buffer_size", "write_buffer_size", "middlewares"]).collect()
+    pub fn lacking(own: &[(&'static str, &'static str)]) -> Reasons {
+        let common = [("middlewares", "`headers` and `auth` do what theirs are used for")];
+        own.iter().copied().chain(common).collect()
+    }
+
+    /// The Collector's client options that change nothing here, and why, with those of the component around it.
+    pub fn idle(own: &[(&'static str, &'static str)]) -> Reasons {
+        let common = [
+            ("read_buffer_size", "buffers grow with what a connection carries"),
+            ("write_buffer_size", "requests are written as they lie in memory, without a buffer between"),
+        ];
+        own.iter().copied().chain(common).collect()
     }
 }
 

@@ -5,13 +5,18 @@ use std::io::{Read, Write};
 use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use throughline_config::reasons;
 
 use crate::{BodyError, Rope};
 
 /// A codec for bodies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[schemars(extend("x-not-supported" = ["snappy", "x-snappy-framed", "lz4"]))]
+#[schemars(extend("x-not-supported" = reasons(&[
+    ("snappy", "`zstd` costs as little"),
+    ("x-snappy-framed", "`zstd` costs as little"),
+    ("lz4", "`zstd` costs as little"),
+])))]
 pub enum Compression {
     /// RFC 1952.
     Gzip,

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use throughline_component::{Build, ConfigError};
 use throughline_config as config;
+use throughline_config::Reasons;
 
 use crate::{Authenticator, ServerTls};
 
@@ -16,7 +17,10 @@ const MAX_BODY: config::ByteSize = config::ByteSize::mib(64);
 /// Settings that every server has, HTTP and gRPC alike, with the Collector's names.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = ServerSettings::lacking(&[])))]
+#[schemars(
+    extend("x-not-supported" = ServerSettings::lacking(&[])),
+    extend("x-without-meaning" = ServerSettings::idle(&[]))
+)]
 pub struct ServerSettings {
     /// Address to listen on, `host:port`; `:port` is every interface. Loopback unless you say otherwise.
     pub endpoint: String,
@@ -98,21 +102,31 @@ impl Default for ServerSettings {
 }
 
 impl ServerSettings {
-    /// The Collector's server options that we lack, after those of the component around it: a schema that flattens another
-    /// does not take over what that one says of itself.
-    pub fn lacking(own: &[&'static str]) -> Vec<&'static str> {
+    /// The Collector's server options that we lack, and what to use instead, with those of the component around it: a schema
+    /// that flattens another does not take over what that one says of itself.
+    pub fn lacking(own: &[(&'static str, &'static str)]) -> Reasons {
         let common = [
-            "cors",
-            "compression_algorithms",
-            "response_headers",
-            "middlewares",
-            "transport",
-            "read_buffer_size",
-            "write_buffer_size",
-            "keepalive",
-            "keep_alives_enabled",
-            "idle_timeout",
-            "write_timeout",
+            ("cors", "let a proxy in front answer browsers' preflight requests"),
+            (
+                "compression_algorithms",
+                "leave it out: every codec is taken, and bounded by `max_request_body_size`",
+            ),
+            ("response_headers", "let a proxy in front add them"),
+            ("middlewares", "`auth`, `memory_limiter` and `max_connections` do what theirs are used for"),
+            ("transport", "leave it out: TCP it is"),
+            ("keepalive", "`min_transfer_rate` and `max_connections` end connections that hold up others"),
+            ("keep_alives_enabled", "leave it out: connections are kept while there is room for them"),
+            ("idle_timeout", "leave it out: idle connections make room for others"),
+            ("write_timeout", "`min_transfer_rate` bounds how slowly replies may be read"),
+        ];
+        own.iter().copied().chain(common).collect()
+    }
+
+    /// The Collector's server options that change nothing here, and why, with those of the component around it.
+    pub fn idle(own: &[(&'static str, &'static str)]) -> Reasons {
+        let common = [
+            ("read_buffer_size", "buffers grow with what a connection carries"),
+            ("write_buffer_size", "buffers grow with what a connection carries"),
         ];
         own.iter().copied().chain(common).collect()
     }

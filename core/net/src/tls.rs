@@ -12,16 +12,20 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use throughline_component::ConfigError;
-use throughline_config::{Duration, Secret};
+use throughline_config::{Duration, Secret, reasons};
 
 use identity::{Identity, Source};
 
 /// `tls` of a server.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = [
-    "cipher_suites", "client_ca_file_reload", "curve_preferences", "tpm", "max_version"
-]))]
+#[schemars(extend("x-not-supported" = reasons(&[
+    ("cipher_suites", "`min_version: \"1.3\"` leaves out the older ones; none of those offered is weak"),
+    ("client_ca_file_reload", "SIGHUP reads the authorities again"),
+    ("curve_preferences", "leave it out: X25519, P-256 and P-384 are offered"),
+    ("tpm", "give the key as a file"),
+    ("max_version", "leave it out: the newest that both sides speak is used"),
+])))]
 pub struct ServerTls {
     /// Certificate chain, PEM.
     pub cert_file: Option<PathBuf>,
@@ -43,9 +47,13 @@ pub struct ServerTls {
 /// `tls` of a client.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = [
-    "cipher_suites", "curve_preferences", "tpm", "max_version", "insecure_skip_verify"
-]))]
+#[schemars(extend("x-not-supported" = reasons(&[
+    ("cipher_suites", "`min_version: \"1.3\"` leaves out the older ones; none of those offered is weak"),
+    ("curve_preferences", "leave it out: X25519, P-256 and P-384 are offered"),
+    ("tpm", "give the key as a file"),
+    ("max_version", "leave it out: the newest that both sides speak is used"),
+    ("insecure_skip_verify", "name the authority in `ca_file`"),
+])))]
 pub struct ClientTls {
     /// Speaks plain text. Only for addresses without a scheme, and for gRPC.
     pub insecure: bool,

@@ -44,7 +44,13 @@ pub(crate) const FACTORY: Factory = Factory::exporter::<Prometheus>("prometheus"
 /// Serves the newest value of every series for Prometheus to scrape.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[schemars(extend("additionalProperties" = false))]
-#[schemars(extend("x-not-supported" = ServerSettings::lacking(&["resource_to_telemetry_conversion", "resource_constant_labels"])))]
+#[schemars(
+    extend("x-not-supported" = ServerSettings::lacking(&[
+        ("resource_to_telemetry_conversion", "join with `target_info`; see `target_info_attributes`"),
+        ("resource_constant_labels", "join with `target_info`; see `target_info_attributes`"),
+    ])),
+    extend("x-without-meaning" = ServerSettings::idle(&[]))
+)]
 pub(crate) struct Config {
     /// The settings of every server; `endpoint` must be given.
     #[serde(flatten)]
