@@ -25,7 +25,7 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match cli::Cli::parse().command {
+    match cli::Cli::parse().chosen() {
         cli::Command::Run(inputs) => run::run(&inputs),
         cli::Command::Validate { inputs, graph, here } => show::validate(&inputs, graph, here),
         cli::Command::Components => show::components(),

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::assemble::{Purpose, World, assemble, settings};
 use crate::cli::Inputs;
+use crate::metrics::Pushing;
 use crate::runtime::{self, Data};
 use crate::show::{complain, say_aside};
 use crate::signals::{Event, Signals};
@@ -56,7 +57,9 @@ struct Running {
     service: Service,
     storages: Vec<Arc<Storage>>,
     /// Self-telemetry; it is served as long as this is held.
-    _admin: Option<Serving>,
+    _admin: Vec<Serving>,
+    /// Those to whom it is sent.
+    pushing: Vec<Pushing>,
 }
 
 /// Why a configuration did not come into service.
@@ -147,6 +150,9 @@ async fn supervise(first: Settings, inputs: Inputs, data: &Data, mut signals: Si
             return cut_short(&world).await;
         }
     };
+    for pushing in running.pushing {
+        pushing.finish(&world).await;
+    }
     warning.abort();
     world.warnings.flush(true);
     tracing::info!(returned_batches = left, "stopped");
@@ -162,7 +168,7 @@ async fn cut_short(world: &World) -> ExitCode {
 
 /// Brings a configuration into service beside the one that is, if there is one, and in its place once all of it stands.
 async fn launch(settings: Settings, world: Arc<World>, data: &Data) -> Result<Running, Failed> {
-    let listeners = Arc::new(world.listeners.next());
+    let (listeners, aside) = (Arc::new(world.listeners.next()), Handle::current());
     let launched = data.run(async move {
         let purpose = Purpose::Run(Arc::clone(&listeners));
         let assembled = assemble(settings, &world, &purpose).map_err(Failed::Wrong)?;
@@ -171,11 +177,12 @@ async fn launch(settings: Settings, world: Arc<World>, data: &Data) -> Result<Ru
         let metrics = &service.telemetry.metrics;
         let services = &assembled.setup.services;
         let added = services.get::<TelemetryRoutes>().unwrap_or_default();
-        let admin = admin::start(metrics, &world, &listeners, &added).await;
+        let admin = admin::start(metrics, &assembled.resource, &world, &listeners, &added).await;
         let admin = admin.map_err(|error| Failed::Start(error.to_string()))?;
         let storages = services.names::<Storage>().filter_map(|id| services.named::<Storage>(id)).collect();
         let graph = Graph::start(assembled.setup).await.map_err(|error| Failed::Start(error.to_string()))?;
-        Ok(Running { graph, service, storages, _admin: admin })
+        let pushing = assembled.pushes.into_iter().map(|push| push.start(&world, &aside)).collect();
+        Ok(Running { graph, service, storages, _admin: admin, pushing })
     });
     launched.await.unwrap_or_else(|error| Err(Failed::Start(error)))
 }

@@ -48,5 +48,9 @@ pub use print::{Format, Mask};
 pub use reasons::{Reasons, reasons};
 pub use reference::reference;
 pub use scalars::{ByteSize, Duration, Optional, Secret};
-pub use service::{LogEncoding, LogLevel, LogsTelemetry, MetricsLevel, MetricsTelemetry, Service, Telemetry};
+pub use service::{
+    IncludeExclude, LogEncoding, LogLevel, LogsTelemetry, MetricsLevel, MetricsTelemetry, OtlpReader,
+    Periodic, PrometheusPage, PrometheusReader, Pull, PullExporter, PushExporter, Reader, ReaderCompression,
+    ReaderHeader, ReaderHeaders, ReaderProtocol, ReaderTemporality, Service, Telemetry,
+};
 pub use settings::{Component, Located, Pipeline, Settings};

@@ -1,9 +1,16 @@
 //! The `service` section: the agent's own settings.
 
+mod readers;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
+
+pub use readers::{
+    IncludeExclude, OtlpReader, Periodic, PrometheusReader, Pull, PullExporter, PushExporter, Reader,
+    ReaderCompression, ReaderHeader, ReaderHeaders, ReaderProtocol, ReaderTemporality,
+};
 
 use crate::reasons;
 use crate::scalars::{ByteSize, Duration};
@@ -103,32 +110,66 @@ pub enum LogEncoding {
 }
 
 /// The agent's own metrics.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("x-not-supported" = reasons(&[
-    ("readers", "`address` says where Prometheus finds them"),
     ("views", "let the scraper drop what it does not want"),
 ])))]
 pub struct MetricsTelemetry {
     /// How much is measured.
     pub level: MetricsLevel,
-    /// Where Prometheus finds them, `host:port`.
+    /// Where Prometheus finds them, `host:port`. Unset: where `readers` say, and `localhost:8888` if there are none.
     #[serde(deserialize_with = "host_and_port")]
-    pub address: String,
+    pub address: Option<String>,
+    /// Who gets them, as the Collector's configurations write it.
+    pub readers: Option<Vec<Reader>>,
 }
 
-/// An address with a port; what no type can say.
-fn host_and_port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let address = String::deserialize(deserializer)?;
-    match address.rsplit_once(':').map(|(_, port)| port.parse::<u16>()) {
-        Some(Ok(_)) => Ok(address),
-        _ => Err(de::Error::custom("expected `host:port`, such as `localhost:8888`")),
+impl MetricsTelemetry {
+    /// The pages for Prometheus, in order, each address once.
+    pub fn pages(&self) -> Vec<PrometheusPage> {
+        let plain =
+            |address: &str| PrometheusPage { address: address.to_owned(), form: PrometheusReader::default() };
+        let mut pages: Vec<PrometheusPage> = self.address.iter().map(|address| plain(address)).collect();
+        for reader in self.readers.iter().flatten() {
+            if let Reader::Pull(Pull { exporter }) = reader {
+                let form = exporter.prometheus.clone();
+                let address = form.address();
+                if pages.iter().all(|page| page.address != address) {
+                    pages.push(PrometheusPage { address, form });
+                }
+            }
+        }
+        if self.address.is_none() && self.readers.is_none() {
+            pages.push(plain("localhost:8888"));
+        }
+        pages
+    }
+
+    /// Those to whom they are sent.
+    pub fn periodic(&self) -> impl Iterator<Item = &Periodic> {
+        self.readers.iter().flatten().filter_map(|reader| match reader {
+            Reader::Periodic(periodic) => Some(periodic),
+            Reader::Pull(_) => None,
+        })
     }
 }
 
-impl Default for MetricsTelemetry {
-    fn default() -> Self {
-        Self { level: MetricsLevel::Normal, address: "localhost:8888".to_owned() }
+/// A page of the agent's own metrics.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PrometheusPage {
+    /// Where it is served, `host:port`.
+    pub address: String,
+    /// How it is written.
+    pub form: PrometheusReader,
+}
+
+/// An address with a port; what no type can say.
+fn host_and_port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let Some(address) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    match address.rsplit_once(':').map(|(_, port)| port.parse::<u16>()) {
+        Some(Ok(_)) => Ok(Some(address)),
+        _ => Err(de::Error::custom("expected `host:port`, such as `localhost:8888`")),
     }
 }
 

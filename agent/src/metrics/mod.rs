@@ -1,18 +1,32 @@
 //! Self-telemetry as text, with the Collector's names where it has one (its default scrape has them bare, without
 //! `_total`).
 
+mod families;
 mod help;
+mod otlp;
 mod page;
+mod push;
+mod resource;
 
 use throughline_component::{Reading, Transport};
 use throughline_graph::{Direction, Row};
 
-use self::page::Page;
+use throughline_config::PrometheusReader;
+
+use self::families::Families;
 use crate::assemble::World;
 
+pub(crate) use push::{Push, Pushing};
+pub(crate) use resource::{Resource, instance};
+
 /// The page at `/metrics`.
-pub(crate) fn metrics(world: &World) -> String {
-    let mut page = Page::default();
+pub(crate) fn metrics(world: &World, form: &PrometheusReader, resource: &Resource) -> String {
+    page::page(&families(world), form, resource)
+}
+
+/// What the agent measures of itself, now.
+fn families(world: &World) -> Families {
+    let mut page = Families::default();
     let rows = world.ledger.rows();
     for row in &rows {
         match row.direction {
@@ -37,10 +51,10 @@ pub(crate) fn metrics(world: &World) -> String {
     for Reading { name, labels, value } in world.meter.read() {
         page.reading(&name, &labels, &value);
     }
-    page.to_string()
+    page
 }
 
-fn receiver(page: &mut Page, row: &Row, transport: Transport) {
+fn receiver(page: &mut Families, row: &Row, transport: Transport) {
     let labels = format!("receiver=\"{}\",transport=\"{}\"", row.name, transport.as_str());
     let items = row.signal.items();
     page.counter(&format!("otelcol_receiver_accepted_{items}"), &labels, row.out as f64);
@@ -52,14 +66,14 @@ fn receiver(page: &mut Page, row: &Row, transport: Transport) {
     page.counter("throughline_receiver_malformed_requests", &labels, row.malformed as f64);
 }
 
-fn stage(page: &mut Page, row: &Row) {
+fn stage(page: &mut Families, row: &Row) {
     let labels = format!("processor=\"{}\",signal=\"{}\"", row.name, row.signal);
     page.counter("otelcol_processor_incoming_items", &labels, row.taken as f64);
     page.counter("otelcol_processor_outgoing_items", &labels, row.out as f64);
     reasons(page, row, &labels);
 }
 
-fn exporter(page: &mut Page, row: &Row, rows: &[Row]) {
+fn exporter(page: &mut Families, row: &Row, rows: &[Row]) {
     if row.taken == 0 {
         return; // an exporter has an account for every signal, used or not
     }
@@ -81,7 +95,7 @@ fn exporter(page: &mut Page, row: &Row, rows: &[Row]) {
     page.gauge("otelcol_exporter_queue_capacity", &labels, row.capacity as f64);
 }
 
-fn reasons(page: &mut Page, row: &Row, labels: &str) {
+fn reasons(page: &mut Families, row: &Row, labels: &str) {
     for (name, counts) in
         [("throughline_dropped_items", &row.dropped), ("throughline_rejected_items", &row.rejected)]
     {

@@ -150,6 +150,33 @@ pub(crate) fn compress(body: Rope, with: Compression, level: Option<i32>) -> std
     Ok(Bytes::from(out).into())
 }
 
+/// A page in gzip; `None` if that cannot be.
+pub fn gzip(page: &[u8]) -> Option<Bytes> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(page).ok()?;
+    encoder.finish().ok().map(Bytes::from)
+}
+
+/// Whether whoever sent these headers takes gzip (RFC 9110, section 12.5.3).
+pub fn accepts_gzip(headers: &http::HeaderMap) -> bool {
+    let lists =
+        headers.get_all(http::header::ACCEPT_ENCODING).into_iter().filter_map(|value| value.to_str().ok());
+    let weight = |parameters: &str| {
+        let given = parameters.split(';').find_map(|one| one.trim().strip_prefix("q="));
+        given.map_or(1.0, |text| text.trim().parse::<f64>().unwrap_or(0.0))
+    };
+    let mut any = None;
+    for coding in lists.flat_map(|list| list.split(',')) {
+        let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
+        match name.trim().to_ascii_lowercase().as_str() {
+            "gzip" | "x-gzip" => return weight(parameters) > 0.0,
+            "*" => any = Some(weight(parameters) > 0.0),
+            _ => {}
+        }
+    }
+    any.unwrap_or(false)
+}
+
 fn deflate_level(level: Option<i32>) -> flate2::Compression {
     flate2::Compression::new(u32::try_from(level.unwrap_or(1)).unwrap_or(1).min(9))
 }
@@ -168,6 +195,26 @@ mod tests {
         for codec in [Compression::Gzip, Compression::Deflate, Compression::Zstd, Compression::None] {
             let back = codec.decompress(squeeze(codec, &body), 1 << 20, |_| Ok(())).expect("valid");
             assert_eq!(back, body);
+        }
+    }
+
+    #[test]
+    fn gzip_is_accepted_as_the_header_says() {
+        let cases = [
+            (&[][..], false),
+            (&["gzip"], true),
+            (&["br, GZIP;q=0.5"], true),
+            (&["gzip;q=0"], false),
+            (&["gzip; q=0.000, *"], false),
+            (&["br", "*;q=0.1"], true),
+            (&["identity"], false),
+        ];
+        for (values, expected) in cases {
+            let mut headers = http::HeaderMap::new();
+            for value in values {
+                headers.append(http::header::ACCEPT_ENCODING, http::HeaderValue::from_static(value));
+            }
+            assert_eq!(accepts_gzip(&headers), expected, "{values:?}");
         }
     }
 

@@ -22,7 +22,7 @@ mod tls;
 pub use auth::{Authenticator, Credentials, Unauthenticated};
 pub use body::{Body, BodyError, Outgoing};
 pub use client::{Answer, Client, ClientSettings, Protocol, SendError};
-pub use compression::{Compression, CompressionSettings};
+pub use compression::{Compression, CompressionSettings, accepts_gzip, gzip};
 pub use listeners::{ASIDE, Handler, Listeners, Reply, Resources, Route, Serving};
 pub use request::Request;
 pub use reread::Reread;

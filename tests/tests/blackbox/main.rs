@@ -18,6 +18,7 @@ mod one_core;
 mod otlp;
 mod prometheus;
 mod prometheus_bounds;
+mod readers;
 mod reference;
 mod refusals;
 mod reload;
