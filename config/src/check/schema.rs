@@ -26,6 +26,11 @@ pub(crate) const NOT_SUPPORTED: &str = "x-not-supported";
 /// Names of the Collector's options that change nothing here; with each, why nothing is lost.
 pub(crate) const WITHOUT_MEANING: &str = "x-without-meaning";
 
+/// What is said whenever an option is on: it is not safe.
+const SAID_WHEN_TRUE: &str = "x-said-when-true";
+/// Other spellings of an enum's values.
+const ALIASES: &str = "x-aliases";
+
 /// Checks and normalizes `node`.
 pub(crate) fn check_schema(schema: &Json, node: &mut Node, path: &Path<'_>, told: &mut Told) {
     check(View::root(schema), node, path, told);
@@ -91,7 +96,7 @@ fn choice(view: &View<'_>, choices: Vec<&str>, node: &mut Node, path: &Path<'_>,
     let ignore_case = view.schema.get("x-ignore-case").and_then(Json::as_bool).unwrap_or(false);
     let same =
         |choice: &str, text: &str| choice == text || (ignore_case && choice.eq_ignore_ascii_case(text));
-    let text = node.as_text().map(str::to_owned);
+    let text = node.as_text().map(|text| view.reason(ALIASES, text).unwrap_or(text).to_owned());
     if let Some(choice) = choices.iter().find(|choice| text.as_deref().is_some_and(|text| same(choice, text)))
     {
         node.value = Value::Text((*choice).to_owned());
@@ -229,6 +234,11 @@ fn option(view: &View<'_>, entry: &mut Entry, path: &Path<'_>, told: &mut Told) 
             }
         }
         check(known, node, &path, told);
+        // A flag that stands beside a reference is not followed, so the property itself is asked.
+        let said = view.schema.get("properties").and_then(|all| all.get(&key)?.get(SAID_WHEN_TRUE)?.as_str());
+        if let (Some(said), Value::Bool(true)) = (said, &node.value) {
+            told.warnings.push(Warning::new(&entry.key_at, path, said));
+        }
         return true;
     }
     if view.optional && key == "enabled" {

@@ -1,15 +1,17 @@
 //! Settings of a server.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use throughline_component::{Build, ConfigError};
 use throughline_config as config;
-use throughline_config::Reasons;
+use throughline_config::{Reasons, Secret, reasons};
 
-use crate::{Authenticator, ServerTls};
+use crate::{Authenticator, CorsSettings, KeepaliveServer, ServerTls};
 
 /// 64 MiB: what OTLP 1.11 recommends as the limit after decompression.
 const MAX_BODY: config::ByteSize = config::ByteSize::mib(64);
@@ -47,6 +49,32 @@ pub struct ServerSettings {
     pub max_connections: u32,
     /// Whether request headers travel with the data, for sinks that ask for them.
     pub include_metadata: bool,
+    /// What connections are made of.
+    pub transport: Transport,
+    /// Which pages of other origins may send, over HTTP.
+    pub cors: config::Optional<CorsSettings>,
+    /// Headers added to every reply, over HTTP.
+    pub response_headers: BTreeMap<String, Secret>,
+    /// How long connections may live, over gRPC.
+    pub keepalive: KeepaliveServer,
+    /// A connection on which nothing was asked for so long is closed. `0s`: none is, as long as there is room.
+    pub idle_timeout: config::Duration,
+    /// Whether a connection may carry more than one request, over HTTP/1.1.
+    pub keep_alives_enabled: bool,
+}
+
+/// What connections are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(extend("x-aliases" = reasons(&[("tcp4", "tcp"), ("tcp6", "tcp")])))]
+#[schemars(extend("x-not-supported" = reasons(&[
+    ("unix", "listen on the loopback interface"),
+    ("npipe", "listen on the loopback interface"),
+])))]
+pub enum Transport {
+    /// TCP, over whichever IP the address is of.
+    #[default]
+    Tcp,
 }
 
 /// `auth`.
@@ -97,6 +125,12 @@ impl Default for ServerSettings {
             min_transfer_rate: config::ByteSize::kib(1),
             max_connections: 4096,
             include_metadata: false,
+            transport: Transport::Tcp,
+            cors: config::Optional::Off,
+            response_headers: BTreeMap::new(),
+            keepalive: KeepaliveServer::default(),
+            idle_timeout: config::Duration::from_secs(0),
+            keep_alives_enabled: true,
         }
     }
 }
@@ -106,17 +140,11 @@ impl ServerSettings {
     /// that flattens another does not take over what that one says of itself.
     pub fn lacking(own: &[(&'static str, &'static str)]) -> Reasons {
         let common = [
-            ("cors", "let a proxy in front answer browsers' preflight requests"),
             (
                 "compression_algorithms",
                 "leave it out: every codec is taken, and bounded by `max_request_body_size`",
             ),
-            ("response_headers", "let a proxy in front add them"),
             ("middlewares", "`auth`, `memory_limiter` and `max_connections` do what theirs are used for"),
-            ("transport", "leave it out: TCP it is"),
-            ("keepalive", "`min_transfer_rate` and `max_connections` end connections that hold up others"),
-            ("keep_alives_enabled", "leave it out: connections are kept while there is room for them"),
-            ("idle_timeout", "leave it out: idle connections make room for others"),
             ("write_timeout", "`min_transfer_rate` bounds how slowly replies may be read"),
         ];
         own.iter().copied().chain(common).collect()
@@ -154,8 +182,21 @@ impl ServerSettings {
         {
             cx.excuse(error.under("tls"))?;
         }
+        self.added_headers()?;
         cx.look(|| self.is_free());
         self.auth.as_ref().map(|auth| auth.find(cx, "checks credentials")).transpose()
+    }
+
+    /// The headers added to every reply.
+    pub(crate) fn added_headers(&self) -> Result<HeaderMap, ConfigError> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.response_headers {
+            let at = |message: &str| ConfigError::new(&format!("response_headers::{name}"), message);
+            let name = HeaderName::try_from(name).map_err(|_| at("not a header name"))?;
+            let value = HeaderValue::try_from(value.expose()).map_err(|_| at("not a header value"))?;
+            headers.insert(name, value);
+        }
+        Ok(headers)
     }
 
     /// Whether the address can be listened on now.
