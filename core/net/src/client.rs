@@ -209,7 +209,12 @@ impl Client {
     /// # Errors
     /// The codec's.
     pub fn compress(&self, message: Rope) -> Result<Rope, SendError> {
-        let compressed = compress(message, self.compression, self.level);
+        // gRPC's implementations mean frames by the name.
+        let codec = match self.compression {
+            Compression::Snappy if self.protocol == Protocol::Http2 => Compression::SnappyFramed,
+            codec => codec,
+        };
+        let compressed = compress(message, codec, self.level);
         compressed.map_err(|error| SendError(format!("cannot compress: {error}")))
     }
 

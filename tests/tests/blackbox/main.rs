@@ -6,6 +6,7 @@ mod bounds;
 mod canary;
 mod changes;
 mod codecs;
+mod collector_options;
 mod config;
 mod crash;
 mod crowd;
