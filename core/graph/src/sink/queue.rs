@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use throughline_component::{Batch, RetrySettings};
+use throughline_component::{Batch, RetrySettings, Sizer};
 use throughline_net::Backoff;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -90,6 +90,10 @@ pub(super) struct Queue {
     busy: usize,
     /// Batches here that a sender waits for, those on their way included.
     senders: usize,
+    /// What those take in the queue's own measure.
+    size: u64,
+    /// What the queue measures.
+    sizer: Sizer,
     successes: u64,
     episodes: u64,
     failing: Option<Failing>,
@@ -145,8 +149,10 @@ impl Policy {
 }
 
 impl Queue {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(sizer: Sizer) -> Self {
         Self {
+            size: 0,
+            sizer,
             waiting: VecDeque::new(),
             failed: VecDeque::new(),
             busy: 0,
@@ -160,8 +166,17 @@ impl Queue {
     }
 
     /// Whether one more batch that a sender waits for finds room.
-    pub(super) fn has_room(&self, capacity: usize) -> bool {
-        self.senders < capacity
+    pub(super) fn has_room(&self, capacity: u64) -> bool {
+        self.size < capacity
+    }
+
+    fn weigh(&self, job: &Job) -> u64 {
+        match self.sizer {
+            _ if job.stored => 0,
+            Sizer::Requests => 1,
+            Sizer::Items => job.batch.items(),
+            Sizer::Bytes => job.batch.len_bytes() as u64,
+        }
     }
 
     /// Batches that a sender waits for.
@@ -186,6 +201,7 @@ impl Queue {
     /// Takes in a batch.
     pub(super) fn push(&mut self, job: Job) {
         self.senders += usize::from(!job.stored);
+        self.size += self.weigh(&job);
         self.waiting.push_back(job);
     }
 
@@ -194,12 +210,16 @@ impl Queue {
         if !whole.stored {
             self.senders = (self.senders + parts.len()).saturating_sub(1);
         }
+        let parts_size: u64 = parts.iter().map(|part| self.weigh(part)).sum();
+        self.size = (self.size + parts_size).saturating_sub(self.weigh(whole));
         parts.into_iter().rev().for_each(|part| self.waiting.push_front(part));
     }
 
     /// A batch has left.
     pub(super) fn left(&mut self, job: &Job) {
         self.senders -= usize::from(!job.stored);
+        // What was divided need not add up to the byte.
+        self.size = if self.senders == 0 { 0 } else { self.size.saturating_sub(self.weigh(job)) };
     }
 
     /// The next batch for one of `consumers`, if the destination is not parked. Whoever is given one is busy until it calls
