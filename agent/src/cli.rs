@@ -113,7 +113,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Queue,
     },
-    /// Writes a reference page for every component, as Markdown: FOLDER/KIND/NAME.md.
+    /// Writes a reference page for every component, as Markdown: FOLDER/KIND/NAME.md, FOLDER/service.md, and beside the folder
+    /// coming-from-the-collector.md.
     #[command(hide = true)]
     Reference {
         /// Made if it is not there.

@@ -6,6 +6,7 @@ mod assemble;
 mod catalog;
 mod changes;
 mod cli;
+mod collector;
 mod demo;
 mod descriptors;
 mod logs;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::Value as Json;
 
 use crate::catalog::{Known, Signal};
-use crate::check::{NOT_SUPPORTED, View, WITHOUT_MEANING};
+use crate::check::{NOT_SUPPORTED, View, WITHOUT_MEANING, service_schema};
 
 /// How deep sections of options may be nested; a type may contain itself.
 const MAX_DEPTH: usize = 8;
@@ -30,6 +30,21 @@ pub fn reference(known: &Known) -> String {
             &mut page,
             format_args!("Former names, still accepted with a warning: {}.\n", aliases.join(", ")),
         );
+    }
+    options(&mut page, view, "", 0);
+    while page.ends_with("\n\n") {
+        page.pop();
+    }
+    page
+}
+
+/// The reference page of the `service` section.
+pub fn service_reference() -> String {
+    let schema = service_schema();
+    let mut page = "# `service`\n\n".to_owned();
+    let view = View::root(&schema);
+    if let Some(description) = view.text("description") {
+        line(&mut page, format_args!("{description}\n"));
     }
     options(&mut page, view, "", 0);
     while page.ends_with("\n\n") {
@@ -117,10 +132,13 @@ fn row(page: &mut String, name: &str, view: View<'_>, beside: &Json, required: b
         text(beside, "description").or_else(|| text(view.schema, "description")).unwrap_or_default();
     let default = match beside.get("default").or_else(|| view.schema.get("default")) {
         _ if required => "required".to_owned(),
-        None | Some(Json::Null) => String::new(),
+        None if view.optional => "off".to_owned(),
+        None if !view.nullable() && view.schema.get("properties").is_some() => "see below".to_owned(),
+        None | Some(Json::Null) => "unset".to_owned(),
         Some(Json::Object(block)) if block.get("enabled") == Some(&Json::Bool(false)) => "off".to_owned(),
         Some(Json::Object(block)) if !block.is_empty() => "see below".to_owned(),
-        Some(Json::String(text)) if text.is_empty() => String::new(),
+        Some(Json::Object(_)) => "`{}`".to_owned(),
+        Some(Json::String(text)) if text.is_empty() => "`\"\"`".to_owned(),
         Some(Json::String(text)) => format!("`{text}`"),
         Some(other) => format!("`{other}`"),
     };

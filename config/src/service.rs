@@ -15,7 +15,7 @@ pub use readers::{
 use crate::reasons;
 use crate::scalars::{ByteSize, Duration};
 
-/// The agent's own settings. Pipelines and extensions stand beside them in [`Settings`](crate::Settings).
+/// What runs, and the settings of the agent itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Service {

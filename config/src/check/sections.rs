@@ -55,17 +55,30 @@ pub(crate) fn normalized(root: &Node, catalog: &Catalog) -> Node {
 }
 
 /// The schema of the `service` section: our own settings, and the form of extensions and pipelines.
-pub(crate) fn service_schema() -> Json {
+pub fn service_schema() -> Json {
     let mut schema = schemars::schema_for!(Service).to_value();
     let ids = json!({ "type": "array", "items": { "type": "string" } });
     if let Some(properties) = schema.get_mut("properties").and_then(Json::as_object_mut) {
-        properties.insert("extensions".to_owned(), ids.clone());
+        let described = |mut schema: Json, text: &str| {
+            schema["description"] = Json::from(text);
+            schema
+        };
+        let list = described(ids.clone(), "The extensions that run, in the order in which they start.");
+        properties.insert("extensions".to_owned(), list);
+        let of = |text| described(ids.clone(), text);
         let pipeline = json!({
             "type": "object",
-            "properties": { "receivers": ids.clone(), "processors": ids.clone(), "exporters": ids },
+            "properties": {
+                "receivers": of("Where its data comes from: receivers and connectors."),
+                "processors": of("What is done with it, in this order."),
+                "exporters": of("Where it goes: each gets all of it; exporters and connectors."),
+            },
             "additionalProperties": false,
         });
-        let pipelines = json!({ "type": "object", "additionalProperties": pipeline });
+        let pipelines = json!({
+            "type": "object", "additionalProperties": pipeline,
+            "description": "What flows from where to where: `traces`, `metrics` or `logs`, with `/name` behind it where there are several.",
+        });
         properties.insert("pipelines".to_owned(), pipelines);
     }
     schema

@@ -262,7 +262,8 @@ fn service_settings_have_their_defaults_and_levels_in_any_case() {
     );
     let service = settings(&yaml(&text)).service;
     assert_eq!(service.telemetry.logs.level, throughline_config::LogLevel::Warn);
-    assert_eq!(service.telemetry.metrics.address, "localhost:8888");
+    assert_eq!(service.telemetry.metrics.address, None);
+    assert_eq!(service.telemetry.metrics.pages()[0].address, "localhost:8888");
     assert_eq!(service.telemetry.resource["host.name"], None);
     assert!(!service.mask_secrets);
     assert_eq!(service.shutdown_timeout.to_string(), "1m");

@@ -72,7 +72,7 @@ fn a_reference_page_has_a_table_for_each_block() {
         "Sends OTLP on.",
         "Takes: traces, metrics, logs.",
         "Former names, still accepted with a warning: `otlp`.",
-        "| `endpoint` | text | | Where to send. |",
+        "| `endpoint` | text | `\"\"` | Where to send. |",
         "| `timeout` | a duration such as `300ms` or `1h30m` | `5s` | How long one request may take. |",
         "| `compression` | `gzip`, `zstd` or `none` | `gzip` | |",
         "| `sending_queue` | a map, optional | see below | |",

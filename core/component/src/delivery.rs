@@ -39,7 +39,7 @@ impl Default for DeliverySettings {
     }
 }
 
-/// `retry_on_failure`.
+/// How an export is tried again, and for how long.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetrySettings {
@@ -123,7 +123,7 @@ impl DeliverySettings {
     }
 }
 
-/// `sending_queue`. Unlike the Collector's, a success reply always waits for the result, and a full queue refuses.
+/// What waits for the exporter. Unlike the Collector's, a success reply always waits for the result, and a full queue refuses.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("x-not-supported" = reasons(&[

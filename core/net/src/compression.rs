@@ -34,7 +34,7 @@ pub enum Compression {
     None,
 }
 
-/// `compression_params`.
+/// How the codec compresses.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CompressionSettings {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::Body;
 use crate::listeners::Reply;
 
-/// `cors`.
+/// Which pages of other origins may send.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CorsSettings {

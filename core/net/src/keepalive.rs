@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use throughline_config::{self as config, reasons};
 
-/// `keepalive` of a gRPC server.
+/// How connections of a gRPC server are probed and renewed.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("x-without-meaning" = reasons(&[
@@ -19,7 +19,7 @@ pub struct KeepaliveServer {
     pub server_parameters: ServerParameters,
 }
 
-/// `keepalive::server_parameters`.
+/// How long connections may live, and how they are probed.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerParameters {
@@ -47,7 +47,7 @@ impl Default for ServerParameters {
     }
 }
 
-/// `keepalive` of a gRPC client.
+/// How connections of a gRPC client are probed.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct KeepaliveClient {

@@ -77,7 +77,7 @@ pub enum Transport {
     Tcp,
 }
 
-/// `auth`.
+/// Which authenticator extension is asked.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuthSettings {

@@ -17,7 +17,7 @@ use throughline_config::{Duration, Secret, reasons};
 
 use identity::{Identity, Source};
 
-/// `tls` of a server.
+/// How a server speaks TLS.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("x-not-supported" = reasons(&[
@@ -45,7 +45,7 @@ pub struct ServerTls {
     pub min_version: Option<TlsVersion>,
 }
 
-/// `tls` of a client.
+/// How a client speaks TLS.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("x-not-supported" = reasons(&[

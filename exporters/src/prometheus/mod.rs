@@ -100,7 +100,7 @@ pub(crate) struct Page {
     add_metric_suffixes: bool,
 }
 
-/// `resource_to_telemetry_conversion`.
+/// Whether attributes of a resource become labels.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Conversion {
