@@ -49,7 +49,7 @@ impl Default for Service {
     ("traces", "leave it out: the agent makes no spans of its own work"),
 ])))]
 pub struct Telemetry {
-    /// Its own log, on standard error.
+    /// Its own log.
     pub logs: LogsTelemetry,
     /// Its own metrics, for Prometheus to scrape.
     pub metrics: MetricsTelemetry,
@@ -58,12 +58,10 @@ pub struct Telemetry {
 }
 
 /// The agent's own log.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(
     extend("x-not-supported" = reasons(&[
-        ("output_paths", "the log goes to standard error; redirect it"),
-        ("initial_fields", "let what collects the log add them"),
         ("processors", "let what collects the log send it on"),
     ])),
     extend("x-without-meaning" = reasons(&[
@@ -80,6 +78,21 @@ pub struct LogsTelemetry {
     pub level: LogLevel,
     /// How entries are written.
     pub encoding: LogEncoding,
+    /// Where entries are written: `stderr`, `stdout`, or files, which are appended to.
+    pub output_paths: Vec<String>,
+    /// What every entry says beside its own fields.
+    pub initial_fields: BTreeMap<String, String>,
+}
+
+impl Default for LogsTelemetry {
+    fn default() -> Self {
+        Self {
+            level: LogLevel::default(),
+            encoding: LogEncoding::default(),
+            output_paths: vec!["stderr".to_owned()],
+            initial_fields: BTreeMap::new(),
+        }
+    }
 }
 
 /// How severe an entry of the agent's own log is.

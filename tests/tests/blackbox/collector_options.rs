@@ -164,3 +164,70 @@ fn requests_go_through_without_kept_connections() {
     }
     assert_eq!(backend.attempts(), 3);
 }
+
+#[test]
+fn a_file_that_is_full_is_put_aside_and_nothing_is_lost_by_it() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let config = "
+receivers: {otlp: {protocols: {http: {endpoint: '127.0.0.1:0'}}}}
+exporters:
+  file: {path: logs.jsonl, rotation: {max_megabytes: 1, max_backups: 5}}
+  file/packed: {path: packed.bin, compression: zstd, rotation: }
+service:
+  telemetry: {logs: {output_paths: [stderr, own.log], initial_fields: {team: platform}}}
+  pipelines: {logs: {receivers: [otlp], exporters: [file, file/packed]}}
+";
+    let agent = Agent::start(folder.path(), config);
+    let long = "x".repeat(400_000);
+    for number in 0..5 {
+        assert_eq!(post(&agent, &otlp::log(&format!("{number}{long}"))).status, 200);
+    }
+    let names = std::fs::read_dir(folder.path()).expect("it is there").flatten();
+    let files: Vec<_> = names.map(|entry| entry.path()).collect();
+    let ours = |path: &&std::path::PathBuf| path.extension().is_some_and(|ending| ending == "jsonl");
+    let found: usize = files.iter().filter(ours).map(|path| records::read(path).len()).sum();
+    assert_eq!((files.iter().filter(ours).count(), found), (3, 5), "{files:?}");
+    let packed = std::fs::read(folder.path().join("packed.bin")).expect("it is there");
+    let length = u32::from_be_bytes(packed[..4].try_into().expect("four bytes")) as usize;
+    let first = zstd::decode_all(&packed[4..4 + length]).expect("it is whole");
+    assert!(String::from_utf8_lossy(&first).contains("\"stringValue\":\"0xxx"));
+    let own = std::fs::read_to_string(folder.path().join("own.log")).expect("it is there");
+    assert!(own.lines().all(|line| line.starts_with("{\"team\":\"platform\",")), "{own}");
+    assert!(agent.log().contains("\"team\":\"platform\""));
+}
+
+#[test]
+fn a_queue_measured_in_bytes_refuses_what_finds_no_room_and_one_that_blocks_lets_senders_wait() {
+    for (queue, refused) in
+        [("sizer: bytes, queue_size: 10", true), ("queue_size: 1, block_on_overflow: true", false)]
+    {
+        let folder = tempfile::tempdir().expect("there is a temporary folder");
+        let exporter = format!(
+            "otlp_http: {{endpoint: 'http://127.0.0.1:1', retry_on_failure: {{initial_interval: 60s}}, sending_queue: {{num_consumers: 1, {queue}}}}}"
+        );
+        let agent = passer(folder.path(), &exporter);
+        let held = |agent: &Agent| agent.counter("throughline_exporter_held_items", "data_type=\"logs\"");
+        let senders: Vec<_> = (0..3)
+            .map(|_| {
+                let address = agent.http();
+                let sender = std::thread::spawn(move || {
+                    http::request(&address, "POST", "/v1/logs", &[PROTOBUF], &otlp::log("waits"))
+                        .map(|reply| reply.status)
+                });
+                if refused {
+                    await_that("the first waits", || held(&agent) >= 1.0);
+                }
+                sender
+            })
+            .collect();
+        if refused {
+            await_that("two were refused", || {
+                agent.counter("otelcol_exporter_enqueue_failed_log_records", "exporter=\"otlp_http\"") == 2.0
+            });
+        } else {
+            await_that("all wait", || held(&agent) == 3.0);
+        }
+        drop(agent);
+        senders.into_iter().for_each(|sender| drop(sender.join()));
+    }
+}
