@@ -8,40 +8,51 @@ use http::{HeaderValue, header};
 use throughline_component::{ComponentId, Fatal};
 use throughline_config::{MetricsLevel, MetricsTelemetry};
 use throughline_net::{
-    Body, Handler, Listeners, Reply, Request, Route, ServerSettings, Serving, TelemetryRoutes,
+    Body, Handler, Listeners, Reply, Request, Route, ServerSettings, Serving, TelemetryRoutes, accepts_gzip,
+    gzip,
 };
 
 use crate::assemble::World;
-use crate::metrics;
+use crate::metrics::{self, Resource};
 
-/// Serves `/metrics`, `/ledger` and what components added, unless the configuration turns it off.
+/// What a page takes that is worth compressing.
+const WORTH: usize = 1 << 10;
+
+/// Serves `/metrics`, `/ledger` and what components added at each address, unless the configuration turns it off.
 pub(crate) async fn start(
     settings: &MetricsTelemetry,
+    resource: &Resource,
     world: &Arc<World>,
     listeners: &Listeners,
     added: &TelemetryRoutes,
-) -> Result<Option<Serving>, Fatal> {
-    if settings.level == MetricsLevel::None {
+) -> Result<Vec<Serving>, Fatal> {
+    let pages = settings.pages();
+    if settings.level == MetricsLevel::None || pages.is_empty() {
         for Route { path, .. } in added.all() {
-            tracing::warn!(path, "not served: `service::telemetry::metrics::level` is `none`");
+            tracing::warn!(
+                path,
+                "not served: `service::telemetry::metrics` has no page (`level: none`, or `readers` without `pull`)"
+            );
         }
-        return Ok(None);
+        return Ok(Vec::new());
     }
-    let route = |path: &str, kind, text| Route {
-        path: path.to_owned(),
-        handler: Arc::new(Page { world: Arc::clone(world), kind, text }),
-    };
-    let mut routes = vec![
-        route(
-            "/metrics",
-            "text/plain; version=0.0.4; charset=utf-8",
-            metrics::metrics as fn(&World) -> String,
-        ),
-        route("/ledger", "application/json", metrics::ledger),
-    ];
-    routes.extend(added.all());
-    let owner = ComponentId::new("telemetry");
-    listeners.open_aside(&ServerSettings::on(&settings.address), None, &owner, routes).await.map(Some)
+    let mut servings = Vec::new();
+    for page in pages {
+        let route = |path: &str, kind, text| Route {
+            path: path.to_owned(),
+            handler: Arc::new(Page { world: Arc::clone(world), kind, text }),
+        };
+        let (form, resource) = (page.form, resource.clone());
+        let metrics = move |world: &World| metrics::metrics(world, &form, &resource);
+        let mut routes = vec![
+            route("/metrics", "text/plain; version=0.0.4; charset=utf-8", Box::new(metrics)),
+            route("/ledger", "application/json", Box::new(metrics::ledger)),
+        ];
+        routes.extend(added.all());
+        let owner = ComponentId::new("telemetry");
+        servings.push(listeners.open_aside(&ServerSettings::on(&page.address), None, &owner, routes).await?);
+    }
+    Ok(servings)
 }
 
 /// A page that does not change as long as its configuration is in service.
@@ -60,16 +71,27 @@ impl Handler for Fixed {
     }
 }
 
+/// Writes a page.
+type Text = Box<dyn Fn(&World) -> String + Send + Sync>;
+
 struct Page {
     world: Arc<World>,
     kind: &'static str,
-    text: fn(&World) -> String,
+    text: Text,
 }
 
 impl Handler for Page {
-    fn call(&self, _: Request) -> Pin<Box<dyn Future<Output = Reply> + Send + '_>> {
-        let mut reply = http::Response::new(Body::new(Bytes::from((self.text)(&self.world))));
-        reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(self.kind));
+    fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Reply> + Send + '_>> {
+        let page = Bytes::from((self.text)(&self.world));
+        let packed = (page.len() >= WORTH && accepts_gzip(request.headers())).then(|| gzip(&page)).flatten();
+        let encoded = packed.is_some();
+        let mut reply = http::Response::new(Body::new(packed.unwrap_or(page)));
+        let headers = reply.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.kind));
+        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+        if encoded {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
         Box::pin(std::future::ready(reply))
     }
 }

@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use crate::catalog::{MASKING, catalog, factory};
 use crate::cli::Inputs;
 use crate::mask::Masker;
+use crate::metrics::{self, Push, Resource};
 use crate::unchanged::{Before, Print};
 
 /// What outlives a reload.
@@ -31,12 +32,17 @@ pub(crate) struct World {
     pub(crate) meter: Arc<Meter>,
     pub(crate) warnings: Arc<Warnings>,
     pub(crate) states: Arc<States>,
+    /// Of this process, in `service.instance.id`.
+    pub(crate) instance: String,
 }
 
 /// A configuration that is right.
 pub(crate) struct Assembled {
     pub(crate) setup: Setup,
     pub(crate) service: Service,
+    /// What the agent is, and those to whom its own metrics are sent.
+    pub(crate) resource: Resource,
+    pub(crate) pushes: Vec<Push>,
     pub(crate) notes: Vec<String>,
     /// What the next configuration is to be compared with.
     pub(crate) before: Before,
@@ -58,9 +64,11 @@ impl World {
         let budget = Budget::new(usize::try_from(service.memory_budget.bytes()).unwrap_or(usize::MAX));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let warnings = Arc::new(Warnings::new(Arc::clone(&clock)));
+        let random: Arc<dyn Random> = Arc::new(SystemRandom::default());
         Self {
             clock,
-            random: Arc::new(SystemRandom::default()),
+            instance: metrics::instance(&*random),
+            random,
             listeners: Listeners::new(Resources {
                 meter: Arc::clone(&meter),
                 warnings: Arc::clone(&warnings),
@@ -106,7 +114,11 @@ impl World {
 pub(crate) fn settings(inputs: &Inputs) -> Result<(Settings, Vec<String>), String> {
     let document = document(inputs)?;
     let checked = document.check(&catalog());
-    let warnings: Vec<_> = checked.warnings.iter().map(ToString::to_string).collect();
+    let gates = inputs.feature_gates.iter().filter(|gate| !gate.is_empty());
+    let gates = gates.map(|gate| {
+        format!("--feature-gates: `{gate}` is without meaning here: it is about the Collector's own code")
+    });
+    let warnings: Vec<_> = gates.chain(checked.warnings.iter().map(ToString::to_string)).collect();
     match checked.settings {
         Some(settings) => Ok((settings, warnings)),
         None => {
@@ -292,9 +304,12 @@ pub(crate) fn assemble(settings: Settings, world: &World, purpose: &Purpose) -> 
     let masks = settings.service.mask_secrets;
     let before = Before { prints, masks, extensions: extensions.clone(), offers: of_extensions };
     let kept = Kept::default();
+    let resource = Resource::new(&settings.service.telemetry.resource, &world.instance);
+    let pushes = Push::all(&settings.service.telemetry.metrics, &resource, (world, &services))?;
     let setup =
         Setup { plan, make, services, extensions, clock, random, ledger, health, warnings, listeners, kept };
-    Ok(Assembled { setup, service: settings.service, notes, before, unchanged, here: Errors::new(here) })
+    let (service, here) = (settings.service, Errors::new(here));
+    Ok(Assembled { setup, service, resource, pushes, notes, before, unchanged, here })
 }
 
 fn build(component: &Component, cx: &Build) -> Result<Built, ConfigError> {
@@ -421,7 +436,7 @@ mod tests {
             let text = std::fs::read_to_string(file).expect("the example");
             let set =
                 if text.contains("${env:BACKEND}") { needed.map(str::to_owned).into() } else { Vec::new() };
-            let inputs = Inputs { config: vec![file.display().to_string()], set };
+            let inputs = Inputs { config: vec![file.display().to_string()], set, feature_gates: Vec::new() };
             let (settings, _) = settings(&inputs).unwrap_or_else(|errors| panic!("{errors}"));
             let world = World::new(&settings.service);
             let assembled =

@@ -8,9 +8,20 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// have. A success reply means that every destination accepted the data, or that it was synced to disk.
 #[derive(Debug, Parser)]
 #[command(name = "throughline", version, propagate_version = true, after_help = EXIT_CODES)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
+    /// As the Collector is started: `throughline --config a.yaml` is `throughline run --config a.yaml`.
+    #[command(flatten)]
+    inputs: Inputs,
     #[command(subcommand)]
-    pub(crate) command: Command,
+    command: Option<Command>,
+}
+
+impl Cli {
+    /// What is to be done; without a subcommand, `run`.
+    pub(crate) fn chosen(self) -> Command {
+        self.command.unwrap_or(Command::Run(self.inputs))
+    }
 }
 
 const EXIT_CODES: &str = "Exit codes:
@@ -102,7 +113,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Queue,
     },
-    /// Writes a reference page for every component, as Markdown: FOLDER/KIND/NAME.md.
+    /// Writes a reference page for every component, as Markdown: FOLDER/KIND/NAME.md, FOLDER/service.md, and beside the folder
+    /// coming-from-the-collector.md.
     #[command(hide = true)]
     Reference {
         /// Made if it is not there.
@@ -176,6 +188,9 @@ pub(crate) struct Inputs {
     /// Sets one value last of all: `exporters::otlp_grpc::endpoint=host:4317`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
+    /// Taken as the Collector takes it (`a,-b,+c`), with a note: these gates are about the Collector's own code.
+    #[arg(long = "feature-gates", value_name = "GATES", value_delimiter = ',', allow_hyphen_values = true)]
+    pub(crate) feature_gates: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

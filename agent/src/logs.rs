@@ -1,5 +1,7 @@
-//! The agent's own log, on standard error. Secrets are masked in it like in everything else.
+//! The agent's own log, on standard error unless the configuration says otherwise. Secrets are masked in it like in everything else.
 
+use std::borrow::Cow;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -21,7 +23,8 @@ pub(crate) fn start(settings: &LogsTelemetry) {
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Error => LevelFilter::ERROR,
     };
-    let masked = Masked { scanner: scanner(), to: io::stderr };
+    let (outputs, failed) = Outputs::open(settings);
+    let masked = Masked { scanner: scanner(), to: move || outputs.clone() };
     let layer = fmt::layer().with_writer(masked).with_target(false);
     let registry = tracing_subscriber::registry().with(own(level));
     let started = match settings.encoding {
@@ -29,6 +32,84 @@ pub(crate) fn start(settings: &LogsTelemetry) {
         LogEncoding::Json => registry.with(layer.json().flatten_event(true)).try_init(),
     };
     drop(started);
+    failed.iter().for_each(|why| tracing::error!("{why}"));
+}
+
+/// Where entries go, and what is added to each.
+#[derive(Clone)]
+struct Outputs {
+    to: Arc<[Output]>,
+    /// In front of an entry's own fields, behind its brace; or at the end of its line.
+    added: Arc<str>,
+    json: bool,
+}
+
+enum Output {
+    Stderr,
+    Stdout,
+    File(File),
+}
+
+impl Outputs {
+    /// What can be opened; and what cannot, and why. If nothing can, standard error.
+    fn open(settings: &LogsTelemetry) -> (Self, Vec<String>) {
+        let mut failed = Vec::new();
+        let mut open = |path: &String| match path.as_str() {
+            "stderr" => Some(Output::Stderr),
+            "stdout" => Some(Output::Stdout),
+            path => match OpenOptions::new().create(true).append(true).open(path) {
+                Ok(file) => Some(Output::File(file)),
+                Err(error) => {
+                    failed.push(format!("cannot write the log to {path}: {error}"));
+                    None
+                }
+            },
+        };
+        let mut to: Vec<Output> = settings.output_paths.iter().filter_map(&mut open).collect();
+        if to.is_empty() {
+            to.push(Output::Stderr);
+        }
+        let json = settings.encoding == LogEncoding::Json;
+        let field = |(name, value): (&String, &String)| match json {
+            true => format!(
+                "{}:{},",
+                serde_json::Value::from(name.as_str()),
+                serde_json::Value::from(value.as_str())
+            ),
+            false => format!(" {name}={value}"),
+        };
+        let added: String = settings.initial_fields.iter().map(field).collect();
+        let masked = scanner().mask(added.as_bytes(), &mut Counts::default());
+        let added = masked.map_or(added, |masked| String::from_utf8_lossy(&masked).into_owned());
+        (Self { to: to.into(), added: added.into(), json }, failed)
+    }
+}
+
+impl Write for Outputs {
+    /// Takes one whole entry.
+    fn write(&mut self, entry: &[u8]) -> io::Result<usize> {
+        let line = if self.added.is_empty() {
+            Cow::Borrowed(entry)
+        } else if self.json {
+            let rest = entry.strip_prefix(b"{").unwrap_or(entry);
+            Cow::Owned([b"{", self.added.as_bytes(), rest].concat())
+        } else {
+            let text = entry.strip_suffix(b"\n").unwrap_or(entry);
+            Cow::Owned([text, self.added.as_bytes(), b"\n"].concat())
+        };
+        for output in self.to.iter() {
+            match output {
+                Output::Stderr => io::stderr().write_all(&line)?,
+                Output::Stdout => io::stdout().write_all(&line)?,
+                Output::File(file) => (&*file).write_all(&line)?,
+            }
+        }
+        Ok(entry.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Our own steps at a level. Of the libraries below us only errors: what they write at other levels follows what peers send,
@@ -110,6 +191,28 @@ mod tests {
         }
         let bytes = page.0.lock().expect("no test panics in here").clone();
         String::from_utf8(bytes).expect("it is text")
+    }
+
+    #[test]
+    fn entries_go_wherever_they_are_wanted_with_the_fields_that_all_have() {
+        let folder = tempfile::tempdir().expect("there is a temporary folder");
+        let path = folder.path().join("agent.log");
+        for (encoding, expected) in [
+            (LogEncoding::Json, "{\"service\":\"a \\\"b\\\"\",\"message\":\"ready\"}\n"),
+            (LogEncoding::Console, "{\"message\":\"ready\"} service=a \"b\"\n"),
+        ] {
+            let settings = LogsTelemetry {
+                encoding,
+                output_paths: vec![path.display().to_string(), "/no/such/folder/agent.log".to_owned()],
+                initial_fields: [("service".to_owned(), "a \"b\"".to_owned())].into(),
+                ..LogsTelemetry::default()
+            };
+            let (mut outputs, failed) = Outputs::open(&settings);
+            assert_eq!(failed.len(), 1, "{failed:?}");
+            outputs.write_all(b"{\"message\":\"ready\"}\n").expect("the file takes it");
+            assert_eq!(std::fs::read_to_string(&path).expect("it is there"), expected);
+            std::fs::remove_file(&path).expect("it is there");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod assemble;
 mod catalog;
 mod changes;
 mod cli;
+mod collector;
 mod demo;
 mod descriptors;
 mod logs;
@@ -26,7 +27,7 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match cli::Cli::parse().command {
+    match cli::Cli::parse().chosen() {
         cli::Command::Run(inputs) => run::run(&inputs),
         cli::Command::Validate { inputs, graph, here } => show::validate(&inputs, graph, here),
         cli::Command::Components => show::components(),

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::assemble::{Purpose, World, assemble, settings};
 use crate::cli::Inputs;
+use crate::metrics::Pushing;
 use crate::runtime::{self, Data};
 use crate::show::{complain, say_aside};
 use crate::signals::{Event, Signals};
@@ -59,7 +60,9 @@ struct Running {
     service: Service,
     storages: Vec<Arc<Storage>>,
     /// Self-telemetry; it is served as long as this is held.
-    _admin: Option<Serving>,
+    _admin: Vec<Serving>,
+    /// Those to whom it is sent.
+    pushing: Vec<Pushing>,
 }
 
 /// The graph in service. A reload takes over what runs on while it holds this; whoever ends the graph takes it out.
@@ -150,6 +153,9 @@ async fn supervise(first: Settings, inputs: Inputs, data: &Data, mut signals: Si
             return cut_short(&world).await;
         }
     };
+    for pushing in running.pushing {
+        pushing.finish(&world).await;
+    }
     warning.abort();
     world.warnings.flush(true);
     tracing::info!(returned_batches = left, "stopped");
@@ -170,7 +176,7 @@ async fn launch(
     data: &Data,
     before: Option<(Shared, Before)>,
 ) -> Result<Running, Failed> {
-    let listeners = Arc::new(world.listeners.next());
+    let (listeners, aside) = (Arc::new(world.listeners.next()), Handle::current());
     let launched = data.run(async move {
         let (before, made_of) = before.unzip();
         let purpose = Purpose::Run(Arc::clone(&listeners), made_of);
@@ -196,13 +202,14 @@ async fn launch(
         // What `validate --graph` prints, of what really runs.
         let plan = admin::fixed("/plan", assembled.setup.plan.to_string());
         added.add(&ComponentId::new("telemetry"), plan).map_err(|error| Failed::Start(error.to_string()))?;
-        let admin = admin::start(metrics, &world, &listeners, &added).await;
+        let admin = admin::start(metrics, &assembled.resource, &world, &listeners, &added).await;
         let admin = admin.map_err(|error| Failed::Start(error.to_string()))?;
         let storages = services.names::<Storage>().filter_map(|id| services.named::<Storage>(id)).collect();
         let started = Graph::start(assembled.setup, before.take()).await;
         let graph = started.map_err(|error| Failed::Start(error.to_string()))?;
+        let pushing = assembled.pushes.into_iter().map(|push| push.start(&world, &aside)).collect();
         let graph = Arc::new(Mutex::new(Some(graph)));
-        Ok(Running { graph, before: assembled.before, service, storages, _admin: admin })
+        Ok(Running { graph, before: assembled.before, service, storages, _admin: admin, pushing })
     });
     launched.await.unwrap_or_else(|error| Err(Failed::Start(error)))
 }
@@ -214,8 +221,8 @@ async fn close_unused(states: Arc<States>) {
 
 /// Drains what is no longer in service, and closes what it alone had open. Says how many batches were returned.
 async fn end(old: Running, states: Arc<States>) -> usize {
-    let Running { graph, before, service, storages, _admin: admin } = old;
-    drop(admin);
+    let Running { graph, before, service, storages, _admin: admin, pushing } = old;
+    drop((admin, pushing));
     let left = stop(graph, service.shutdown_timeout.get()).await;
     drop(before);
     drop(storages);

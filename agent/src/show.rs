@@ -12,6 +12,7 @@ use throughline_config::Known;
 use crate::assemble::{Assembled, Purpose, World, assemble, document, settings};
 use crate::catalog::{catalog, factories};
 use crate::cli::{Cli, Format, Inputs, Mode};
+use crate::collector;
 use crate::mask::Masker;
 
 /// The exit code of a wrong configuration.
@@ -95,7 +96,12 @@ pub(crate) fn reference(folder: &Path) -> ExitCode {
         std::fs::create_dir_all(&kind)?;
         std::fs::write(kind.join(known.type_name).with_extension("md"), throughline_config::reference(known))
     };
-    match catalog().iter().try_for_each(page) {
+    let written = catalog().iter().try_for_each(page).and_then(|()| {
+        std::fs::write(folder.join("service.md"), throughline_config::service_reference())?;
+        let beside = folder.parent().unwrap_or(folder).join("coming-from-the-collector.md");
+        std::fs::write(beside, collector::page(&catalog()))
+    });
+    match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say_aside(&format!("cannot write to {}: {error}", folder.display()));

@@ -13,6 +13,7 @@
 
 mod catalog;
 mod check;
+mod collector;
 mod document;
 mod emit;
 mod error;
@@ -27,6 +28,7 @@ mod node;
 mod parse;
 mod path;
 mod print;
+mod reasons;
 mod reference;
 mod resolve;
 mod scalars;
@@ -36,6 +38,8 @@ mod settings;
 mod typed;
 
 pub use catalog::{Catalog, Kind, Known, Signal};
+pub use check::service_schema;
+pub use collector::{Class, classes};
 pub use document::{Checked, Document};
 pub use error::{ConfigError, Error, Errors, Location, Warning};
 pub use id::{Id, PipelineId};
@@ -44,7 +48,12 @@ pub use load::load;
 pub use nearest::did_you_mean;
 pub use node::{Entry, Node, Value};
 pub use print::{Format, Mask};
-pub use reference::reference;
+pub use reasons::{Reasons, reasons};
+pub use reference::{reference, service_reference};
 pub use scalars::{ByteSize, Duration, Optional, Secret};
-pub use service::{LogEncoding, LogLevel, LogsTelemetry, MetricsLevel, MetricsTelemetry, Service, Telemetry};
+pub use service::{
+    IncludeExclude, LogEncoding, LogLevel, LogsTelemetry, MetricsLevel, MetricsTelemetry, OtlpReader,
+    Periodic, PrometheusPage, PrometheusReader, Pull, PullExporter, PushExporter, Reader, ReaderCompression,
+    ReaderHeader, ReaderHeaders, ReaderProtocol, ReaderTemporality, Service, Telemetry,
+};
 pub use settings::{Component, Located, Pipeline, Settings};

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::Value as Json;
 
 use crate::catalog::{Known, Signal};
-use crate::check::View;
+use crate::check::{NOT_SUPPORTED, View, WITHOUT_MEANING, service_schema};
 
 /// How deep sections of options may be nested; a type may contain itself.
 const MAX_DEPTH: usize = 8;
@@ -38,6 +38,21 @@ pub fn reference(known: &Known) -> String {
     page
 }
 
+/// The reference page of the `service` section.
+pub fn service_reference() -> String {
+    let schema = service_schema();
+    let mut page = "# `service`\n\n".to_owned();
+    let view = View::root(&schema);
+    if let Some(description) = view.text("description") {
+        line(&mut page, format_args!("{description}\n"));
+    }
+    options(&mut page, view, "", 0);
+    while page.ends_with("\n\n") {
+        page.pop();
+    }
+    page
+}
+
 /// The table of a block's options, then the tables of the blocks in it.
 fn options(page: &mut String, view: View<'_>, path: &str, depth: usize) {
     let properties: Vec<_> = view.properties().collect();
@@ -60,14 +75,30 @@ fn options(page: &mut String, view: View<'_>, path: &str, depth: usize) {
         }
         page.push('\n');
     }
-    let lacking: Vec<_> = view.names("x-not-supported").map(|name| format!("`{name}`")).collect();
-    if !lacking.is_empty() {
-        line(page, format_args!("Not supported yet: {}.\n", lacking.join(", ")));
+    if let Some(why) = view.text(WITHOUT_MEANING) {
+        line(page, format_args!("Whatever it is given is taken, and without meaning here: {why}.\n"));
     }
+    reasons(page, view, NOT_SUPPORTED, "Of the Collector's options, not supported yet");
+    reasons(page, view, WITHOUT_MEANING, "Taken, but without meaning here");
     for (name, property) in properties {
         let inner = if path.is_empty() { name.to_owned() } else { format!("{path}::{name}") };
         nested(page, property, &inner, depth);
     }
+}
+
+/// The options that a keyword names, each with its reason.
+fn reasons(page: &mut String, view: View<'_>, keyword: &str, title: &str) {
+    let mut names: Vec<_> = view.reasons(keyword).collect();
+    names.sort_unstable();
+    if names.is_empty() {
+        return;
+    }
+    line(page, format_args!("{title}:\n"));
+    for (name, reason) in names {
+        let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+        line(page, format_args!("* `{name}`{reason}"));
+    }
+    page.push('\n');
 }
 
 /// The sections for the objects inside an option: itself, its items, its values, its alternatives.
@@ -101,10 +132,13 @@ fn row(page: &mut String, name: &str, view: View<'_>, beside: &Json, required: b
         text(beside, "description").or_else(|| text(view.schema, "description")).unwrap_or_default();
     let default = match beside.get("default").or_else(|| view.schema.get("default")) {
         _ if required => "required".to_owned(),
-        None | Some(Json::Null) => String::new(),
+        None if view.optional => "off".to_owned(),
+        None if !view.nullable() && view.schema.get("properties").is_some() => "see below".to_owned(),
+        None | Some(Json::Null) => "unset".to_owned(),
         Some(Json::Object(block)) if block.get("enabled") == Some(&Json::Bool(false)) => "off".to_owned(),
         Some(Json::Object(block)) if !block.is_empty() => "see below".to_owned(),
-        Some(Json::String(text)) if text.is_empty() => String::new(),
+        Some(Json::Object(_)) => "`{}`".to_owned(),
+        Some(Json::String(text)) if text.is_empty() => "`\"\"`".to_owned(),
         Some(Json::String(text)) => format!("`{text}`"),
         Some(other) => format!("`{other}`"),
     };

@@ -1,13 +1,21 @@
 //! The `service` section: the agent's own settings.
 
+mod readers;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+pub use readers::{
+    IncludeExclude, OtlpReader, Periodic, PrometheusReader, Pull, PullExporter, PushExporter, Reader,
+    ReaderCompression, ReaderHeader, ReaderHeaders, ReaderProtocol, ReaderTemporality,
+};
+
+use crate::reasons;
 use crate::scalars::{ByteSize, Duration};
 
-/// The agent's own settings. Pipelines and extensions stand beside them in [`Settings`](crate::Settings).
+/// What runs, and the settings of the agent itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Service {
@@ -37,9 +45,11 @@ impl Default for Service {
 /// What the agent tells about itself.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = ["traces"]))]
+#[schemars(extend("x-not-supported" = reasons(&[
+    ("traces", "leave it out: the agent makes no spans of its own work"),
+])))]
 pub struct Telemetry {
-    /// Its own log, on standard error.
+    /// Its own log.
     pub logs: LogsTelemetry,
     /// Its own metrics, for Prometheus to scrape.
     pub metrics: MetricsTelemetry,
@@ -48,17 +58,41 @@ pub struct Telemetry {
 }
 
 /// The agent's own log.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = [
-    "sampling", "output_paths", "error_output_paths", "initial_fields", "development", "disable_caller",
-    "disable_stacktrace", "disable_zap_resource", "processors"
-]))]
+#[schemars(
+    extend("x-not-supported" = reasons(&[
+        ("processors", "let what collects the log send it on"),
+    ])),
+    extend("x-without-meaning" = reasons(&[
+        ("sampling", "what repeats is written once a minute, with its count"),
+        ("error_output_paths", "the log has no errors of its own to write elsewhere"),
+        ("development", "entries look the same everywhere"),
+        ("disable_caller", "entries name no line of code"),
+        ("disable_stacktrace", "entries have no stack traces"),
+        ("disable_zap_resource", "entries do not repeat the resource"),
+    ]))
+)]
 pub struct LogsTelemetry {
     /// The least severe entries to write.
     pub level: LogLevel,
     /// How entries are written.
     pub encoding: LogEncoding,
+    /// Where entries are written: `stderr`, `stdout`, or files, which are appended to.
+    pub output_paths: Vec<String>,
+    /// What every entry says beside its own fields.
+    pub initial_fields: BTreeMap<String, String>,
+}
+
+impl Default for LogsTelemetry {
+    fn default() -> Self {
+        Self {
+            level: LogLevel::default(),
+            encoding: LogEncoding::default(),
+            output_paths: vec!["stderr".to_owned()],
+            initial_fields: BTreeMap::new(),
+        }
+    }
 }
 
 /// How severe an entry of the agent's own log is.
@@ -89,29 +123,66 @@ pub enum LogEncoding {
 }
 
 /// The agent's own metrics.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = ["readers", "views"]))]
+#[schemars(extend("x-not-supported" = reasons(&[
+    ("views", "let the scraper drop what it does not want"),
+])))]
 pub struct MetricsTelemetry {
     /// How much is measured.
     pub level: MetricsLevel,
-    /// Where Prometheus finds them, `host:port`.
+    /// Where Prometheus finds them, `host:port`. Unset: where `readers` say, and `localhost:8888` if there are none.
     #[serde(deserialize_with = "host_and_port")]
-    pub address: String,
+    pub address: Option<String>,
+    /// Who gets them, as the Collector's configurations write it.
+    pub readers: Option<Vec<Reader>>,
 }
 
-/// An address with a port; what no type can say.
-fn host_and_port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let address = String::deserialize(deserializer)?;
-    match address.rsplit_once(':').map(|(_, port)| port.parse::<u16>()) {
-        Some(Ok(_)) => Ok(address),
-        _ => Err(de::Error::custom("expected `host:port`, such as `localhost:8888`")),
+impl MetricsTelemetry {
+    /// The pages for Prometheus, in order, each address once.
+    pub fn pages(&self) -> Vec<PrometheusPage> {
+        let plain =
+            |address: &str| PrometheusPage { address: address.to_owned(), form: PrometheusReader::default() };
+        let mut pages: Vec<PrometheusPage> = self.address.iter().map(|address| plain(address)).collect();
+        for reader in self.readers.iter().flatten() {
+            if let Reader::Pull(Pull { exporter }) = reader {
+                let form = exporter.prometheus.clone();
+                let address = form.address();
+                if pages.iter().all(|page| page.address != address) {
+                    pages.push(PrometheusPage { address, form });
+                }
+            }
+        }
+        if self.address.is_none() && self.readers.is_none() {
+            pages.push(plain("localhost:8888"));
+        }
+        pages
+    }
+
+    /// Those to whom they are sent.
+    pub fn periodic(&self) -> impl Iterator<Item = &Periodic> {
+        self.readers.iter().flatten().filter_map(|reader| match reader {
+            Reader::Periodic(periodic) => Some(periodic),
+            Reader::Pull(_) => None,
+        })
     }
 }
 
-impl Default for MetricsTelemetry {
-    fn default() -> Self {
-        Self { level: MetricsLevel::Normal, address: "localhost:8888".to_owned() }
+/// A page of the agent's own metrics.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PrometheusPage {
+    /// Where it is served, `host:port`.
+    pub address: String,
+    /// How it is written.
+    pub form: PrometheusReader,
+}
+
+/// An address with a port; what no type can say.
+fn host_and_port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let Some(address) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    match address.rsplit_once(':').map(|(_, port)| port.parse::<u16>()) {
+        Some(Ok(_)) => Ok(Some(address)),
+        _ => Err(de::Error::custom("expected `host:port`, such as `localhost:8888`")),
     }
 }
 

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 use throughline_component::{Batch, Build, ComponentId, ConfigError, Delivery, Exporter, Factory, Outcome};
+use throughline_config::reasons;
 use throughline_otlp::{Signal, json};
 
 pub(crate) const FACTORY: Factory = Factory::exporter::<Debug>("debug");
@@ -10,7 +11,16 @@ pub(crate) const FACTORY: Factory = Factory::exporter::<Debug>("debug");
 /// Writes what arrives to the agent's log.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = ["sampling_initial", "sampling_thereafter", "use_internal_logger", "output_paths"]))]
+#[schemars(
+    extend("x-not-supported" = reasons(&[
+        ("output_paths", "the agent's log goes to standard error; the `file` exporter writes files"),
+    ])),
+    extend("x-without-meaning" = reasons(&[
+        ("sampling_initial", "every batch is shown"),
+        ("sampling_thereafter", "every batch is shown"),
+        ("use_internal_logger", "it always is the agent's log, masked like everything else"),
+    ]))
+)]
 pub(crate) struct Config {
     /// How much to write.
     verbosity: Verbosity,

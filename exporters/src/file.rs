@@ -3,6 +3,8 @@
 //! Unlike the Collector's, it never truncates what is there. Done is said once the bytes are the kernel's; `fsync: true`
 //! waits for the disk.
 
+mod rotation;
+
 use std::fs::{File as Handle, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,19 +12,30 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use throughline_component::port::{Budget, Charge};
+use throughline_component::port::{Budget, Charge, Clock};
 use throughline_component::{
     Batch, Build, ConfigError, Delivery, Exporter, Factory, Fatal, Outcome, Stop, can_write,
 };
+use throughline_config::{Optional, reasons};
 
 use crate::as_json;
+use rotation::Rotation;
 
 pub(crate) const FACTORY: Factory = Factory::exporter::<File>("file");
 
 /// Appends requests to a file.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = ["rotation", "compression", "flush_interval", "group_by", "encoding", "directory_permissions"]))]
+#[schemars(
+    extend("x-not-supported" = reasons(&[
+        ("group_by", "one exporter and pipeline for each file"),
+        ("encoding", "`format: json` or `proto`"),
+        ("directory_permissions", "make the folder with the permissions that you want"),
+    ])),
+    extend("x-without-meaning" = reasons(&[
+        ("flush_interval", "what is answered with success has been written: nothing waits to be flushed"),
+    ]))
+)]
 pub(crate) struct Config {
     /// The file. It is created if it is not there, and always appended to.
     path: PathBuf,
@@ -35,6 +48,11 @@ pub(crate) struct Config {
     /// Creates the folder too.
     #[serde(default)]
     create_directory: bool,
+    /// Puts the file aside when it is full, and begins a new one.
+    #[serde(default)]
+    rotation: Optional<Rotation>,
+    /// Compresses each request by itself; four bytes of length stand in front of each then, in `json` too.
+    compression: Option<Codec>,
     /// Syncs to disk before a batch counts as delivered.
     #[serde(default)]
     fsync: bool,
@@ -50,6 +68,14 @@ enum Format {
     Proto,
 }
 
+/// How requests are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Codec {
+    /// RFC 8878.
+    Zstd,
+}
+
 fn yes() -> bool {
     true
 }
@@ -58,6 +84,7 @@ pub(crate) struct File {
     config: Arc<Config>,
     handle: Arc<Mutex<Option<Handle>>>,
     memory: Option<Arc<Budget>>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Exporter for File {
@@ -73,11 +100,12 @@ impl Exporter for File {
         }
         cx.look(|| config.can_be_written());
         let memory = cx.services.get::<Budget>();
-        Ok(Self { config: Arc::new(config), handle: Arc::default(), memory })
+        Ok(Self { config: Arc::new(config), handle: Arc::default(), memory, clock: Arc::clone(&cx.clock) })
     }
 
     async fn export(&self, batch: &Batch) -> Outcome {
         let lines = match self.config.format {
+            _ if self.config.compression.is_some() => self.compressed(batch),
             Format::Json => {
                 let requests: Vec<&[u8]> = batch.chunks.iter().map(|chunk| &*chunk.bytes).collect();
                 as_json::write((batch.signal, batch.items()), &requests, b"\n", self.memory.as_ref())
@@ -89,9 +117,10 @@ impl Exporter for File {
             Err(refused) => return refused,
         };
         let (config, handle) = (Arc::clone(&self.config), Arc::clone(&self.handle));
+        let now = self.clock.unix_nanos();
         let written = tokio::task::spawn_blocking(move || {
             let mut slot = handle.lock().unwrap_or_else(PoisonError::into_inner);
-            let appended = append(&mut slot, &config, &lines);
+            let appended = append(&mut slot, &config, &lines, now);
             drop((lines, charge));
             appended
         });
@@ -129,6 +158,27 @@ impl Exporter for File {
 }
 
 impl File {
+    /// Each request compressed by itself, its length in front.
+    fn compressed(&self, batch: &Batch) -> Result<(Vec<u8>, Charge), Outcome> {
+        let (mut out, mut charge) =
+            (Vec::new(), self.memory.as_ref().map_or_else(Charge::none, Budget::charge));
+        for chunk in &batch.chunks {
+            let packed = match self.config.format {
+                Format::Proto => zstd::bulk::compress(&chunk.bytes, 1),
+                Format::Json => {
+                    let what = (batch.signal, u64::from(chunk.items));
+                    let (json, _charge) = as_json::write(what, &[&chunk.bytes], b"", self.memory.as_ref())?;
+                    zstd::bulk::compress(&json, 1)
+                }
+            };
+            let packed = packed.map_err(|error| Outcome::retry(format!("cannot compress: {error}")))?;
+            out.extend_from_slice(&u32::try_from(packed.len()).unwrap_or(u32::MAX).to_be_bytes());
+            out.extend_from_slice(&packed);
+        }
+        charge.owe(out.capacity());
+        Ok((out, charge))
+    }
+
     fn framed(&self, batch: &Batch) -> (Vec<u8>, Charge) {
         let mut out = Vec::with_capacity(batch.len_bytes() + 4 * batch.chunks.len());
         for chunk in &batch.chunks {
@@ -172,7 +222,13 @@ impl Config {
 }
 
 /// Appends, whole or not at all: what a full disk cut short is taken back, so that the file always parses.
-fn append(slot: &mut Option<Handle>, config: &Config, lines: &[u8]) -> std::io::Result<()> {
+fn append(slot: &mut Option<Handle>, config: &Config, lines: &[u8], now: u64) -> std::io::Result<()> {
+    if let (Some(rotation), Some(file)) = (config.rotation.as_ref(), slot.as_ref())
+        && rotation.is_due(file.metadata()?.len(), lines.len())
+    {
+        *slot = None;
+        rotation.put_aside(&config.path, now)?;
+    }
     let file = match slot {
         Some(file) => file,
         None => slot.insert(open(&config.path, config.create_directory)?),

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use throughline_component::{Batch, Build, ConfigError, Exporter, Factory, Outcome, RejectKind};
 use throughline_net::grpc::{Code, Status, framed};
-use throughline_net::{Answer, Body, Client, ClientSettings, Protocol, Rope};
+use throughline_net::{Answer, Body, Client, ClientSettings, Connections, KeepaliveClient, Protocol, Rope};
 use throughline_otlp::partial;
 
 use crate::words::Words;
@@ -20,13 +20,37 @@ pub(crate) const FACTORY: Factory = Factory::exporter::<OtlpGrpc>("otlp_grpc").a
 /// Sends OTLP over gRPC.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[schemars(extend("additionalProperties" = false))]
-#[schemars(extend("x-not-supported" = ClientSettings::lacking(&["balancer_name", "keepalive", "wait_for_ready", "authority"])))]
+#[schemars(
+    extend("x-not-supported" = ClientSettings::lacking(&[
+        ("authority", "`tls::server_name_override` names what the certificate says"),
+    ])),
+    extend("x-without-meaning" = ClientSettings::idle(&[
+        ("wait_for_ready", "requests wait in `sending_queue` until the connection stands"),
+    ]))
+)]
 pub(crate) struct Config {
-    /// Where to send: `host:port`, with `http://` or `https://` in front to say in words whether to use TLS.
+    /// Where to send: `host:port`, with `http://` or `https://` in front to say in words whether to use TLS, or `dns:///`.
     endpoint: String,
+    /// Which of a name's addresses get the requests.
+    #[serde(default)]
+    balancer_name: Balancer,
+    /// How connections are probed.
+    #[serde(default)]
+    keepalive: KeepaliveClient,
     /// The settings of every client.
     #[serde(flatten)]
     client: ClientSettings,
+}
+
+/// Which of a name's addresses get the requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Balancer {
+    /// All, by turns.
+    #[default]
+    RoundRobin,
+    /// The first that answers.
+    PickFirst,
 }
 
 /// The exporter.
@@ -44,7 +68,12 @@ impl Exporter for OtlpGrpc {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
-        let client = Client::build(&config.client, Protocol::Http2, cx)?;
+        let connections = Connections {
+            spread: config.balancer_name == Balancer::RoundRobin,
+            keepalive: config.keepalive,
+            ..Connections::default()
+        };
+        let client = Client::build_with(&config.client, Protocol::Http2, &connections, cx)?;
         if let Some(codec) = client.encoding() {
             headers.insert("grpc-encoding", HeaderValue::from_static(codec));
         }
@@ -68,6 +97,7 @@ impl Exporter for OtlpGrpc {
 
 fn uris(endpoint: &str, insecure: bool) -> Result<[Uri; 3], ConfigError> {
     let bad = |why: &str| ConfigError::new("endpoint", format!("`{endpoint}` {why}; expected host:port"));
+    let endpoint = endpoint.strip_prefix("dns:///").unwrap_or(endpoint);
     let (scheme, authority) = match endpoint.split_once("://") {
         Some(("http", rest)) => (Scheme::HTTP, rest),
         Some(("https", rest)) => (Scheme::HTTPS, rest),
@@ -202,6 +232,7 @@ mod tests {
         let path = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
         assert_eq!(uri("otel:4317", false), Ok(format!("https://otel:4317{path}")));
         assert_eq!(uri("otel:4317", true), Ok(format!("http://otel:4317{path}")));
+        assert_eq!(uri("dns:///otel:4317", true), Ok(format!("http://otel:4317{path}")));
         assert_eq!(uri("http://otel:4317/", false), Ok(format!("http://otel:4317{path}")));
         for bad in ["", "ftp://x", "otel:4317/v1/traces", "a b", "otel", "otel:", "otel:http"] {
             assert!(uri(bad, true).is_err(), "{bad:?}");

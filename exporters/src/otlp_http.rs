@@ -10,7 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use throughline_component::port::{Budget, Charge, Clock};
 use throughline_component::{Batch, Build, ConfigError, Exporter, Factory, Outcome, RejectKind};
-use throughline_net::{Answer, Body, Client, ClientSettings, Protocol, Rope, retry_after};
+use throughline_config::{self as config, Secret};
+use throughline_net::{
+    Answer, Body, Client, ClientSettings, Connections, KeepaliveClient, Protocol, Rope, retry_after,
+};
 use throughline_otlp::partial;
 
 use crate::as_json;
@@ -21,11 +24,17 @@ pub(crate) const FACTORY: Factory = Factory::exporter::<OtlpHttp>("otlp_http").a
 /// Sends OTLP over HTTP.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[schemars(extend("additionalProperties" = false))]
-#[schemars(extend("x-not-supported" = ClientSettings::lacking(&[
-    "proxy_url", "max_idle_conns", "max_idle_conns_per_host", "max_conns_per_host", "idle_conn_timeout",
-    "disable_keep_alives", "cookies", "http2_read_idle_timeout", "http2_ping_timeout", "force_attempt_http2",
-    "profiles_endpoint"
-])))]
+#[schemars(
+    extend("x-not-supported" = ClientSettings::lacking(&[
+        ("cookies", "route by `headers`"),
+        ("max_conns_per_host", "`sending_queue::num_consumers` bounds how many requests are on their way"),
+        ("profiles_endpoint", "there are no pipelines of profiles"),
+    ])),
+    extend("x-without-meaning" = ClientSettings::idle(&[
+        ("force_attempt_http2", "TLS always offers HTTP/2"),
+        ("max_idle_conns", "no more connections are idle than were needed at once"),
+    ]))
+)]
 pub(crate) struct Config {
     /// Base address; `/v1/traces`, `/v1/metrics` and `/v1/logs` are added to it.
     endpoint: Option<String>,
@@ -38,9 +47,60 @@ pub(crate) struct Config {
     /// How messages are written.
     #[serde(default)]
     encoding: Encoding,
+    /// The HTTP proxy to send through, `http://user:password@proxy:3128`. Unset: what `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`
+    /// say, for addresses that are not on this machine.
+    proxy_url: Option<Secret>,
+    /// A connection that is idle for so long is closed. `0s`: none is.
+    #[serde(default = "idle")]
+    idle_conn_timeout: config::Duration,
+    /// How many connections may be idle.
+    #[serde(default = "most_idle")]
+    max_idle_conns_per_host: u32,
+    /// Opens a connection for each request.
+    #[serde(default)]
+    disable_keep_alives: bool,
+    /// An HTTP/2 connection on which nothing was heard for so long is probed. `0s`: never.
+    #[serde(default = "read_idle")]
+    http2_read_idle_timeout: config::Duration,
+    /// A server that does not answer a probe within this is gone.
+    #[serde(default = "ping")]
+    http2_ping_timeout: config::Duration,
     /// The settings of every client.
     #[serde(flatten)]
     client: ClientSettings,
+}
+
+fn idle() -> config::Duration {
+    config::Duration::from_secs(90)
+}
+
+fn most_idle() -> u32 {
+    100
+}
+
+fn read_idle() -> config::Duration {
+    config::Duration::from_secs(30)
+}
+
+fn ping() -> config::Duration {
+    config::Duration::from_secs(20)
+}
+
+impl Config {
+    fn connections(&self) -> Connections {
+        let idle = usize::try_from(self.max_idle_conns_per_host).unwrap_or(usize::MAX);
+        Connections {
+            proxy_url: self.proxy_url.clone(),
+            spread: false,
+            keepalive: KeepaliveClient {
+                time: self.http2_read_idle_timeout,
+                timeout: self.http2_ping_timeout,
+                ..KeepaliveClient::default()
+            },
+            idle_timeout: self.idle_conn_timeout.get(),
+            max_idle: if self.disable_keep_alives { 0 } else { idle },
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -71,7 +131,7 @@ impl Exporter for OtlpHttp {
         let kind =
             if config.encoding == Encoding::Json { "application/json" } else { "application/x-protobuf" };
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-        let client = Client::build(&config.client, Protocol::Http, cx)?;
+        let client = Client::build_with(&config.client, Protocol::Http, &config.connections(), cx)?;
         if let Some(codec) = client.encoding() {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(codec));
         }

@@ -11,7 +11,7 @@ use throughline_component::port::{Journals, SystemDisk};
 use throughline_component::{
     Build, ComponentId, ConfigError, Extension, Factory, Fatal, Meter, Services, States, Stop, can_write,
 };
-use throughline_config::{ByteSize, Duration};
+use throughline_config::{ByteSize, Duration, reasons};
 use throughline_queue::{Durability, Overflow, Ports, Settings, Storage};
 
 pub(crate) const FACTORY: Factory = Factory::extension::<FileStorage>("file_storage");
@@ -20,7 +20,15 @@ pub(crate) const FACTORY: Factory = Factory::extension::<FileStorage>("file_stor
 /// `sending_queue::storage`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = ["compaction", "directory_permissions", "recreate"]))]
+#[schemars(
+    extend("x-not-supported" = reasons(&[
+        ("directory_permissions", "make the directory with the permissions that you want"),
+    ])),
+    extend("x-without-meaning" = reasons(&[
+        ("compaction", "segments are deleted as soon as everything in them is delivered, so files never need to shrink"),
+        ("recreate", "a damaged record is passed over and told of, and the rest is kept"),
+    ]))
+)]
 pub(crate) struct Config {
     /// Where. It must exist, unless `create_directory` is set; no two agents may share it.
     directory: PathBuf,

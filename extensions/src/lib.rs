@@ -6,9 +6,17 @@ mod bearertokenauth;
 mod file_storage;
 mod files;
 mod health_check;
+mod without_meaning;
 
 use throughline_component::Factory;
 
 /// All extensions, sorted by name.
-pub const ALL: &[Factory] =
-    &[basicauth::FACTORY, bearertokenauth::FACTORY, file_storage::FACTORY, health_check::FACTORY];
+pub const ALL: &[Factory] = &[
+    basicauth::FACTORY,
+    bearertokenauth::FACTORY,
+    file_storage::FACTORY,
+    health_check::FACTORY,
+    without_meaning::MEMORY_BALLAST,
+    without_meaning::PPROF,
+    without_meaning::ZPAGES,
+];

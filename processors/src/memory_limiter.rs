@@ -19,7 +19,10 @@ const MIB: u64 = 1 << 20;
 /// Refuses data while the process holds too much memory.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = ["min_gc_interval_when_soft_limited", "min_gc_interval_when_hard_limited"]))]
+#[schemars(extend("x-without-meaning" = config::reasons(&[
+    ("min_gc_interval_when_soft_limited", "there is no garbage collector: what is settled is free at once"),
+    ("min_gc_interval_when_hard_limited", "there is no garbage collector: what is settled is free at once"),
+])))]
 pub(crate) struct Config {
     /// How often memory is measured. The Collector advises `1s`; it must be set.
     check_interval: config::Duration,

@@ -59,6 +59,15 @@ impl Agent {
         agent
     }
 
+    /// The same without a subcommand, with more arguments.
+    pub fn start_as_a_collector(folder: &Path, config: &str, more: &[&str]) -> Self {
+        let mut command = Command::new(program());
+        command.args(more);
+        let mut agent = Self::spawn_by_as(command, &[], folder, config);
+        agent.await_ready();
+        agent
+    }
+
     /// The same with environment variables, and without waiting.
     pub fn spawn(folder: &Path, config: &str, environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(program());
@@ -66,12 +75,16 @@ impl Agent {
         Self::spawn_by(command, folder, config)
     }
 
-    fn spawn_by(mut command: Command, folder: &Path, config: &str) -> Self {
+    fn spawn_by(command: Command, folder: &Path, config: &str) -> Self {
+        Self::spawn_by_as(command, &["run"], folder, config)
+    }
+
+    fn spawn_by_as(mut command: Command, subcommand: &[&str], folder: &Path, config: &str) -> Self {
         std::fs::write(folder.join("agent.yaml"), config).expect("the test's folder can be written");
         let log = (0..).map(|n| folder.join(format!("agent-{n}.log"))).find(|path| !path.exists());
         let log = log.expect("some number is free");
         let file = std::fs::File::create(&log).expect("the test's folder can be written");
-        command.args(["run", "--config", "agent.yaml"]);
+        command.args(subcommand).args(["--config", "agent.yaml"]);
         command.args(["--set", "service::telemetry::logs::encoding=json"]);
         command.args(["--set", "service::telemetry::metrics::address=127.0.0.1:0"]);
         command.current_dir(folder);

@@ -14,7 +14,10 @@ const BY_SIGNAL: [(&str, &str); 8] = [
     ("otelcol_receiver_refused_*", "Items whose sender was told to try again."),
 ];
 
-const FAMILIES: [(&str, &str); 60] = [
+const FAMILIES: [(&str, &str); 63] = [
+    ("otelcol_exporter_in_flight_requests", "Batches on their way to the destination now."),
+    ("otelcol_process_runtime_heap_alloc_bytes", "Resident memory of the heap in bytes."),
+    ("otelcol_process_runtime_total_sys_memory_bytes", "Memory had of the system in bytes."),
     ("otelcol_exporter_queue_capacity", "How many batches may wait in the exporter's queue."),
     ("otelcol_exporter_queue_size", "Batches that wait in the exporter's queue now."),
     ("otelcol_process_cpu_seconds", "CPU time of the process, user and system."),

@@ -1,18 +1,34 @@
 //! Self-telemetry as text, with the Collector's names where it has one (its default scrape has them bare, without
 //! `_total`).
 
+mod families;
 mod help;
+mod otlp;
 mod page;
+mod push;
+mod resource;
+
+use std::collections::BTreeMap;
 
 use throughline_component::{Reading, Transport};
 use throughline_graph::{Direction, Row};
 
-use self::page::Page;
+use throughline_config::PrometheusReader;
+
+use self::families::Families;
 use crate::assemble::World;
 
+pub(crate) use push::{Push, Pushing};
+pub(crate) use resource::{Resource, instance};
+
 /// The page at `/metrics`.
-pub(crate) fn metrics(world: &World) -> String {
-    let mut page = Page::default();
+pub(crate) fn metrics(world: &World, form: &PrometheusReader, resource: &Resource) -> String {
+    page::page(&families(world), form, resource)
+}
+
+/// What the agent measures of itself, now.
+fn families(world: &World) -> Families {
+    let mut page = Families::default();
     let rows = world.ledger.rows();
     for row in &rows {
         match row.direction {
@@ -21,11 +37,16 @@ pub(crate) fn metrics(world: &World) -> String {
             Direction::Exporter => exporter(&mut page, row, &rows),
         }
     }
+    processors(&mut page, &rows);
     let now = world.clock.monotonic_nanos();
     page.counter("otelcol_process_uptime", "", now as f64 / 1e9);
     if let Some((cpu, rss)) = process() {
         page.counter("otelcol_process_cpu_seconds", "", cpu);
         page.gauge("otelcol_process_memory_rss", "", rss);
+        page.gauge("otelcol_process_runtime_total_sys_memory_bytes", "", rss);
+    }
+    if let Some(heap) = heap() {
+        page.gauge("otelcol_process_runtime_heap_alloc_bytes", "", heap);
     }
     page.gauge("throughline_memory_budget_bytes", "", world.budget.limit() as f64);
     page.gauge("throughline_memory_held_bytes", "", world.budget.used() as f64);
@@ -37,10 +58,10 @@ pub(crate) fn metrics(world: &World) -> String {
     for Reading { name, labels, value } in world.meter.read() {
         page.reading(&name, &labels, &value);
     }
-    page.to_string()
+    page
 }
 
-fn receiver(page: &mut Page, row: &Row, transport: Transport) {
+fn receiver(page: &mut Families, row: &Row, transport: Transport) {
     let labels = format!("receiver=\"{}\",transport=\"{}\"", row.name, transport.as_str());
     let items = row.signal.items();
     page.counter(&format!("otelcol_receiver_accepted_{items}"), &labels, row.out as f64);
@@ -52,14 +73,35 @@ fn receiver(page: &mut Page, row: &Row, transport: Transport) {
     page.counter("throughline_receiver_malformed_requests", &labels, row.malformed as f64);
 }
 
-fn stage(page: &mut Page, row: &Row) {
+fn stage(page: &mut Families, row: &Row) {
     let labels = format!("processor=\"{}\",signal=\"{}\"", row.name, row.signal);
-    page.counter("otelcol_processor_incoming_items", &labels, row.taken as f64);
-    page.counter("otelcol_processor_outgoing_items", &labels, row.out as f64);
     reasons(page, row, &labels);
 }
 
-fn exporter(page: &mut Page, row: &Row, rows: &[Row]) {
+/// What went through each processor, wherever it stands, with the Collector's labels. Editors of one walk have one account: a
+/// record comes in at the first and leaves at the last.
+fn processors(page: &mut Families, rows: &[Row]) {
+    let mut all: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.direction == Direction::Stage) {
+        // `pipeline:id`, `pipeline:id+id`; a connector's and a stream's are no processors.
+        let Some((_, steps)) = row.name.split_once(':') else { continue };
+        if steps.contains(':') || steps == "stream" || steps == "feed" {
+            continue;
+        }
+        for id in steps.split('+') {
+            let (taken, out) = all.entry((id, row.signal.as_str())).or_default();
+            *taken += row.taken;
+            *out += row.out;
+        }
+    }
+    for ((id, signal), (taken, out)) in all {
+        let labels = format!("processor=\"{id}\",otel_signal=\"{signal}\"");
+        page.counter("otelcol_processor_incoming_items", &labels, taken as f64);
+        page.counter("otelcol_processor_outgoing_items", &labels, out as f64);
+    }
+}
+
+fn exporter(page: &mut Families, row: &Row, rows: &[Row]) {
     if row.taken == 0 {
         return; // an exporter has an account for every signal, used or not
     }
@@ -72,6 +114,8 @@ fn exporter(page: &mut Page, row: &Row, rows: &[Row]) {
     reasons(page, row, &labels);
     let labels = format!("{labels},data_type=\"{}\"", row.signal);
     page.gauge("throughline_exporter_held_items", &labels, row.held as f64);
+    let in_flight = row.batches.clamp(0, i64::try_from(row.consumers).unwrap_or(i64::MAX));
+    page.gauge("otelcol_exporter_in_flight_requests", &labels, in_flight as f64);
     // The Collector has a queue for every signal, here they share one. Each is shown how full the whole of it is: an alarm
     // on size / capacity, which is what these two are for, then fires when it should.
     let queue = rows.iter().filter(|other| other.direction == row.direction && other.name == row.name);
@@ -81,7 +125,7 @@ fn exporter(page: &mut Page, row: &Row, rows: &[Row]) {
     page.gauge("otelcol_exporter_queue_capacity", &labels, row.capacity as f64);
 }
 
-fn reasons(page: &mut Page, row: &Row, labels: &str) {
+fn reasons(page: &mut Families, row: &Row, labels: &str) {
     for (name, counts) in
         [("throughline_dropped_items", &row.dropped), ("throughline_rejected_items", &row.rejected)]
     {
@@ -119,6 +163,13 @@ fn json(row: &Row) -> serde_json::Value {
         "returned": row.returned, "dropped": row.dropped, "rejected": row.rejected,
         "malformed_requests": row.malformed,
     })
+}
+
+/// Resident bytes that no file is behind: what the heap takes, but for the stacks (Linux).
+fn heap() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok().map(|kilobytes| kilobytes * 1024.0)
 }
 
 /// CPU seconds and resident bytes of this process (Linux).

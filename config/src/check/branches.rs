@@ -1,6 +1,6 @@
 //! Values that may be one of several things: enums in serde's three representations.
 
-use super::schema::check;
+use super::schema::{Told, check};
 use super::view::{View, one_of};
 use crate::error::Error;
 use crate::nearest::did_you_mean;
@@ -13,14 +13,14 @@ pub(super) fn one_branch(
     branches: &[View<'_>],
     node: &mut Node,
     path: &Path<'_>,
-    errors: &mut Vec<Error>,
+    told: &mut Told,
 ) {
     if let Some((tag, names)) = tag_of(branches)
         && matches!(node.value, Value::Map(_))
     {
         let given = node.get(tag).and_then(Node::as_text).map(str::to_owned);
         match branches.iter().zip(&names).find(|(_, name)| given.as_deref() == Some(**name)) {
-            Some((branch, _)) => check(*branch, node, path, errors),
+            Some((branch, _)) => check(*branch, node, path, told),
             None => {
                 let entry = node.get(tag);
                 let hint = given.map(|given| did_you_mean(&given, names.iter().copied())).unwrap_or_default();
@@ -30,7 +30,7 @@ pub(super) fn one_branch(
                     None => format!("option `{tag}` is required, {expected}"),
                 };
                 let path = if entry.is_some() { path.key(tag) } else { *path };
-                errors.push(Error::new(entry.map_or(&node.at, |value| &value.at), path, message));
+                told.errors.push(Error::new(entry.map_or(&node.at, |value| &value.at), path, message));
             }
         }
         return;
@@ -39,28 +39,29 @@ pub(super) fn one_branch(
         && let [only] = node.entries()
     {
         match tagged.iter().find(|(tag, _)| *tag == only.key) {
-            Some((_, branch)) => check(*branch, node, path, errors),
+            Some((_, branch)) => check(*branch, node, path, told),
             None => {
                 let tags: Vec<_> = tagged.into_iter().map(|(tag, _)| tag).collect();
                 let hint = did_you_mean(&only.key, tags.iter().copied());
                 let message = format!("unknown option, expected {}{hint}", one_of(tags));
-                errors.push(Error::new(&only.key_at, path.key(&only.key), message));
+                told.errors.push(Error::new(&only.key_at, path.key(&only.key), message));
             }
         }
         return;
     }
-    let mut best: Option<(Vec<Error>, Node)> = None;
+    let mut best: Option<(Told, Node)> = None;
     for branch in branches.iter().filter(|branch| same_shape(branch, node)) {
         let mut tried = node.clone();
-        let mut found = Vec::new();
+        let mut found = Told::default();
         check(*branch, &mut tried, path, &mut found);
-        if best.as_ref().is_none_or(|(least, _)| found.len() < least.len()) {
+        if best.as_ref().is_none_or(|(least, _)| found.errors.len() < least.errors.len()) {
             best = Some((found, tried));
         }
     }
     match best {
         Some((found, tried)) => {
-            errors.extend(found);
+            told.errors.extend(found.errors);
+            told.warnings.extend(found.warnings);
             *node = tried;
         }
         None => {
@@ -68,7 +69,7 @@ pub(super) fn one_branch(
             let fixed = branches.iter().filter_map(View::choices).flatten();
             let hint = shown.map(|text| did_you_mean(text, fixed)).unwrap_or_default();
             let message = format!("expected {}, found {}{hint}", view.words(), found(node, view.hides()));
-            errors.push(Error::new(&node.at, path, message));
+            told.errors.push(Error::new(&node.at, path, message));
         }
     }
 }

@@ -8,18 +8,35 @@ use serde_json::Value as Json;
 
 use super::branches::one_branch;
 use super::view::View;
-use crate::error::Error;
+use crate::error::{Error, Warning};
 use crate::nearest::did_you_mean;
 use crate::node::{Entry, Node, Text, Value, found};
 use crate::path::Path;
 use crate::scalars::{ByteSize, Duration};
 
-/// Checks and normalizes `node`, adding to `errors`.
-pub(crate) fn check_schema(schema: &Json, node: &mut Node, path: &Path<'_>, errors: &mut Vec<Error>) {
-    check(View::root(schema), node, path, errors);
+/// What there is to say of a document.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) errors: Vec<Error>,
+    pub(crate) warnings: Vec<Warning>,
 }
 
-pub(super) fn check(view: View<'_>, node: &mut Node, path: &Path<'_>, errors: &mut Vec<Error>) {
+/// Names of options, and values, that the Collector knows and we lack; with each, what to use instead.
+pub(crate) const NOT_SUPPORTED: &str = "x-not-supported";
+/// Names of the Collector's options that change nothing here; with each, why nothing is lost.
+pub(crate) const WITHOUT_MEANING: &str = "x-without-meaning";
+
+/// What is said whenever an option is on: it is not safe.
+const SAID_WHEN_TRUE: &str = "x-said-when-true";
+/// Other spellings of an enum's values.
+const ALIASES: &str = "x-aliases";
+
+/// Checks and normalizes `node`.
+pub(crate) fn check_schema(schema: &Json, node: &mut Node, path: &Path<'_>, told: &mut Told) {
+    check(View::root(schema), node, path, told);
+}
+
+pub(super) fn check(view: View<'_>, node: &mut Node, path: &Path<'_>, told: &mut Told) {
     if view.schema.as_bool() == Some(true) {
         return;
     }
@@ -35,19 +52,19 @@ pub(super) fn check(view: View<'_>, node: &mut Node, path: &Path<'_>, errors: &m
         take_characters(node);
     }
     if let Some(choices) = view.choices() {
-        return choice(&view, choices, node, path, errors);
+        return choice(&view, choices, node, path, told);
     }
     let branches = view.branches();
     match branches.as_slice() {
         // An object whose schema also has branches is a flattened enum; its options are those of the chosen branch.
-        [] => typed(view, node, path, errors),
+        [] => typed(view, node, path, told),
         [only] => check(
             View { optional: view.optional, secret: view.secret || only.secret, ..*only },
             node,
             path,
-            errors,
+            told,
         ),
-        _ => one_branch(&view, &branches, node, path, errors),
+        _ => one_branch(&view, &branches, node, path, told),
     }
 }
 
@@ -66,17 +83,20 @@ fn take_characters(node: &mut Node) {
     }
 }
 
+/// A reason behind a colon, if there is one.
+fn because(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(": {reason}") }
+}
+
 /// What YAML reads in unquoted characters surprises people; says how to get text.
-/// Names of options, and values, that the Collector knows and we lack.
-const NOT_SUPPORTED: &str = "x-not-supported";
 const QUOTE: &str = "; put it in quotes to make it text";
 
-fn choice(view: &View<'_>, choices: Vec<&str>, node: &mut Node, path: &Path<'_>, errors: &mut Vec<Error>) {
+fn choice(view: &View<'_>, choices: Vec<&str>, node: &mut Node, path: &Path<'_>, told: &mut Told) {
     take_characters(node);
     let ignore_case = view.schema.get("x-ignore-case").and_then(Json::as_bool).unwrap_or(false);
     let same =
         |choice: &str, text: &str| choice == text || (ignore_case && choice.eq_ignore_ascii_case(text));
-    let text = node.as_text().map(str::to_owned);
+    let text = node.as_text().map(|text| view.reason(ALIASES, text).unwrap_or(text).to_owned());
     if let Some(choice) = choices.iter().find(|choice| text.as_deref().is_some_and(|text| same(choice, text)))
     {
         node.value = Value::Text((*choice).to_owned());
@@ -87,13 +107,16 @@ fn choice(view: &View<'_>, choices: Vec<&str>, node: &mut Node, path: &Path<'_>,
         None if choices.contains(&node.to_json().to_string().as_str()) => QUOTE.to_owned(),
         _ => String::new(),
     };
-    let lacking = text.as_deref().is_some_and(|text| view.names(NOT_SUPPORTED).any(|name| name == text));
-    let hint = if lacking { "; this Collector value is not supported yet" } else { &hint };
+    let lacking = text.as_deref().and_then(|text| view.reason(NOT_SUPPORTED, text));
+    let hint = match lacking {
+        Some(instead) => format!("; this Collector value is not supported yet{}", because(instead)),
+        None => hint,
+    };
     let message = format!("expected {}, found {}{hint}", view.words(), found(node, view.hides()));
-    errors.push(Error::new(&node.at, path, message));
+    told.errors.push(Error::new(&node.at, path, message));
 }
 
-fn typed(view: View<'_>, node: &mut Node, path: &Path<'_>, errors: &mut Vec<Error>) {
+fn typed(view: View<'_>, node: &mut Node, path: &Path<'_>, told: &mut Told) {
     let fits = match (&node.value, view.types().next()) {
         (_, None) => true,
         (Value::Null, _) => view.nullable(),
@@ -119,7 +142,7 @@ fn typed(view: View<'_>, node: &mut Node, path: &Path<'_>, errors: &mut Vec<Erro
     };
     if let Some(wrong) = wrong {
         let message = mismatch(&view, node, &wrong);
-        errors.push(Error::new(&node.at, path, message));
+        told.errors.push(Error::new(&node.at, path, message));
         return;
     }
     match &mut node.value {
@@ -127,11 +150,11 @@ fn typed(view: View<'_>, node: &mut Node, path: &Path<'_>, errors: &mut Vec<Erro
             if let Some(schema) = view.schema.get("items") {
                 let view = view.at(schema);
                 for (index, item) in items.iter_mut().enumerate() {
-                    check(view, item, &path.index(index), errors);
+                    check(view, item, &path.index(index), told);
                 }
             }
         }
-        Value::Map(_) => object(&view, node, path, errors),
+        Value::Map(_) => object(&view, node, path, told),
         _ => {}
     }
 }
@@ -172,7 +195,7 @@ fn out_of_bounds(view: &View<'_>, number: f64) -> bool {
 }
 
 /// A map against an object schema: unknown options, options that we lack, required ones, and each one's value.
-fn object(view: &View<'_>, node: &mut Node, path: &Path<'_>, errors: &mut Vec<Error>) {
+fn object(view: &View<'_>, node: &mut Node, path: &Path<'_>, told: &mut Told) {
     let at = node.at.clone();
     let Value::Map(entries) = &mut node.value else { return };
     // A block that is turned off need not be complete.
@@ -180,20 +203,20 @@ fn object(view: &View<'_>, node: &mut Node, path: &Path<'_>, errors: &mut Vec<Er
         && entries.iter().any(|entry| entry.key == "enabled" && entry.value.value == Value::Bool(false));
     let mut kept = Vec::with_capacity(entries.len());
     for mut entry in std::mem::take(entries) {
-        if option(view, &mut entry, path, errors) {
+        if option(view, &mut entry, path, told) {
             kept.push(entry);
         }
     }
     for name in view.names("required") {
         if !off && kept.iter().all(|entry| entry.key != name) {
-            errors.push(Error::new(&at, path, format!("option `{name}` is required")));
+            told.errors.push(Error::new(&at, path, format!("option `{name}` is required")));
         }
     }
     *entries = kept;
 }
 
 /// Checks one key and its value; false if the option says nothing and its default holds.
-fn option(view: &View<'_>, entry: &mut Entry, path: &Path<'_>, errors: &mut Vec<Error>) -> bool {
+fn option(view: &View<'_>, entry: &mut Entry, path: &Path<'_>, told: &mut Told) -> bool {
     let key = entry.key.clone();
     let path = path.key(&key);
     let node = &mut entry.value;
@@ -210,25 +233,35 @@ fn option(view: &View<'_>, entry: &mut Entry, path: &Path<'_>, errors: &mut Vec<
                 return false;
             }
         }
-        check(known, node, &path, errors);
+        check(known, node, &path, told);
+        // A flag that stands beside a reference is not followed, so the property itself is asked.
+        let said = view.schema.get("properties").and_then(|all| all.get(&key)?.get(SAID_WHEN_TRUE)?.as_str());
+        if let (Some(said), Value::Bool(true)) = (said, &node.value) {
+            told.warnings.push(Warning::new(&entry.key_at, path, said));
+        }
         return true;
     }
     if view.optional && key == "enabled" {
         if !matches!(node.value, Value::Bool(_) | Value::Null) {
             let message = format!("expected `true` or `false`, found {}", found(node, false));
-            errors.push(Error::new(&node.at, path, message));
+            told.errors.push(Error::new(&node.at, path, message));
         }
         return true;
     }
     if view.is_open() {
         return true;
     }
-    let message = if view.names(NOT_SUPPORTED).any(|lacking| lacking == key) {
-        "this Collector option is not supported yet".to_owned()
+    if let Some(why) = view.reason(WITHOUT_MEANING, &key) {
+        let message = format!("taken, but without meaning here{}", because(why));
+        told.warnings.push(Warning::new(&entry.key_at, path, message));
+        return false;
+    }
+    let message = if let Some(instead) = view.reason(NOT_SUPPORTED, &key) {
+        format!("this Collector option is not supported yet{}", because(instead))
     } else {
         let known = view.properties().map(|(key, _)| key).chain(view.optional.then_some("enabled"));
         format!("unknown option{}", did_you_mean(&key, known))
     };
-    errors.push(Error::new(&entry.key_at, path, message));
+    told.errors.push(Error::new(&entry.key_at, path, message));
     true
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 
 use super::pipelines::{Defined, Wiring};
-use super::schema::check_schema;
+use super::schema::{Told, WITHOUT_MEANING, check_schema};
 use crate::catalog::{Catalog, Kind};
 use crate::document::Checked;
 use crate::error::{Error, Errors, Warning};
@@ -18,19 +18,19 @@ use crate::settings::{Component, Settings};
 
 /// Everything that is wrong with a document, and, if nothing is, what it says.
 pub(crate) fn check(root: &Node, catalog: &Catalog) -> Checked {
-    let mut pass = Pass { catalog, errors: Vec::new(), warnings: Vec::new(), components: BTreeMap::new() };
+    let mut pass = Pass { catalog, told: Told::default(), components: BTreeMap::new() };
     let mut root = root.clone();
     let wiring = pass.run(&mut root);
-    pass.errors.extend(wiring.errors);
-    pass.warnings.extend(wiring.warnings);
-    let errors = Errors::new(pass.errors);
+    pass.told.errors.extend(wiring.errors);
+    pass.told.warnings.extend(wiring.warnings);
+    let errors = Errors::new(pass.told.errors);
     let settings = |service| Settings {
         components: pass.components,
         extensions: wiring.extensions,
         pipelines: wiring.pipelines,
         service,
     };
-    let warnings = pass.warnings;
+    let warnings = pass.told.warnings;
     if !errors.is_empty() {
         let whole = !errors.iter().any(|error| of_extensions(error.path()));
         let sound = whole.then(|| settings(Service::default()));
@@ -48,24 +48,37 @@ fn of_extensions(path: &str) -> bool {
 
 /// The document as the schemas make of it, mistakes left in place: what `print-config` shows.
 pub(crate) fn normalized(root: &Node, catalog: &Catalog) -> Node {
-    let mut pass = Pass { catalog, errors: Vec::new(), warnings: Vec::new(), components: BTreeMap::new() };
+    let mut pass = Pass { catalog, told: Told::default(), components: BTreeMap::new() };
     let mut root = root.clone();
     pass.run(&mut root);
     root
 }
 
 /// The schema of the `service` section: our own settings, and the form of extensions and pipelines.
-pub(crate) fn service_schema() -> Json {
+pub fn service_schema() -> Json {
     let mut schema = schemars::schema_for!(Service).to_value();
     let ids = json!({ "type": "array", "items": { "type": "string" } });
     if let Some(properties) = schema.get_mut("properties").and_then(Json::as_object_mut) {
-        properties.insert("extensions".to_owned(), ids.clone());
+        let described = |mut schema: Json, text: &str| {
+            schema["description"] = Json::from(text);
+            schema
+        };
+        let list = described(ids.clone(), "The extensions that run, in the order in which they start.");
+        properties.insert("extensions".to_owned(), list);
+        let of = |text| described(ids.clone(), text);
         let pipeline = json!({
             "type": "object",
-            "properties": { "receivers": ids.clone(), "processors": ids.clone(), "exporters": ids },
+            "properties": {
+                "receivers": of("Where its data comes from: receivers and connectors."),
+                "processors": of("What is done with it, in this order."),
+                "exporters": of("Where it goes: each gets all of it; exporters and connectors."),
+            },
             "additionalProperties": false,
         });
-        let pipelines = json!({ "type": "object", "additionalProperties": pipeline });
+        let pipelines = json!({
+            "type": "object", "additionalProperties": pipeline,
+            "description": "What flows from where to where: `traces`, `metrics` or `logs`, with `/name` behind it where there are several.",
+        });
         properties.insert("pipelines".to_owned(), pipelines);
     }
     schema
@@ -73,8 +86,7 @@ pub(crate) fn service_schema() -> Json {
 
 struct Pass<'a> {
     catalog: &'a Catalog,
-    errors: Vec<Error>,
-    warnings: Vec<Warning>,
+    told: Told,
     components: BTreeMap<(Kind, Id), Component>,
 }
 
@@ -91,7 +103,7 @@ impl Pass<'_> {
                     if matches!(entry.value.value, Value::Null) {
                         entry.value.value = Value::Map(Vec::new());
                     }
-                    check_schema(&service_schema(), &mut entry.value, &path, &mut self.errors);
+                    check_schema(&service_schema(), &mut entry.value, &path, &mut self.told);
                 } else {
                     let sections = Kind::ALL.map(Kind::section).into_iter().chain(["service"]);
                     let hint = did_you_mean(&entry.key, sections);
@@ -102,7 +114,7 @@ impl Pass<'_> {
                     } else {
                         format!("unknown section{hint}")
                     };
-                    self.errors.push(Error::new(&entry.key_at, path, message));
+                    self.told.errors.push(Error::new(&entry.key_at, path, message));
                 }
             }
         }
@@ -110,7 +122,7 @@ impl Pass<'_> {
             if defined.is_missing(kind) {
                 let at = root.entry(kind.section()).map_or(&at, |entry| &entry.key_at);
                 let message = format!("at least one {kind} is needed");
-                self.errors.push(Error::new(at, kind.section(), message));
+                self.told.errors.push(Error::new(at, kind.section(), message));
             }
         }
         Wiring::new(root, self.catalog, defined)
@@ -125,7 +137,7 @@ impl Pass<'_> {
             }
             _ => {
                 let message = format!("expected a map of {}, found {}", kind.section(), found(node, true));
-                self.errors.push(Error::new(&node.at, path, message));
+                self.told.errors.push(Error::new(&node.at, path, message));
                 defined.mark_broken(kind);
                 return;
             }
@@ -136,30 +148,35 @@ impl Pass<'_> {
                 Ok(id) => id,
                 Err(message) => {
                     defined.mark_broken(kind);
-                    self.errors.push(Error::new(&entry.key_at, path, message));
+                    self.told.errors.push(Error::new(&entry.key_at, path, message));
                     continue;
                 }
             };
             if let Some(first) = defined.insert(kind, &id, &entry.key_at) {
                 let message = format!("`{id}` is defined twice; it first stands at {first}");
-                self.errors.push(Error::new(&entry.key_at, path, message));
+                self.told.errors.push(Error::new(&entry.key_at, path, message));
                 continue;
             }
             let Some(known) = self.catalog.find(kind, id.type_name()) else {
                 let message = self.catalog.explain_unknown(kind, id.type_name());
-                self.errors.push(Error::new(&entry.key_at, path, message));
+                self.told.errors.push(Error::new(&entry.key_at, path, message));
                 continue;
             };
             if known.type_name != id.type_name() {
                 let message = format!("`{}` is now called `{}`", id.type_name(), known.type_name);
-                self.warnings.push(Warning::new(&entry.key_at, path, message));
+                self.told.warnings.push(Warning::new(&entry.key_at, path, message));
             }
-            if matches!(entry.value.value, Value::Null) {
+            let idle = known.schema.as_value().get(WITHOUT_MEANING).and_then(Json::as_str);
+            if let Some(why) = idle {
+                let message = format!("taken, but without meaning here: {why}");
+                self.told.warnings.push(Warning::new(&entry.key_at, path, message));
+            }
+            if idle.is_some() || matches!(entry.value.value, Value::Null) {
                 entry.value.value = Value::Map(Vec::new());
             }
-            let before = self.errors.len();
-            check_schema(known.schema.as_value(), &mut entry.value, &path, &mut self.errors);
-            if self.errors.len() > before {
+            let before = self.told.errors.len();
+            check_schema(known.schema.as_value(), &mut entry.value, &path, &mut self.told);
+            if self.told.errors.len() > before {
                 continue;
             }
             let (node, at) = (entry.value.clone(), entry.key_at.clone());

@@ -90,7 +90,18 @@ impl<'s> View<'s> {
         }
     }
 
-    /// The texts of a list-valued keyword such as `required` or `x-not-supported`.
+    /// What a keyword that maps names to reasons (`x-not-supported`, `x-without-meaning`) has to say.
+    pub(crate) fn reasons(&self, keyword: &str) -> impl Iterator<Item = (&'s str, &'s str)> + use<'s> {
+        let map = self.schema.get(keyword).and_then(Json::as_object);
+        map.into_iter().flatten().map(|(name, reason)| (name.as_str(), reason.as_str().unwrap_or_default()))
+    }
+
+    /// The reason that such a keyword gives for one name.
+    pub(crate) fn reason(&self, keyword: &str, name: &str) -> Option<&'s str> {
+        self.reasons(keyword).find(|(known, _)| *known == name).map(|(_, reason)| reason)
+    }
+
+    /// The texts of a list-valued keyword such as `required`.
     pub(crate) fn names(&self, keyword: &str) -> impl Iterator<Item = &'s str> + use<'s> {
         let names = self.schema.get(keyword).and_then(Json::as_array);
         names.into_iter().flatten().filter_map(Json::as_str)

@@ -131,7 +131,8 @@ impl Default for Server {
 /// Sends OTLP on.
 #[derive(Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = ["balancer_name", "keepalive"]))]
+#[schemars(extend("x-not-supported" = reasons(&[("balancer_name", ""), ("keepalive", "set `timeout`")]),
+    "x-without-meaning" = reasons(&[("write_buffer_size", "writes are not buffered")])))]
 pub(crate) struct Exporter {
     /// Where to send.
     #[serde(default)]

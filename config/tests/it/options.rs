@@ -15,6 +15,10 @@ fn each_kind_of_mistake_has_its_message() {
             format!("a.yaml:5:5: {p}::balancer_name: this Collector option is not supported yet"),
         ),
         (
+            "keepalive: {}",
+            format!("a.yaml:5:5: {p}::keepalive: this Collector option is not supported yet: set `timeout`"),
+        ),
+        (
             "endpoint: 5",
             format!(
                 "a.yaml:5:15: {p}::endpoint: expected text, found the number `5`; put it in quotes to make it text"
@@ -258,10 +262,21 @@ fn service_settings_have_their_defaults_and_levels_in_any_case() {
     );
     let service = settings(&yaml(&text)).service;
     assert_eq!(service.telemetry.logs.level, throughline_config::LogLevel::Warn);
-    assert_eq!(service.telemetry.metrics.address, "localhost:8888");
+    assert_eq!(service.telemetry.metrics.address, None);
+    assert_eq!(service.telemetry.metrics.pages()[0].address, "localhost:8888");
     assert_eq!(service.telemetry.resource["host.name"], None);
     assert!(!service.mask_secrets);
     assert_eq!(service.shutdown_timeout.to_string(), "1m");
     let service = settings(&yaml(&with_exporter("port: 1"))).service;
     assert!(service.mask_secrets);
+}
+
+#[test]
+fn an_option_without_meaning_here_is_taken_with_a_note_that_says_why() {
+    let world = yaml(&with_exporter("endpoint: x\nwrite_buffer_size: 524288"));
+    assert_eq!(
+        warnings(&world),
+        "a.yaml:6:5: exporters::otlp_grpc::write_buffer_size: taken, but without meaning here: writes are not buffered"
+    );
+    assert_eq!(exporter(&world), exporter(&yaml(&with_exporter("endpoint: x"))));
 }

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use throughline_config::{self as config, Optional};
+use throughline_config::{self as config, Optional, reasons};
 
 use crate::ConfigError;
 
@@ -39,7 +39,7 @@ impl Default for DeliverySettings {
     }
 }
 
-/// `retry_on_failure`.
+/// How an export is tried again, and for how long.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetrySettings {
@@ -114,13 +114,6 @@ impl DeliverySettings {
             Some(queue) if queue.queue_size == 0 => {
                 Err(ConfigError::new("sending_queue::queue_size", "must be at least 1"))
             }
-            Some(queue) if queue.sizer != Sizer::Requests => {
-                Err(ConfigError::new("sending_queue::sizer", "only `requests` is supported yet"))
-            }
-            Some(queue) if queue.block_on_overflow => Err(ConfigError::new(
-                "sending_queue::block_on_overflow",
-                "not supported yet: a full queue refuses, and senders try again",
-            )),
             Some(queue) if queue.wait_for_result == Some(false) => Err(ConfigError::new(
                 "sending_queue::wait_for_result",
                 "not supported: a sender is told what became of its data, never before",
@@ -130,20 +123,24 @@ impl DeliverySettings {
     }
 }
 
-/// `sending_queue`. Unlike the Collector's, a success reply always waits for the result, and a full queue refuses.
+/// What waits for the exporter. Unlike the Collector's, a success reply always waits for the result, and a full queue refuses.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = ["batch"]))]
+#[schemars(extend("x-not-supported" = reasons(&[
+    ("batch", "put the `batch` processor into the pipeline; here it loses nothing"),
+])))]
 pub struct QueueSettings {
     /// How many batches are on their way at once.
     pub num_consumers: u32,
-    /// How many requests may wait. The agent's byte budget bounds them too.
+    /// How much may wait, in what `sizer` counts. The agent's byte budget bounds it too.
     pub queue_size: u32,
     /// The storage extension that keeps what waits over a restart. Unset: in memory.
     pub storage: Option<String>,
-    /// What `queue_size` counts. Only `requests` is supported yet; bytes are bounded by `service::memory_budget`.
+    /// What `queue_size` counts. Of items and bytes those on their way count too, and the last request that is taken may go
+    /// beyond it.
     pub sizer: Sizer,
-    /// Whether senders wait for room. Only `false` is supported yet: a full queue refuses, and senders try again.
+    /// Whether senders wait for room rather than being refused. They wait for their result anyway; `service::memory_budget` is then
+    /// all that bounds how many do.
     pub block_on_overflow: bool,
     /// Whether senders wait for the result. They always do.
     pub wait_for_result: Option<bool>,

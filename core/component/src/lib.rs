@@ -33,7 +33,7 @@ pub use component::{
     Lane, Outcomes, Outlet, Pass, Processor, Receiver, Touch, Verdict,
 };
 pub use context::{Auth, Context, Metadata, Transport};
-pub use delivery::{Delivery, DeliverySettings, OnPermanentError, QueueSettings, RetrySettings};
+pub use delivery::{Delivery, DeliverySettings, OnPermanentError, QueueSettings, RetrySettings, Sizer};
 pub use factory::{Built, Factory};
 pub use health::{Failing, Health};
 pub use id::ComponentId;

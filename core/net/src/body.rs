@@ -76,7 +76,9 @@ pub enum BodyError {
         why: String,
     },
     /// Nobody here knows the codec.
-    #[error("content encoding `{0}` is not supported; use gzip, deflate, zstd or none")]
+    #[error(
+        "content encoding `{0}` is not supported; use gzip, deflate, zstd, snappy, x-snappy-framed, lz4 or none"
+    )]
     UnknownEncoding(String),
     /// The sender went away or broke the protocol.
     #[error("the body ended early: {0}")]

@@ -1,6 +1,7 @@
 //! A client: connections, TLS, credentials, and answers of bounded size.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,17 +9,17 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use http_body_util::BodyExt;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use throughline_component::{Build, ConfigError};
 use throughline_config as config;
-use throughline_config::Secret;
+use throughline_config::{Reasons, Secret};
 
 use crate::compression::{Compression, CompressionSettings, compress};
-use crate::{AuthSettings, Body, ClientTls, Credentials, Rope};
+use crate::connect::{Connector, MOST_ADDRESSES, Proxies, Turn};
+use crate::{AuthSettings, Body, ClientTls, Credentials, KeepaliveClient, Rope};
 
 /// The largest answer that is read: what OTLP says a response may have.
 const MAX_ANSWER: usize = 4 << 20;
@@ -40,10 +41,20 @@ pub struct ClientSettings {
 }
 
 impl ClientSettings {
-    /// The Collector's client options that we lack, after those of the component around it; see
+    /// The Collector's client options that we lack, and what to use instead, with those of the component around it; see
     /// [`ServerSettings::lacking`](crate::ServerSettings::lacking).
-    pub fn lacking(own: &[&'static str]) -> Vec<&'static str> {
-        own.iter().copied().chain(["read_buffer_size", "write_buffer_size", "middlewares"]).collect()
+    pub fn lacking(own: &[(&'static str, &'static str)]) -> Reasons {
+        let common = [("middlewares", "`headers` and `auth` do what theirs are used for")];
+        own.iter().copied().chain(common).collect()
+    }
+
+    /// The Collector's client options that change nothing here, and why, with those of the component around it.
+    pub fn idle(own: &[(&'static str, &'static str)]) -> Reasons {
+        let common = [
+            ("read_buffer_size", "buffers grow with what a connection carries"),
+            ("write_buffer_size", "requests are written as they lie in memory, without a buffer between"),
+        ];
+        own.iter().copied().chain(common).collect()
     }
 }
 
@@ -68,9 +79,41 @@ pub enum Protocol {
     Http2,
 }
 
+/// How a client opens and keeps connections.
+#[derive(Clone, Debug)]
+pub struct Connections {
+    /// The proxy to send through; without one the environment is asked.
+    pub proxy_url: Option<Secret>,
+    /// Spreads requests over all addresses of a name.
+    pub spread: bool,
+    /// How HTTP/2 connections are probed.
+    pub keepalive: KeepaliveClient,
+    /// How long a connection may be idle; zero: for ever.
+    pub idle_timeout: Duration,
+    /// How many connections may be idle; zero: none is kept for another request.
+    pub max_idle: usize,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self {
+            proxy_url: None,
+            spread: false,
+            keepalive: KeepaliveClient::default(),
+            idle_timeout: Duration::from_secs(90),
+            max_idle: 100,
+        }
+    }
+}
+
 /// Sends requests to one kind of backend. Connections are kept and shared.
 pub struct Client {
-    inner: legacy::Client<HttpsConnector<HttpConnector>, Body>,
+    /// One, or as many as there may be addresses to spread requests over.
+    inner: Vec<legacy::Client<HttpsConnector<Connector>, Body>>,
+    next: AtomicUsize,
+    turn: Turn,
+    proxies: Arc<Proxies>,
+    protocol: Protocol,
     headers: HeaderMap,
     credentials: Option<Arc<dyn Credentials>>,
     compression: Compression,
@@ -101,13 +144,21 @@ impl Client {
     /// # Errors
     /// What is wrong with TLS, a header, or the named authenticator.
     pub fn build(settings: &ClientSettings, protocol: Protocol, cx: &Build) -> Result<Self, ConfigError> {
+        Self::build_with(settings, protocol, &Connections::default(), cx)
+    }
+
+    /// The same with settings for its connections.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build), and what is wrong with the proxy's address.
+    pub fn build_with(
+        settings: &ClientSettings,
+        protocol: Protocol,
+        connections: &Connections,
+        cx: &Build,
+    ) -> Result<Self, ConfigError> {
         let tls = settings.tls.clone().unwrap_or_default();
         let server_name = tls.server_name().map_err(|error| error.under("tls"))?;
-        let mut http = HttpConnector::new();
-        http.set_nodelay(true);
-        http.enforce_http(false);
-        http.set_connect_timeout(Some(Duration::from_secs(10)));
-        http.set_keepalive(Some(Duration::from_secs(30)));
         let config = match tls.config() {
             Ok(config) => config,
             Err(error) => {
@@ -115,31 +166,32 @@ impl Client {
                 ClientTls::default().config()?
             }
         };
-        let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http();
-        let builder = match server_name {
-            Some(name) => builder.with_server_name_resolver(hyper_rustls::FixedServerNameResolver::new(name)),
-            None => builder,
+        let proxies = Arc::new(Proxies::new(connections.proxy_url.as_ref().map(Secret::expose))?);
+        let turns = Turn::turns(if connections.spread { MOST_ADDRESSES } else { 1 });
+        let turn = turns.first().cloned().unwrap_or_default();
+        let one = |turn: Turn| {
+            let builder = HttpsConnectorBuilder::new().with_tls_config(config.clone()).https_or_http();
+            let builder = match &server_name {
+                Some(name) => builder
+                    .with_server_name_resolver(hyper_rustls::FixedServerNameResolver::new(name.clone())),
+                None => builder,
+            };
+            let connector = Connector::new(turn, Arc::clone(&proxies), protocol);
+            let connector = match protocol {
+                Protocol::Http => builder.enable_all_versions().wrap_connector(connector),
+                Protocol::Http2 => builder.enable_http2().wrap_connector(connector),
+            };
+            pool(protocol, connections, connector)
         };
-        let connector = match protocol {
-            Protocol::Http => builder.enable_all_versions().wrap_connector(http),
-            Protocol::Http2 => builder.enable_http2().wrap_connector(http),
-        };
-        let inner = legacy::Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(90))
-            .pool_max_idle_per_host(100)
-            .http2_only(protocol == Protocol::Http2)
-            .http2_initial_stream_window_size(1 << 20)
-            .http2_initial_connection_window_size(4 << 20)
-            .http2_max_frame_size(1 << 20)
-            .http2_keep_alive_interval(Duration::from_secs(30))
-            .http2_keep_alive_timeout(Duration::from_secs(20))
-            .build(connector);
+        let inner = turns.into_iter().map(one).collect();
         let credentials =
             settings.auth.as_ref().map(|auth| auth.find(cx, "gives credentials")).transpose()?;
         Ok(Self {
             inner,
+            next: AtomicUsize::new(0),
+            turn,
+            proxies,
+            protocol,
             headers: headers(&settings.headers)?,
             credentials,
             compression: settings.compression,
@@ -157,7 +209,12 @@ impl Client {
     /// # Errors
     /// The codec's.
     pub fn compress(&self, message: Rope) -> Result<Rope, SendError> {
-        let compressed = compress(message, self.compression, self.level);
+        // gRPC's implementations mean frames by the name.
+        let codec = match self.compression {
+            Compression::Snappy if self.protocol == Protocol::Http2 => Compression::SnappyFramed,
+            codec => codec,
+        };
+        let compressed = compress(message, codec, self.level);
         compressed.map_err(|error| SendError(format!("cannot compress: {error}")))
     }
 
@@ -177,6 +234,17 @@ impl Client {
         self.send(http::Method::POST, uri, own, body).await
     }
 
+    /// The client whose turn it is.
+    fn one(&self) -> &legacy::Client<HttpsConnector<Connector>, Body> {
+        match self.inner.as_slice() {
+            [only] => only,
+            all => {
+                let among = self.turn.addresses().min(all.len());
+                &all[self.next.fetch_add(1, Ordering::Relaxed) % among]
+            }
+        }
+    }
+
     async fn send(
         &self,
         method: http::Method,
@@ -192,7 +260,14 @@ impl Client {
         if let Some(credentials) = &self.credentials {
             credentials.apply(headers);
         }
-        let answer = self.inner.request(request).await.map_err(|error| SendError(chain(&error)))?;
+        if self.protocol == Protocol::Http
+            && uri.scheme_str() == Some("http")
+            && let Some(auth) = self.proxies.between(uri).and_then(|proxy| proxy.auth)
+        {
+            headers.insert(http::header::PROXY_AUTHORIZATION, auth);
+        }
+        let answer = self.one().request(request).await;
+        let answer = answer.map_err(|error| SendError(told(&error, uri)))?;
         let (parts, mut body) = answer.into_parts();
         let (mut read, mut trailers) = (Vec::new(), None);
         let mut first = Bytes::new();
@@ -234,6 +309,45 @@ fn headers(from: &BTreeMap<String, Secret>) -> Result<HeaderMap, ConfigError> {
         headers.insert(header, value);
     }
     Ok(headers)
+}
+
+fn pool(
+    protocol: Protocol,
+    connections: &Connections,
+    connector: HttpsConnector<Connector>,
+) -> legacy::Client<HttpsConnector<Connector>, Body> {
+    let keepalive = &connections.keepalive;
+    legacy::Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(Some(connections.idle_timeout).filter(|idle| !idle.is_zero()))
+        .pool_max_idle_per_host(connections.max_idle)
+        .http2_only(protocol == Protocol::Http2)
+        .http2_initial_stream_window_size(1 << 20)
+        .http2_initial_connection_window_size(4 << 20)
+        .http2_max_frame_size(1 << 20)
+        .http2_keep_alive_interval(Some(keepalive.time.get()).filter(|time| !time.is_zero()))
+        .http2_keep_alive_timeout(keepalive.timeout.get())
+        .http2_keep_alive_while_idle(keepalive.permit_without_stream)
+        .build(connector)
+}
+
+/// What went wrong, and what to set if the two sides do not agree on TLS.
+fn told(error: &legacy::Error, to: &Uri) -> String {
+    let mut text = chain(error);
+    if to.scheme_str() == Some("https") {
+        if text.contains("InvalidContentType") {
+            text.push_str(" (the server speaks plain text: give `endpoint` as http://…, or set `tls::insecure: true` for gRPC)");
+        }
+    } else if ["invalid HTTP version", "frame with invalid size", "FRAME_SIZE_ERROR"]
+        .iter()
+        .any(|sign| text.contains(sign))
+    {
+        text.push_str(
+            " (the server seems to speak TLS: give `endpoint` as https://…, and do not set `tls::insecure`)",
+        );
+    }
+    text
 }
 
 /// An error with its causes, since hyper's own words stop at "client error".

@@ -47,6 +47,13 @@ pub(crate) struct Rewound<S> {
     stream: S,
 }
 
+impl<S> Rewound<S> {
+    /// Whether the peer began a TLS handshake: a record of type 22, of version 3.
+    pub(crate) fn begins_like_tls(&self) -> bool {
+        self.first[self.from..self.to].starts_with(&[22, 3])
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,

@@ -30,6 +30,28 @@ impl Refusals {
         self.warnings.warn(&format_args!("{} ({reason})", self.owner), "requests are refused", 0, reason);
     }
 
+    /// A peer speaks plain text where TLS is wanted.
+    pub(crate) fn plain_text(&self) {
+        self.mismatch(
+            "plain_text",
+            "a peer speaks plain text, and `tls` is set here: give it an https:// address",
+        );
+    }
+
+    /// A peer speaks TLS where plain text is wanted.
+    pub(crate) fn tls(&self) {
+        self.mismatch(
+            "tls",
+            "a peer speaks TLS, and `tls` is not set here: give it an http:// address, or set `tls`",
+        );
+    }
+
+    fn mismatch(&self, reason: &'static str, why: &str) {
+        let label = Some(("reason", reason));
+        self.meter.counter("throughline_server_refused_requests", &self.owner, label).add(1);
+        self.warnings.warn(&format_args!("{} ({reason})", self.owner), "connections are refused", 0, why);
+    }
+
     /// Warns that connections cannot be accepted: too many are open, mostly.
     pub(crate) fn accept_failed(&self, error: &std::io::Error) {
         self.warnings.warn(&self.owner, "connections cannot be accepted", 0, &error.to_string());

@@ -1,14 +1,17 @@
 //! Settings of a server.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use throughline_component::{Build, ConfigError};
 use throughline_config as config;
+use throughline_config::{Reasons, Secret, reasons};
 
-use crate::{Authenticator, ServerTls};
+use crate::{Authenticator, CorsSettings, KeepaliveServer, ServerTls};
 
 /// 64 MiB: what OTLP 1.11 recommends as the limit after decompression.
 const MAX_BODY: config::ByteSize = config::ByteSize::mib(64);
@@ -16,7 +19,10 @@ const MAX_BODY: config::ByteSize = config::ByteSize::mib(64);
 /// Settings that every server has, HTTP and gRPC alike, with the Collector's names.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = ServerSettings::lacking(&[])))]
+#[schemars(
+    extend("x-not-supported" = ServerSettings::lacking(&[])),
+    extend("x-without-meaning" = ServerSettings::idle(&[]))
+)]
 pub struct ServerSettings {
     /// Address to listen on, `host:port`; `:port` is every interface. Loopback unless you say otherwise.
     pub endpoint: String,
@@ -43,9 +49,35 @@ pub struct ServerSettings {
     pub max_connections: u32,
     /// Whether request headers travel with the data, for sinks that ask for them.
     pub include_metadata: bool,
+    /// What connections are made of.
+    pub transport: Transport,
+    /// Which pages of other origins may send, over HTTP.
+    pub cors: config::Optional<CorsSettings>,
+    /// Headers added to every reply, over HTTP.
+    pub response_headers: BTreeMap<String, Secret>,
+    /// How long connections may live, over gRPC.
+    pub keepalive: KeepaliveServer,
+    /// A connection on which nothing was asked for so long is closed. `0s`: none is, as long as there is room.
+    pub idle_timeout: config::Duration,
+    /// Whether a connection may carry more than one request, over HTTP/1.1.
+    pub keep_alives_enabled: bool,
 }
 
-/// `auth`.
+/// What connections are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(extend("x-aliases" = reasons(&[("tcp4", "tcp"), ("tcp6", "tcp")])))]
+#[schemars(extend("x-not-supported" = reasons(&[
+    ("unix", "listen on the loopback interface"),
+    ("npipe", "listen on the loopback interface"),
+])))]
+pub enum Transport {
+    /// TCP, over whichever IP the address is of.
+    #[default]
+    Tcp,
+}
+
+/// Which authenticator extension is asked.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuthSettings {
@@ -93,26 +125,36 @@ impl Default for ServerSettings {
             min_transfer_rate: config::ByteSize::kib(1),
             max_connections: 4096,
             include_metadata: false,
+            transport: Transport::Tcp,
+            cors: config::Optional::Off,
+            response_headers: BTreeMap::new(),
+            keepalive: KeepaliveServer::default(),
+            idle_timeout: config::Duration::from_secs(0),
+            keep_alives_enabled: true,
         }
     }
 }
 
 impl ServerSettings {
-    /// The Collector's server options that we lack, after those of the component around it: a schema that flattens another
-    /// does not take over what that one says of itself.
-    pub fn lacking(own: &[&'static str]) -> Vec<&'static str> {
+    /// The Collector's server options that we lack, and what to use instead, with those of the component around it: a schema
+    /// that flattens another does not take over what that one says of itself.
+    pub fn lacking(own: &[(&'static str, &'static str)]) -> Reasons {
         let common = [
-            "cors",
-            "compression_algorithms",
-            "response_headers",
-            "middlewares",
-            "transport",
-            "read_buffer_size",
-            "write_buffer_size",
-            "keepalive",
-            "keep_alives_enabled",
-            "idle_timeout",
-            "write_timeout",
+            (
+                "compression_algorithms",
+                "leave it out: every codec is taken, and bounded by `max_request_body_size`",
+            ),
+            ("middlewares", "`auth`, `memory_limiter` and `max_connections` do what theirs are used for"),
+            ("write_timeout", "`min_transfer_rate` bounds how slowly replies may be read"),
+        ];
+        own.iter().copied().chain(common).collect()
+    }
+
+    /// The Collector's server options that change nothing here, and why, with those of the component around it.
+    pub fn idle(own: &[(&'static str, &'static str)]) -> Reasons {
+        let common = [
+            ("read_buffer_size", "buffers grow with what a connection carries"),
+            ("write_buffer_size", "buffers grow with what a connection carries"),
         ];
         own.iter().copied().chain(common).collect()
     }
@@ -140,8 +182,21 @@ impl ServerSettings {
         {
             cx.excuse(error.under("tls"))?;
         }
+        self.added_headers()?;
         cx.look(|| self.is_free());
         self.auth.as_ref().map(|auth| auth.find(cx, "checks credentials")).transpose()
+    }
+
+    /// The headers added to every reply.
+    pub(crate) fn added_headers(&self) -> Result<HeaderMap, ConfigError> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.response_headers {
+            let at = |message: &str| ConfigError::new(&format!("response_headers::{name}"), message);
+            let name = HeaderName::try_from(name).map_err(|_| at("not a header name"))?;
+            let value = HeaderValue::try_from(value.expose()).map_err(|_| at("not a header value"))?;
+            headers.insert(name, value);
+        }
+        Ok(headers)
     }
 
     /// Whether the address can be listened on now.

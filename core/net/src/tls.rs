@@ -1,6 +1,7 @@
 //! TLS settings, made into rustls configurations.
 
 mod identity;
+mod unverified;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,16 +13,20 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use throughline_component::ConfigError;
-use throughline_config::{Duration, Secret};
+use throughline_config::{Duration, Secret, reasons};
 
 use identity::{Identity, Source};
 
-/// `tls` of a server.
+/// How a server speaks TLS.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = [
-    "cipher_suites", "client_ca_file_reload", "curve_preferences", "tpm", "max_version"
-]))]
+#[schemars(extend("x-not-supported" = reasons(&[
+    ("cipher_suites", "`min_version: \"1.3\"` leaves out the older ones; none of those offered is weak"),
+    ("client_ca_file_reload", "SIGHUP reads the authorities again"),
+    ("curve_preferences", "leave it out: X25519, P-256 and P-384 are offered"),
+    ("tpm", "give the key as a file"),
+    ("max_version", "leave it out: the newest that both sides speak is used"),
+])))]
 pub struct ServerTls {
     /// Certificate chain, PEM.
     pub cert_file: Option<PathBuf>,
@@ -40,12 +45,15 @@ pub struct ServerTls {
     pub min_version: Option<TlsVersion>,
 }
 
-/// `tls` of a client.
+/// How a client speaks TLS.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = [
-    "cipher_suites", "curve_preferences", "tpm", "max_version", "insecure_skip_verify"
-]))]
+#[schemars(extend("x-not-supported" = reasons(&[
+    ("cipher_suites", "`min_version: \"1.3\"` leaves out the older ones; none of those offered is weak"),
+    ("curve_preferences", "leave it out: X25519, P-256 and P-384 are offered"),
+    ("tpm", "give the key as a file"),
+    ("max_version", "leave it out: the newest that both sides speak is used"),
+])))]
 pub struct ClientTls {
     /// Speaks plain text. Only for addresses without a scheme, and for gRPC.
     pub insecure: bool,
@@ -70,6 +78,9 @@ pub struct ClientTls {
     pub server_name_override: Option<String>,
     /// `1.2` or `1.3`.
     pub min_version: Option<TlsVersion>,
+    /// Takes any certificate. Whoever is in between reads everything, credentials included.
+    #[schemars(extend("x-said-when-true" = "certificates are NOT verified: whoever is in between reads everything"))]
+    pub insecure_skip_verify: bool,
 }
 
 /// A version of TLS.
@@ -147,8 +158,14 @@ impl ClientTls {
         }
         let builder = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(versions(self.min_version))
-            .map_err(|error| ConfigError::new("min_version", error.to_string()))?
-            .with_root_certificates(trusted);
+            .map_err(|error| ConfigError::new("min_version", error.to_string()))?;
+        let builder = if self.insecure_skip_verify {
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(unverified::Anybody::new(provider())))
+        } else {
+            builder.with_root_certificates(trusted)
+        };
         Ok(match Identity::new(self.source(), self.reload_interval)? {
             None => builder.with_no_client_auth(),
             Some(identity) => builder.with_client_cert_resolver(Arc::new(identity)),

@@ -40,7 +40,8 @@ pub(super) fn fold(
                     fold.target_info(identity.as_ref().ok(), resource);
                     identity
                 });
-                let around = around.get_or_insert_with(|| fold.around(identity, scope_group.scope()));
+                let around =
+                    around.get_or_insert_with(|| fold.around(identity, resource, scope_group.scope()));
                 fold.metric(around, metric);
             }
         }
@@ -157,12 +158,19 @@ impl Fold<'_> {
         attributes: Attributes<'_>,
         own: Option<&str>,
     ) -> Result<Labels, Refusal> {
-        let mut pairs = base.clone();
+        let (mut pairs, converts) = (base.clone(), self.page.converts_any());
         for (key, value) in attributes.iter() {
             if pairs.len() >= self.limits.labels() {
                 return Err(Refusal::Labels);
             }
-            pairs.push(self.pair(key, value)?);
+            let pair = self.pair(key, value)?;
+            // What a point says of itself goes before what its resource says.
+            let of_resource =
+                pairs.iter_mut().take(base.len()).filter(|_| converts).find(|known| known.0 == pair.0);
+            match of_resource {
+                Some(known) => *known = pair,
+                None => pairs.push(pair),
+            }
         }
         let labels = registry::labels(pairs.into_iter(), own);
         self.check(&labels)?;
@@ -188,13 +196,22 @@ impl Fold<'_> {
         Ok(())
     }
 
-    fn around(&self, identity: &Result<Labels, Refusal>, scope: Scope<'_>) -> Around {
+    fn around(&self, identity: &Result<Labels, Refusal>, resource: Resource<'_>, scope: Scope<'_>) -> Around {
         let exact = scope.name().starts_with(EXACT);
-        Around { base: identity.clone().and_then(|identity| self.base(identity, scope)), exact }
+        Around { base: identity.clone().and_then(|identity| self.base(identity, resource, scope)), exact }
     }
 
     /// The labels that every point of a scope has.
-    fn base(&self, mut base: Labels, scope: Scope<'_>) -> Result<Labels, Refusal> {
+    fn base(&self, mut base: Labels, resource: Resource<'_>, scope: Scope<'_>) -> Result<Labels, Refusal> {
+        if self.page.converts_any() {
+            let taken = resource.attributes().iter().filter(|(key, _)| self.page.converts(key));
+            for (key, value) in taken {
+                if base.len() >= self.limits.labels() {
+                    return Err(Refusal::Labels);
+                }
+                base.push(self.pair(key, value)?);
+            }
+        }
         let constant = self.page.const_labels.iter();
         base.extend(
             constant.map(|(key, value)| (names::label(key, self.strategy), clean(value).into_owned())),

@@ -30,7 +30,7 @@ use throughline_component::{
     Batch, Build, ComponentId, ConfigError, Counter, Delivery, Exporter, Factory, Fatal, Journaled, Kept,
     Outcome, Stop,
 };
-use throughline_config as config;
+use throughline_config::{self as config, IncludeExclude};
 use throughline_net::{Authenticator, Body, Handler, Listeners, Reply, Request, Route, ServerSettings};
 use throughline_otlp::Signal;
 
@@ -44,7 +44,11 @@ pub(crate) const FACTORY: Factory = Factory::exporter::<Prometheus>("prometheus"
 /// Serves the newest value of every series for Prometheus to scrape.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[schemars(extend("additionalProperties" = false))]
-#[schemars(extend("x-not-supported" = ServerSettings::lacking(&["resource_to_telemetry_conversion", "resource_constant_labels"])))]
+#[schemars(
+    extend("x-not-supported" = ServerSettings::lacking(&[
+    ])),
+    extend("x-without-meaning" = ServerSettings::idle(&[]))
+)]
 pub(crate) struct Config {
     /// The settings of every server; `endpoint` must be given.
     #[serde(flatten)]
@@ -80,6 +84,11 @@ pub(crate) struct Page {
     /// Which attributes of a resource may become labels of its `target_info`; a `*` at the end stands for any rest. What differs
     /// between signals of one target, such as a commit, must not: `target_info` would be there twice, and joins with it fail.
     target_info_attributes: Vec<String>,
+    /// Attributes of the resource that every series has as labels. Never the identity of a change, nor what it is read from:
+    /// that would be a new series for each; exemplars carry it.
+    resource_constant_labels: Option<IncludeExclude>,
+    /// The older spelling: with `enabled`, all attributes of the resource but those.
+    resource_to_telemetry_conversion: Conversion,
     /// Leaves out `otel_scope_name` and `otel_scope_version`.
     without_scope_info: bool,
     /// How names are made. The first two make them of letters, digits and `_`. The others keep them, `http.server.duration`,
@@ -90,6 +99,36 @@ pub(crate) struct Page {
     /// `false` is the older spelling of `UnderscoreEscapingWithoutSuffixes`.
     add_metric_suffixes: bool,
 }
+
+/// Whether attributes of a resource become labels.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Conversion {
+    /// Whether every series has the attributes of its resource as labels.
+    enabled: bool,
+    /// Leaves out `service.name`, `service.namespace` and `service.instance.id`, which `job` and `instance` are made of.
+    exclude_service_attributes: bool,
+}
+
+/// What differs from change to change, or from run to run, and what a change is read from. Never a label.
+const OF_ONE_CHANGE: [&str; 13] = [
+    "change_id",
+    "change_ids",
+    "change_key",
+    "change_unit_id",
+    "commit_sha",
+    "git.commit.sha",
+    "pull_request",
+    "vcs.change.id",
+    "vcs.change.title",
+    "vcs.ref.base.revision",
+    "vcs.ref.head.revision",
+    "cicd.pipeline.run.id",
+    "cicd.pipeline.run.url.full",
+];
+
+/// What `job` and `instance` are made of.
+const OF_A_SERVICE: [&str; 3] = ["service.name", "service.namespace", "service.instance.id"];
 
 /// What describes a target and stays as it is while it runs: the bounded entity labels, and the conventions' attributes of
 /// services, hosts and platforms.
@@ -134,6 +173,8 @@ impl Default for Page {
             metric_expiration: config::Duration::from_secs(300),
             enable_open_metrics: false,
             target_info_attributes: DESCRIBING.map(str::to_owned).into(),
+            resource_constant_labels: None,
+            resource_to_telemetry_conversion: Conversion::default(),
             without_scope_info: false,
             translation_strategy: None,
             add_metric_suffixes: true,
@@ -148,6 +189,21 @@ impl Page {
             Some(start) => key.starts_with(start),
             None => key == name,
         })
+    }
+
+    /// Whether an attribute of a resource becomes a label of its series.
+    fn converts(&self, key: &str) -> bool {
+        if OF_ONE_CHANGE.contains(&key) {
+            return false;
+        }
+        let old = self.resource_to_telemetry_conversion;
+        let by_old = old.enabled && !(old.exclude_service_attributes && OF_A_SERVICE.contains(&key));
+        by_old || self.resource_constant_labels.as_ref().is_some_and(|chosen| chosen.takes(key))
+    }
+
+    /// Whether any does.
+    fn converts_any(&self) -> bool {
+        self.resource_to_telemetry_conversion.enabled || self.resource_constant_labels.is_some()
     }
 
     fn strategy(&self) -> names::Strategy {

@@ -28,7 +28,7 @@ use throughline_component::{
     Build, ComponentId, ConfigError, Context, Counter, Factory, Fatal, Journaled, Outcome, Output, Receiver,
     Stop, Ticket, Transport, Warnings,
 };
-use throughline_config::Secret;
+use throughline_config::{Secret, reasons};
 use throughline_net::{Authenticator, Body, Handler, Listeners, Reply, Request, Route, ServerSettings};
 use throughline_otlp::{Signal, Value, build};
 
@@ -45,7 +45,11 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// Receives GitHub webhooks as domain events and CI spans.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("x-not-supported" = ["scrapers", "initial_delay", "collection_interval"]))]
+#[schemars(extend("x-not-supported" = reasons(&[
+    ("scrapers", "deliveries tell the same as it happens; `change_metrics` makes metrics of them"),
+    ("initial_delay", "nothing is scraped"),
+    ("collection_interval", "nothing is scraped"),
+])))]
 pub(crate) struct Config {
     /// The server that GitHub delivers to.
     webhook: Webhook,
@@ -64,7 +68,12 @@ pub(crate) struct Config {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(extend("additionalProperties" = false))]
-#[schemars(extend("x-not-supported" = ServerSettings::lacking(&["include_span_events"])))]
+#[schemars(
+    extend("x-not-supported" = ServerSettings::lacking(&[
+        ("include_span_events", "events come as log records of their own"),
+    ])),
+    extend("x-without-meaning" = ServerSettings::idle(&[]))
+)]
 struct Webhook {
     /// The settings of every server; `endpoint` is `localhost:8080` unless set.
     #[serde(flatten)]

@@ -18,7 +18,12 @@ use super::Shared;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(extend("additionalProperties" = false))]
-#[schemars(extend("x-not-supported" = ServerSettings::lacking(&["profiles_url_path"])))]
+#[schemars(
+    extend("x-not-supported" = ServerSettings::lacking(&[
+        ("profiles_url_path", "there are no pipelines of profiles"),
+    ])),
+    extend("x-without-meaning" = ServerSettings::idle(&[]))
+)]
 pub(super) struct Settings {
     /// The settings of every server.
     #[serde(flatten)]

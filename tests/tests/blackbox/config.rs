@@ -15,7 +15,7 @@ processors:
 exporters:
   otlp_http:
     endpoint: http://localhost:4318
-    proxy_url: http://proxy:3128
+    cookies: {enabled: true}
 service:
   pipelines:
     traces:
@@ -101,25 +101,17 @@ service:
 #[test]
 fn what_the_collector_has_and_we_lack_says_so() {
     let lacking = [
-        ("receivers", "otlp", "protocols: {http: {cors: {}}}"),
-        ("receivers", "otlp", "protocols: {http: {keep_alives_enabled: false}}"),
-        ("receivers", "otlp", "protocols: {grpc: {keepalive: {}}}"),
-        ("receivers", "github", "webhook: {response_headers: {}}"),
-        ("exporters", "otlp_http", "http2_read_idle_timeout: 10s"),
-        ("exporters", "otlp_http", "http2_ping_timeout: 10s"),
-        ("exporters", "otlp_http", "force_attempt_http2: true"),
+        ("receivers", "otlp", "protocols: {http: {middlewares: []}}"),
+        ("receivers", "otlp", "protocols: {grpc: {transport: unix}}"),
+        ("exporters", "otlp_http", "cookies: {}"),
         ("exporters", "otlp_http", "profiles_endpoint: 'http://localhost:1'"),
-        ("exporters", "otlp_http", "compression: snappy"),
-        ("exporters", "otlp_grpc", "read_buffer_size: 1"),
         ("exporters", "otlp_http", "sending_queue: {batch: {}}"),
         ("exporters", "otlp_http", "sending_queue: {sizer: bytes}"),
         ("exporters", "otlp_http", "sending_queue: {block_on_overflow: true}"),
-        ("exporters", "prometheus", "cors: {}"),
         ("exporters", "prometheus", "write_timeout: 1s"),
         ("exporters", "prometheus", "resource_to_telemetry_conversion: {}"),
         ("exporters", "file", "directory_permissions: '0755'"),
-        ("extensions", "health_check", "response_headers: {}"),
-        ("extensions", "file_storage", "compaction: {}"),
+        ("extensions", "file_storage", "directory_permissions: '0750'"),
     ];
     let folder = tempfile::tempdir().expect("there is a temporary folder");
     let right = "
@@ -150,6 +142,37 @@ service:
         let (code, said) = validate(&["--config", &more]);
         assert_eq!((code, said.lines().count()), (Some(2), 1), "{more}: {said}");
         assert!(said.contains("supported yet"), "{more}: {said}");
+    }
+}
+
+/// Options and extensions of the Collector's that change nothing here keep nobody from running his file.
+#[test]
+fn what_is_without_meaning_here_is_taken_with_a_note() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let config = "\
+receivers: {otlp: {protocols: {grpc: {endpoint: 'localhost:0', read_buffer_size: 524288}}}}
+processors: {memory_limiter: {check_interval: 1s, limit_mib: 400, min_gc_interval_when_soft_limited: 10s}}
+exporters: {debug: {sampling_initial: 5, sampling_thereafter: 200}}
+extensions:
+  memory_ballast: {size_mib: 683}
+  pprof: {endpoint: 'localhost:1777'}
+  zpages:
+  file_storage: {directory: ., compaction: {on_start: true}}
+service:
+  extensions: [memory_ballast, pprof, zpages, file_storage]
+  telemetry: {logs: {sampling: {enabled: true, tick: 10s}}}
+  pipelines: {logs: {receivers: [otlp], processors: [memory_limiter], exporters: [debug]}}
+";
+    std::fs::write(folder.path().join("taken.yaml"), config).expect("the folder can be written");
+    let output = cli(folder.path(), &["validate", "--config", "taken.yaml"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for place in ["1:64", "2:67", "3:21", "3:42", "5:3", "6:3", "7:3", "8:32", "11:22"]
+        .map(|at| format!("note: taken.yaml:{at}: "))
+    {
+        let line = said.lines().find(|line| line.starts_with(&place));
+        let reason = line.and_then(|line| line.split_once("taken, but without meaning here: "));
+        assert!(reason.is_some_and(|(_, why)| why.len() > 10), "{place} in\n{said}");
     }
 }
 

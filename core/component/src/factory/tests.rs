@@ -65,8 +65,8 @@ impl Editor for Plain {
 struct Nothing;
 
 impl Pass for Nothing {
-    fn edit(&mut self, _: &mut throughline_otlp::edit::Record<'_>) -> throughline_otlp::edit::Keep {
-        throughline_otlp::edit::Keep::Yes
+    fn edit(&mut self, _: &mut throughline_otlp::edit::Record<'_>) -> crate::Verdict {
+        crate::Verdict::Keep
     }
 }
 
@@ -264,7 +264,8 @@ async fn a_receiver_is_run_with_its_settings_and_its_output() {
         fn takes(&self, _: Signal) -> bool {
             true
         }
-        fn send(&self, _: Signal, request: bytes::Bytes, _: Arc<Context>, _: Charge) -> Ticket {
+        fn dropped(&self, _: Signal, _: crate::Transport, _: &'static str, _: u64) {}
+        fn send(&self, _: Signal, request: bytes::Bytes, _: crate::Origin) -> Ticket {
             let (settle, ticket) = Settle::ticket();
             settle.settle(if request[..] == [7] { Outcome::DONE } else { Outcome::retry("no seven") });
             ticket

@@ -15,7 +15,7 @@ use smallvec::{SmallVec, smallvec};
 use throughline_component::port::{Budget, Clock, Random};
 use throughline_component::{
     Batch, Chunk, ComponentId, DeliverySettings, DynExporter, Health, Lane, Outcome, Outcomes, QueueSettings,
-    RetrySettings, Stop, Stopper, Warnings,
+    RetrySettings, Sizer, Stop, Stopper, Warnings,
 };
 use throughline_otlp::Signal;
 use tokio::sync::Notify;
@@ -38,7 +38,8 @@ pub(crate) struct Sink {
     exporter: Arc<dyn DynExporter>,
     consumers: usize,
     /// How many batches may be here that a sender waits for.
-    capacity: usize,
+    /// How much may be here before senders are refused; as much as the memory budget allows if they wait instead.
+    capacity: u64,
     timeout: Option<Duration>,
     policy: Policy,
     services: SinkServices,
@@ -85,6 +86,14 @@ impl Sink {
             Some(None) => (usize::MAX, 0),
             Some(Some(queue)) => (queue.num_consumers.max(1) as usize, queue.queue_size as usize),
         };
+        let queued = settings.and_then(|settings| settings.sending_queue.as_ref());
+        let sizer = queued.map(|queue| queue.sizer).unwrap_or_default();
+        let capacity = match (sizer, queued.is_some_and(|queue| queue.block_on_overflow)) {
+            (_, true) => u64::MAX,
+            // Requests on their way are not in the queue any more.
+            (Sizer::Requests, false) => consumers.saturating_add(queue_size) as u64,
+            (Sizer::Items | Sizer::Bytes, false) => queue_size as u64,
+        };
         for hop in &hops {
             hop.capacity.store(queue_size as u64, Ordering::Relaxed);
             hop.consumers.store(consumers as u64, Ordering::Relaxed);
@@ -94,12 +103,12 @@ impl Sink {
             id,
             exporter,
             consumers,
-            capacity: consumers.saturating_add(queue_size),
+            capacity,
             timeout: settings.and_then(|settings| settings.timeout).map(|timeout| timeout.get()),
             policy: policy(settings.map(|settings| &settings.retry_on_failure)),
             services,
             hops,
-            queue: Mutex::new(Queue::new()),
+            queue: Mutex::new(Queue::new(sizer)),
             retrying: AtomicBool::new(false),
             changed: Notify::new(),
             panicked: AtomicBool::new(false),
@@ -142,9 +151,10 @@ impl Sink {
         if slot.is_none() {
             hop.batches.fetch_add(1, Ordering::Relaxed);
         }
+        let waited_for = slot.is_none();
         let jobs = self.by_lane(batch, slot, now);
-        if let Some(more) = jobs.len().checked_sub(1).filter(|more| *more > 0) {
-            hop.batches.fetch_add(signed(more as u64), Ordering::Relaxed);
+        if waited_for && jobs.len() > 1 {
+            hop.batches.fetch_add(signed(jobs.len() as u64 - 1), Ordering::Relaxed);
         }
         jobs.into_iter().for_each(|job| queue.push(job));
         let mut any = false;

@@ -99,7 +99,7 @@ impl Sink {
         if !job.stored {
             self.hop(signal).batches.fetch_add(signed(parts.len() as u64) - 1, Ordering::Relaxed);
         }
-        self.queue().divided(&job, parts.len());
+        self.queue().divided(&job, parts.iter_mut().map(|(part, _)| part));
         for (part, outcome) in parts {
             self.concluded(self.queue(), part, outcome);
         }

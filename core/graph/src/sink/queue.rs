@@ -8,7 +8,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use throughline_component::{Batch, Lane, RetrySettings};
+use throughline_component::{Batch, Lane, RetrySettings, Sizer};
 use throughline_net::Backoff;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -27,6 +27,8 @@ pub(super) struct Job {
     oversize: Oversize,
     /// Within which order holds.
     lane: Lane,
+    /// What it takes in the queue's measure.
+    weight: u64,
 }
 
 /// What is known of a batch that has failed.
@@ -56,7 +58,7 @@ impl Job {
         let stored = slot.is_some();
         let slot = slot.and_then(|Slot(permit)| permit);
         let oversize = Oversize::No;
-        Self { batch, stored, slot, accepted_at: now, successes: 0, failure: None, oversize, lane }
+        Self { batch, stored, slot, accepted_at: now, successes: 0, failure: None, oversize, lane, weight: 0 }
     }
 
     /// A part of this batch, with its age.
@@ -70,6 +72,7 @@ impl Job {
             failure: None,
             oversize: Oversize::No,
             lane: self.lane,
+            weight: 0,
         }
     }
 
@@ -100,6 +103,10 @@ pub(super) struct Queue {
     lanes: HashSet<u64>,
     /// Batches here that a sender waits for, those on their way included.
     senders: usize,
+    /// What those take in the queue's own measure.
+    size: u64,
+    /// What the queue measures.
+    sizer: Sizer,
     successes: u64,
     episodes: u64,
     failing: Option<Failing>,
@@ -155,8 +162,10 @@ impl Policy {
 }
 
 impl Queue {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(sizer: Sizer) -> Self {
         Self {
+            size: 0,
+            sizer,
             waiting: VecDeque::new(),
             failed: VecDeque::new(),
             busy: 0,
@@ -171,8 +180,17 @@ impl Queue {
     }
 
     /// Whether one more batch that a sender waits for finds room.
-    pub(super) fn has_room(&self, capacity: usize) -> bool {
-        self.senders < capacity
+    pub(super) fn has_room(&self, capacity: u64) -> bool {
+        self.size < capacity
+    }
+
+    fn weigh(&self, job: &Job) -> u64 {
+        match self.sizer {
+            _ if job.stored => 0,
+            Sizer::Requests => 1,
+            Sizer::Items => job.batch.items(),
+            Sizer::Bytes => job.batch.len_bytes() as u64,
+        }
     }
 
     /// Batches that a sender waits for.
@@ -195,20 +213,23 @@ impl Queue {
     }
 
     /// Takes in a batch.
-    pub(super) fn push(&mut self, job: Job) {
+    pub(super) fn push(&mut self, mut job: Job) {
+        job.weight = self.weigh(&job);
         self.senders += usize::from(!job.stored);
+        self.size += job.weight;
         self.waiting.push_back(job);
     }
 
     /// Takes in the parts of a batch that is here, to be tried before all others.
-    pub(super) fn replace(&mut self, whole: &Job, parts: Vec<Job>) {
-        self.divided(whole, parts.len());
+    pub(super) fn replace(&mut self, whole: &Job, mut parts: Vec<Job>) {
+        self.divided(whole, parts.iter_mut());
         parts.into_iter().rev().for_each(|part| self.waiting.push_front(part));
     }
 
     /// A batch has left.
     pub(super) fn left(&mut self, job: &Job) {
         self.senders -= usize::from(!job.stored);
+        self.size = self.size.saturating_sub(job.weight);
     }
 
     /// The next batch for one of `consumers`, if the destination is not parked. Whoever is given one is busy until it calls
@@ -251,11 +272,15 @@ impl Queue {
         }
     }
 
-    /// A batch that is here is dealt with in so many parts.
-    pub(super) fn divided(&mut self, whole: &Job, parts: usize) {
-        if !whole.stored {
-            self.senders = (self.senders + parts).saturating_sub(1);
+    /// A batch that is here is dealt with in parts.
+    pub(super) fn divided<'j>(&mut self, whole: &Job, parts: impl Iterator<Item = &'j mut Job>) {
+        for part in parts {
+            part.weight = self.weigh(part);
+            self.senders += usize::from(!whole.stored);
+            self.size += part.weight;
         }
+        self.senders -= usize::from(!whole.stored);
+        self.size = self.size.saturating_sub(whole.weight);
     }
 
     /// A batch got through, or was refused for what it is: the destination works. If it had been failing, says since when.

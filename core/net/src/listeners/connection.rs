@@ -17,8 +17,10 @@ use tokio::sync::Semaphore;
 
 use super::peer::Connection;
 use super::socket::Socket;
+use super::table::Table;
 use super::{ASIDE, Listener, Reply};
 use crate::grpc::{Code, Status, is_grpc};
+use crate::keepalive::{Activity, after};
 use crate::protocol::{Protocol, detect};
 use crate::{Body, Request, ServerSettings};
 
@@ -95,6 +97,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>
         None => Box::pin(serve(stream, listener, settings, who)).await,
         Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => Box::pin(serve(Box::new(stream), listener, settings, who)).await,
+            Ok(Err(error)) if speaks_plain_text(&error) => listener.refusals.plain_text(),
             Ok(Err(error)) => {
                 listener.refusals.count("tls_handshake");
                 listener.refusals.note("a TLS handshake failed", &error);
@@ -102,6 +105,12 @@ async fn connection(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>
             Err(_) => listener.refusals.count(SLOW),
         },
     }
+}
+
+/// Whether a TLS handshake failed since the peer does not speak TLS at all.
+fn speaks_plain_text(error: &std::io::Error) -> bool {
+    let error = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(error, Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)))
 }
 
 /// Who is at the other end of a connection.
@@ -132,9 +141,13 @@ where
         Ok(Err(_)) => return,
         Err(_) => return listener.refusals.count(SLOW),
     };
+    if stream.begins_like_tls() {
+        return listener.refusals.tls();
+    }
     let wanted =
         settings.max_concurrent_streams.min(if listener.is_aside { STREAMS_ASIDE } else { u32::MAX });
     let allowance = listener.process.pools.grant(wanted);
+    let lives = &settings.keepalive.server_parameters;
     let builder = auto::Builder::new(TokioExecutor::new());
     let mut builder = match protocol {
         Protocol::Http1 => builder.http1_only(),
@@ -153,27 +166,43 @@ where
         .max_header_list_size(allowance.head())
         .max_concurrent_streams(allowance.streams())
         // A peer that is gone without a word is found out within a minute.
-        .keep_alive_interval(Some(Duration::from_secs(40)))
-        .keep_alive_timeout(Duration::from_secs(20));
+        .keep_alive_interval(Some(lives.time.get()).filter(|time| !time.is_zero()))
+        .keep_alive_timeout(lives.timeout.get());
+    builder.http1().keep_alive(settings.keep_alives_enabled);
+    let activity = Arc::<Activity>::default();
     let refusals = listener.refusals.clone();
     let mut cut_short = listener.process.cut_short.1.clone();
     let of_requests = Arc::clone(&costs);
+    let asked = Arc::clone(&activity);
     let service = service_fn(move |request| {
-        answer(Arc::clone(&listener), peer, Arc::clone(&of_requests), protocol, request)
+        let asking = asked.request();
+        let answer = answer(Arc::clone(&listener), peer, Arc::clone(&of_requests), protocol, request);
+        async move {
+            let _asking = asking;
+            answer.await
+        }
     });
     let mut connection = Box::pin(builder.serve_connection(TokioIo::new(stream), service));
     let over = async {
         tokio::select! {
             () = stop.stopped() => {}
             () = superseded.stopped() => {}
+            () = activity.idle_for(lives.max_connection_idle.get()) => {}
+            () = activity.idle_for(settings.idle_timeout.get()) => {}
+            () = after(lives.max_connection_age.get()) => return lives.max_connection_age_grace.get(),
         }
+        Duration::ZERO
     };
     let served = async {
-        tokio::select! {
+        let grace = tokio::select! {
             result = connection.as_mut() => return result,
-            () = over => connection.as_mut().graceful_shutdown(),
+            grace = over => grace,
+        };
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            result = connection.as_mut() => result,
+            () = after(grace) => Ok(()),
         }
-        connection.await
     };
     let cut = async {
         cut_short.stopped().await;
@@ -238,6 +267,28 @@ async fn reply(
     request: http::Request<Incoming>,
 ) -> Reply {
     let table = listener.table();
+    let cors = table.settings.cors.as_ref();
+    if let Some(reply) = cors.and_then(|cors| cors.preflight(request.method(), request.headers())) {
+        return reply;
+    }
+    let origin = cors.and_then(|_| request.headers().get(header::ORIGIN).cloned());
+    let mut reply = routed(listener, &table, peer, (costs, charge), request).await;
+    if let Some(cors) = cors {
+        cors.allow(origin.as_ref(), &mut reply);
+    }
+    if !table.added.is_empty() {
+        reply.headers_mut().extend(table.added.clone());
+    }
+    reply
+}
+
+async fn routed(
+    listener: &Listener,
+    table: &Table,
+    peer: SocketAddr,
+    (costs, charge): (&Connection, Charge),
+    request: http::Request<Incoming>,
+) -> Reply {
     let Some((owner, handler)) = table.find(request.uri().path()) else {
         return nobody(listener, &table.paths(), request.uri().path(), request.headers());
     };

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use http::HeaderMap;
 use throughline_component::{ComponentId, Fatal, Stop, Stopper};
 use tokio_rustls::TlsAcceptor;
 
@@ -15,6 +16,8 @@ pub(super) struct Table {
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) auth: Option<Arc<dyn Authenticator>>,
     pub(super) limits: Limits,
+    /// Added to every reply.
+    pub(super) added: HeaderMap,
     routes: HashMap<String, Owned>,
     /// Connections that began under these settings hear of it when others take their place.
     epoch: Arc<(Stopper, Stop)>,
@@ -39,8 +42,10 @@ impl Table {
             }
             None => None,
         };
+        let added = settings.added_headers();
         Ok(Self {
             limits: settings.limits(),
+            added: added.map_err(|error| Fatal(format!("{}: {error}", settings.endpoint)))?,
             settings: settings.clone(),
             tls: tls.map(TlsAcceptor::from),
             auth,
@@ -126,6 +131,7 @@ impl Table {
             tls: self.tls.clone(),
             auth: self.auth.clone(),
             limits: self.limits,
+            added: self.added.clone(),
             routes: self.routes.clone(),
             epoch: Arc::clone(&self.epoch),
         }
@@ -136,7 +142,14 @@ impl Table {
     fn serves_connections_like(&self, other: &Self) -> bool {
         let of = |table: &Self| {
             let settings = &table.settings;
-            (settings.tls.as_ref().cloned(), settings.max_concurrent_streams, settings.read_header_timeout)
+            (
+                (
+                    settings.tls.as_ref().cloned(),
+                    settings.max_concurrent_streams,
+                    settings.read_header_timeout,
+                ),
+                (settings.keepalive.clone(), settings.idle_timeout, settings.keep_alives_enabled),
+            )
         };
         of(self) == of(other)
     }

@@ -164,3 +164,47 @@ fn counts_that_do_not_fit_are_made_to_or_refused() {
     assert_eq!(value, Some(Sample::Histogram { buckets, sum: None, count: 10 }), "no bound twice");
     assert_eq!(histogram(&[f64::NAN], &[1, 2]).1, [(Refusal::Inconsistent, 1)]);
 }
+
+#[test]
+fn attributes_of_a_resource_become_labels_but_never_the_identity_of_a_change() {
+    let resource = [
+        ("service.name", Value::Str("shop")),
+        ("k8s.namespace.name", Value::Str("prod")),
+        ("environment", Value::Str("staging")),
+        ("change_id", Value::Str("github.com/a/b#1")),
+        ("commit_sha", Value::Str("c0ffee")),
+        ("pull_request", Value::Str("1")),
+        ("vcs.ref.head.revision", Value::Str("c0ffee")),
+        ("git.commit.sha", Value::Str("c0ffee")),
+        ("vcs.change.id", Value::Str("1")),
+    ];
+    let labels = |page: &Page| {
+        let (mut registry, mut tally) = (Registry::default(), Tally::default());
+        let bytes =
+            request(&resource, |scope| gauge(scope, "a", &[("environment", Value::Str("production"))]));
+        fold(&bytes, &mut registry, page, &Limits::default(), 1, &mut tally);
+        assert!(tally.refused.is_empty(), "{:?}", tally.refused);
+        let page = format!("{registry:?}");
+        [
+            "service_name",
+            "k8s_namespace_name",
+            "staging",
+            "production",
+            "change_id",
+            "c0ffee",
+            "pull_request",
+            "vcs_",
+        ]
+        .map(|text| page.contains(text))
+    };
+    let mut page = Page { target_info_attributes: Vec::new(), ..Page::default() };
+    assert_eq!(labels(&page), [false, false, false, true, false, false, false, false]);
+    page.resource_to_telemetry_conversion =
+        crate::prometheus::Conversion { enabled: true, ..Default::default() };
+    assert_eq!(labels(&page), [true, true, false, true, false, false, false, false]);
+    page.resource_to_telemetry_conversion = Default::default();
+    let included = vec!["k8s.namespace.name".into(), "commit_sha".into()];
+    page.resource_constant_labels =
+        Some(throughline_config::IncludeExclude { included, excluded: Vec::new() });
+    assert_eq!(labels(&page), [false, true, false, true, false, false, false, false]);
+}

@@ -16,7 +16,7 @@ fn world() -> World {
     let retry = RetrySettings { randomization_factor: 0.0, ..RetrySettings::default() };
     let max_senders = Some(Duration::from_secs(300));
     World {
-        queue: Queue::new(),
+        queue: Queue::new(Sizer::Requests),
         policy: Policy { retry, senders: true, max_stored: None, max_senders },
         now: 0,
     }
@@ -264,4 +264,27 @@ fn what_has_no_time_left_for_another_attempt_goes_back_at_once() {
         matches!(world.fail(job, None), Verdict::Expired(_)),
         "the next attempt would be in five seconds"
     );
+}
+
+#[test]
+fn a_queue_is_measured_in_requests_items_or_bytes_of_those_that_senders_wait_for() {
+    for (sizer, of_one) in [(Sizer::Requests, 1), (Sizer::Items, 1), (Sizer::Bytes, 10)] {
+        let mut world = World { queue: Queue::new(sizer), ..world() };
+        world.push([1, 2], false);
+        world.push([3], true);
+        assert!(!world.queue.has_room(2 * of_one), "{sizer:?}: two are here");
+        assert!(world.queue.has_room(2 * of_one + 1), "{sizer:?}: what is stored takes no room");
+        let first = world.take().expect("one waits");
+        world.pass(&first);
+        assert!(world.queue.has_room(2 * of_one) && !world.queue.has_room(of_one), "{sizer:?}: one has left");
+        let second = world.take().expect("one waits");
+        let parts = vec![second.part(batch(4, 5)), second.part(batch(5, 5))];
+        world.queue.idle();
+        world.queue.replace(&second, parts);
+        for _ in 0..2 {
+            let part = world.take().expect("its parts wait");
+            world.pass(&part);
+        }
+        assert!(world.queue.has_room(1), "{sizer:?}: nobody waits any more");
+    }
 }
