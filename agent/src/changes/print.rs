@@ -20,14 +20,17 @@ pub(crate) fn listing(listing: &Listing) -> String {
     for summary in changes {
         let Summary { change_id, state, what, since, last_event, environments, .. } = summary;
         let ago = |at: &Option<Timestamp>| at.map_or_else(String::new, |at| ago(at, *now));
-        rows.push([
-            change_id.clone(),
-            state.as_str().to_owned(),
-            what.clone(),
-            ago(since),
-            ago(last_event),
-            environments.join(", "),
-        ]);
+        rows.push(
+            [
+                change_id.clone(),
+                state.as_str().to_owned(),
+                what.clone(),
+                ago(since),
+                ago(last_event),
+                environments.join(", "),
+            ]
+            .map(|cell| plain(&cell)),
+        );
     }
     let mut out = if changes.is_empty() { String::new() } else { table(&rows) };
     let more = if *forgotten > 0 { format!("; {forgotten} were forgotten") } else { String::new() };
@@ -39,19 +42,19 @@ pub(crate) fn listing(listing: &Listing) -> String {
 pub(crate) fn story(report: &Report) -> String {
     let Report { summary, former_names, stages, links, left_out_events } = report;
     let mut out = String::new();
-    put!(out, "  THE CHANGE  {}", summary.change_id);
+    put!(out, "  THE CHANGE  {}", plain(&summary.change_id));
     for name in former_names {
-        put!(out, "  formerly    {name}");
+        put!(out, "  formerly    {}", plain(name));
     }
     let since = summary.since.map_or_else(String::new, |since| format!(" since {}", clock(since)));
     let what = match summary.state {
         State::Waiting => format!("waiting for {}", summary.what),
         state => format!("{}: {}", state.as_str(), summary.what),
     };
-    put!(out, "  {what}{since}\n");
+    put!(out, "  {}{since}\n", plain(&what));
     let heads = ["at", "stage", "name", "source", "waited", "took", "outcome", "by"].map(String::from);
     let mut rows = vec![heads];
-    rows.extend(stages.iter().map(row));
+    rows.extend(stages.iter().map(|stage| row(stage).map(|cell| plain(&cell))));
     table(&rows).lines().for_each(|line| {
         put!(out, "  {line}");
     });
@@ -62,9 +65,19 @@ pub(crate) fn story(report: &Report) -> String {
         put!(out, "\n  LINKED COMMITS");
     }
     for link in links {
-        put!(out, "  {}  by {} from {}", &link.commit_sha, link.by, link.source);
+        put!(out, "  {}  by {} from {}", plain(&link.commit_sha), plain(&link.by), plain(&link.source));
     }
     out
+}
+
+/// Text that others chose, without what a terminal would obey or take for another line.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() || is_invisible(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// Marks that change the direction of text, or are not seen.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 fn row(stage: &StageReport) -> [String; 8] {
@@ -104,5 +117,19 @@ fn short(seconds: f64) -> String {
         s @ 60..3600 => format!("{}m{:02}s", s / 60, s % 60),
         s @ 3600..172_800 => format!("{}h{:02}m", s / 3600, s % 3600 / 60),
         s => format!("{}d{:02}h", s / 86_400, s % 86_400 / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn what_others_chose_moves_no_cursor_and_makes_no_line() {
+        let hostile = "CI\u{1b}]0;title\u{7}\u{1b}[2J\r\nFAKE LINE\u{9b}1m\u{202e}";
+        let shown = plain(hostile);
+        assert!(shown.starts_with("CI") && shown.contains("FAKE LINE"));
+        assert!(!shown.chars().any(|c| c.is_control() || c == '\u{202e}'), "{shown:?}");
+        assert_eq!(plain("Prüfung · 漢字"), "Prüfung · 漢字");
     }
 }

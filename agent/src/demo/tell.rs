@@ -66,7 +66,8 @@ pub(super) async fn story(
         out,
         "\n  YOUR OWN REPOSITORY\n    {}",
         "https://github.com/…/settings/hooks: payload URL http://HOST:8080/events, application/json, a secret; then\n    \
-         GITHUB_WEBHOOK_SECRET=… throughline run --config quickstart.yaml   (docs/github.md)"
+         GITHUB_WEBHOOK_SECRET=… throughline run --config quickstart.yaml \\\n      \
+         --set receivers::github::webhook::endpoint=0.0.0.0:8080   (docs/github.md)"
     );
     Ok(out)
 }

@@ -52,9 +52,27 @@ impl Known {
         }
     }
 
+    /// Takes over what was known of the change under a former name.
+    pub(super) fn merge(&mut self, other: Self) {
+        for moment in other.moments {
+            self.take(moment);
+        }
+        for (metric, ended) in other.once {
+            match self.once.iter_mut().find(|(known, _)| *known == metric) {
+                Some((_, at)) => *at = ended.min(*at),
+                None => self.once.push((metric, ended)),
+            }
+        }
+    }
+
     /// Whether there is no room for another event.
     pub(super) fn is_full(&self) -> bool {
         self.moments.len() >= MOST
+    }
+
+    /// Whether there are more events than are kept.
+    pub(super) fn is_over_full(&self) -> bool {
+        self.moments.len() > MOST
     }
 
     /// Leaves out the oldest event. (All are final by then.)

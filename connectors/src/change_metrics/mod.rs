@@ -14,7 +14,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use smallvec::smallvec;
-use throughline_change::timeline::Fact;
+use throughline_change::timeline::{self, Fact};
 use throughline_component::port::Clock;
 use throughline_component::{
     Batch, Build, Chunk, ComponentId, ConfigError, Context, Counter, Factory, Journaled, Outcome, Outlet,
@@ -128,6 +128,12 @@ impl Processor for ChangeMetrics {
                 let Record::Log(log) = record else { continue };
                 let before = resource.take();
                 let resource = resource.insert(ResourceLookup::of(group, before));
+                if let Some((old, new)) = timeline::superseded(log) {
+                    if state.rename(old, new) {
+                        state::write_renamed(old, new, now, &mut entry);
+                    }
+                    continue;
+                }
                 let Some(fact) = Fact::read(log, resource) else { continue };
                 match state.take(&fact, now) {
                     Taken::New => state::write(&fact, now, &mut entry),

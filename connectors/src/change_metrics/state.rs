@@ -60,6 +60,9 @@ pub(super) struct State {
     emitted: BTreeSet<(usize, Labels)>,
     changes: HashMap<Box<str>, Known>,
     order: VecDeque<Box<str>>,
+    /// Former names of changes, and what they are now; as many as changes, the oldest go first.
+    renamed: HashMap<Box<str>, Box<str>>,
+    rename_order: VecDeque<Box<str>>,
     /// When events that are not final were heard, and of which change.
     pending: BTreeSet<(u64, Box<str>)>,
     events: HashSet<u64>,
@@ -95,6 +98,8 @@ impl State {
             emitted: BTreeSet::new(),
             changes: HashMap::new(),
             order: VecDeque::new(),
+            renamed: HashMap::new(),
+            rename_order: VecDeque::new(),
             pending: BTreeSet::new(),
             events: HashSet::new(),
             event_order: VecDeque::new(),
@@ -111,9 +116,39 @@ impl State {
         }
         for (index, change) in fact.change_ids.iter().enumerate() {
             let is_carried = index + 1 < fact.change_ids.len();
-            self.file(change, Moment::new(fact, heard, is_carried));
+            let change = self.renamed.get(change).unwrap_or(change).clone();
+            self.file(&change, Moment::new(fact, heard, is_carried));
         }
         Taken::New
+    }
+
+    /// A change has another name from now on; says whether that was new. What is not final yet is counted under the new one.
+    pub(super) fn rename(&mut self, old: &str, new: &str) -> bool {
+        if old == new || self.renamed.contains_key(old) {
+            return false;
+        }
+        self.renamed.insert(old.into(), new.into());
+        self.rename_order.push_back(old.into());
+        if self.rename_order.len() > self.settings.max_changes
+            && let Some(oldest) = self.rename_order.pop_front()
+        {
+            self.renamed.remove(&oldest);
+        }
+        let Some(before) = self.changes.remove(old) else { return true };
+        self.order.retain(|change| **change != *old);
+        for heard in before.pending() {
+            self.pending.remove(&(heard, old.into()));
+            self.pending.insert((heard, new.into()));
+        }
+        self.make_room(new);
+        self.changes.entry(new.into()).or_default().merge(before);
+        let mut observed = Vec::new();
+        while let Some(known) = self.changes.get_mut(new).filter(|known| known.is_over_full()) {
+            observed.extend(known.finish(u64::MAX));
+            known.leave_out_oldest();
+        }
+        self.observe(new, observed);
+        true
     }
 
     fn file(&mut self, change: &str, moment: Moment) {
@@ -249,16 +284,34 @@ impl Series {
 
 /// A line of the journal.
 #[derive(Serialize, Deserialize)]
-struct Line<F> {
-    #[serde(rename = "h")]
-    heard: u64,
-    #[serde(rename = "f")]
-    fact: F,
+#[serde(untagged)]
+enum Line<F, T> {
+    Event {
+        #[serde(rename = "h")]
+        heard: u64,
+        #[serde(rename = "f")]
+        fact: F,
+    },
+    Renamed {
+        #[serde(rename = "h")]
+        heard: u64,
+        old: T,
+        new: T,
+    },
 }
 
 /// Appends an event as a line of the journal.
 pub(super) fn write(fact: &Fact, heard: u64, into: &mut Vec<u8>) {
-    if serde_json::to_writer(&mut *into, &Line { heard, fact }).is_ok() {
+    put(&Line::<_, ()>::Event { heard, fact }, into);
+}
+
+/// Appends a new name as a line of the journal.
+pub(super) fn write_renamed(old: &str, new: &str, heard: u64, into: &mut Vec<u8>) {
+    put(&Line::<(), _>::Renamed { heard, old, new }, into);
+}
+
+fn put(line: &impl Serialize, into: &mut Vec<u8>) {
+    if serde_json::to_writer(&mut *into, line).is_ok() {
         into.push(b'\n');
     }
 }
@@ -272,6 +325,8 @@ struct Saved {
     series: Vec<(String, Vec<(Labels, Series)>)>,
     emitted: Vec<(String, Labels)>,
     changes: Vec<(Box<str>, Known)>,
+    #[serde(default)]
+    renamed: Vec<(Box<str>, Box<str>)>,
     events: Vec<u64>,
 }
 
@@ -287,11 +342,15 @@ impl Replay for State {
         // An entry is a batch: what it says is of one moment.
         let mut last = 0;
         for line in entry.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let Line { heard, fact } = serde_json::from_slice::<Line<Fact>>(line).map_err(|_| Unreadable)?;
+            let line = serde_json::from_slice::<Line<Fact, String>>(line).map_err(|_| Unreadable)?;
+            let (Line::Event { heard, .. } | Line::Renamed { heard, .. }) = line;
             if last == 0 {
                 self.advance(heard);
             }
-            self.take(&fact, heard);
+            match line {
+                Line::Event { fact, .. } => _ = self.take(&fact, heard),
+                Line::Renamed { old, new, .. } => _ = self.rename(&old, &new),
+            }
             last = heard;
         }
         self.advance(last);
@@ -308,6 +367,11 @@ impl Replay for State {
             series: self.series.iter().enumerate().map(|(number, all)| (name(number), list(all))).collect(),
             emitted: self.emitted.iter().map(|(number, labels)| (name(*number), labels.clone())).collect(),
             changes: changes.collect(),
+            renamed: self
+                .rename_order
+                .iter()
+                .filter_map(|old| Some((old.clone(), self.renamed.get(old)?.clone())))
+                .collect(),
             events: self.event_order.iter().copied().collect(),
         };
         serde_json::to_vec(&saved).unwrap_or_default() // plain data always serialises
@@ -334,6 +398,8 @@ impl State {
         };
         self.pending = saved.changes.iter().flat_map(pending).collect();
         self.changes = saved.changes.into_iter().map(|(id, known)| (id, known.shared())).collect();
+        self.rename_order = saved.renamed.iter().map(|(old, _)| old.clone()).collect();
+        self.renamed = saved.renamed.into_iter().collect();
         self.events = saved.events.iter().copied().collect();
         self.event_order = saved.events.into();
     }

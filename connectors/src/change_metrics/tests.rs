@@ -178,6 +178,44 @@ fn an_apply_that_carries_several_changes_counts_once_and_each_change_has_a_lead_
 }
 
 #[test]
+fn what_was_heard_before_anybody_knew_whose_commit_it_is_counts_for_the_pull_request_in_any_order() {
+    let old = |fact: Fact| Fact { change_ids: vec!["a@abc".into()], ..fact };
+    let new = |fact: Fact| Fact { change_ids: vec!["a#1".into()], ..fact };
+    let facts = [
+        new(fact("ChangeOpened", 100)),
+        new(production("ApprovalGranted", 200)),
+        old(production("ApplySucceeded", 300)),
+        old(production("DeploymentFinished", 400)),
+    ];
+    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]] {
+        for renamed_after in 0..=4 {
+            let mut state = State::new(settings(), 0);
+            let mut journal = Vec::new();
+            for (number, at) in order.into_iter().enumerate() {
+                if number == renamed_after {
+                    assert!(state.rename("a@abc", "a#1"));
+                    super::state::write_renamed("a@abc", "a#1", HEARD, &mut journal);
+                }
+                state.take(&facts[at], HEARD);
+                write(&facts[at], HEARD, &mut journal);
+            }
+            if renamed_after == 4 {
+                state.rename("a@abc", "a#1");
+                super::state::write_renamed("a@abc", "a#1", HEARD, &mut journal);
+            }
+            let mut again = State::new(settings(), 0);
+            again.replay(&journal).expect("our own");
+            assert_eq!(again.snapshot(), state.snapshot());
+            for mut state in [state, again] {
+                state.advance(HEARD + LATENESS);
+                assert_eq!(series(&state, "change_lead_time_seconds")[0].2, 300, "{order:?} {renamed_after}");
+                assert_eq!(now(&mut state, "apply_queue_age_seconds"), [], "{order:?} {renamed_after}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_conventions_metrics_time_runs_by_their_object_and_count_those_that_are_active() {
     let run = |kind: &str, id: &str, at| Fact { object: id.into(), name: "CI".into(), ..fact(kind, at) };
     let failed = Fact { result: "failure".into(), ..run("PipelineCompleted", "run-1", 160) };

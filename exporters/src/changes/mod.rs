@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use throughline_change::timeline::{Fact, Limits, Timelines};
+use throughline_change::timeline::{Fact, Limits, Timelines, superseded};
 use throughline_component::{
     Batch, Build, ConfigError, Counter, Delivery, Exporter, Factory, Journaled, Outcome,
 };
@@ -51,9 +51,6 @@ pub(crate) struct Changes {
     repeated: Counter,
     forgotten: Counter,
 }
-
-/// What the agent says when a change has another name: `change.identity.superseded {old, new}`.
-const SUPERSEDED: &str = "change.identity.superseded";
 
 impl Exporter for Changes {
     type Config = Config;
@@ -119,11 +116,8 @@ fn entries(signal: Signal, bytes: &[u8]) -> Vec<Entry> {
         let Record::Log(log) = record else { continue };
         let before = resource.take();
         let resource = resource.insert(ResourceLookup::of(group, before));
-        if log.event_name() == SUPERSEDED {
-            let name = |key: &str| log.attributes().get_str(key).filter(|name| !name.is_empty());
-            if let (Some(old), Some(new)) = (name("old"), name("new")) {
-                entries.push(Entry::Renamed { old: old.to_owned(), new: new.to_owned() });
-            }
+        if let Some((old, new)) = superseded(log) {
+            entries.push(Entry::Renamed { old: old.to_owned(), new: new.to_owned() });
         }
         entries.extend(Fact::read(log, resource).map(|fact| Entry::Event(Box::new(fact))));
     }

@@ -16,7 +16,7 @@ fn request() -> bytes::Bytes {
                     log.attribute("commit_sha", "abc");
                 });
                 scope.log_record(|log| {
-                    log.event_name(SUPERSEDED)
+                    log.event_name("change.identity.superseded")
                         .attribute("old", "github.com/acme/live@abc")
                         .attribute("new", CHANGE);
                 });

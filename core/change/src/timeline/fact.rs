@@ -169,6 +169,15 @@ impl Fact {
     }
 }
 
+/// What the agent says when a change has another name.
+const SUPERSEDED: &str = "change.identity.superseded";
+
+/// The former and the new name of a change, of a record that announces it (`change.identity.superseded {old, new}`).
+pub fn superseded(log: LogRecord<'_>) -> Option<(&str, &str)> {
+    let name = |key: &str| log.attributes().get_str(key).map(cut).filter(|name| !name.is_empty());
+    if log.event_name() == SUPERSEDED { Some((name("old")?, name("new")?)) } else { None }
+}
+
 /// `change_ids`, or the only one. The event's own change is the last.
 fn changes(own: &str, all: Option<AnyValue<'_>>) -> Vec<Box<str>> {
     let all = match all {

@@ -9,6 +9,6 @@ pub mod stages;
 mod store;
 mod story;
 
-pub use fact::{Fact, Place};
+pub use fact::{Fact, Place, superseded};
 pub use report::{LinkReport, Listing, Report, StageReport, State, Summary};
 pub use store::{Found, Limits, Timelines};

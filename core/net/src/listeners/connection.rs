@@ -13,7 +13,7 @@ use throughline_component::Stop;
 use throughline_component::port::Charge;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::peer::Connection;
 use super::socket::Socket;
@@ -24,8 +24,6 @@ use crate::keepalive::{Activity, after};
 use crate::protocol::{Protocol, detect};
 use crate::{Body, Request, ServerSettings};
 
-/// How long a connection to health or self-telemetry is kept where others may be waiting.
-const CROWDED: Duration = Duration::from_secs(2);
 /// How many streams one connection may have to health and self-telemetry.
 const STREAMS_ASIDE: u32 = 16;
 /// How long a TLS handshake may take.
@@ -42,23 +40,52 @@ pub(super) async fn accept(socket: TcpListener, listener: Arc<Listener>, mut sto
         let own = Arc::clone(&slots).acquire_owned().await;
         (own, listener.descriptors().acquire_owned().await)
     };
+    let crowd = Arc::new(Notify::new());
+    // Health and self-telemetry: whoever comes is served at once, and where there is no place the connection that has been there for
+    // longest goes. A probe says what it wants right away; those that say nothing are the oldest.
+    let make_room = || async {
+        if slots.available_permits() == 0 {
+            crowd.notify_one();
+        }
+        both().await
+    };
     loop {
-        let slot = tokio::select! {
-            slot = both() => slot,
-            () = stop.stopped() => return,
+        let slot = if listener.is_aside {
+            None
+        } else {
+            tokio::select! {
+                slot = both() => Some(slot),
+                () = stop.stopped() => return,
+            }
         };
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
             () = stop.stopped() => return,
         };
+        let slot = match slot {
+            Some(slot) => slot,
+            None => tokio::select! {
+                slot = make_room() => slot,
+                () = stop.stopped() => return,
+            },
+        };
         match accepted {
             Ok((stream, peer)) => {
                 let listener = Arc::clone(&listener);
-                let slots = Arc::clone(&slots);
+                let crowd = Arc::clone(&crowd);
                 tokio::spawn(async move {
+                    // In the order in which they came: the one that waits for longest hears of it first.
+                    let crowded = async {
+                        if listener.is_aside {
+                            crowd.notified().await;
+                        } else {
+                            std::future::pending::<()>().await;
+                        }
+                    };
                     tokio::select! {
+                        biased;
+                        () = crowded => listener.refusals.count("crowded"),
                         () = connection(stream, peer, Arc::clone(&listener)) => {}
-                        () = crowded(&listener, &slots) => listener.refusals.count("crowded"),
                     }
                     drop(slot);
                 });
@@ -68,19 +95,6 @@ pub(super) async fn accept(socket: TcpListener, listener: Arc<Listener>, mut sto
                 listener.refusals.accept_failed(&error);
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-        }
-    }
-}
-
-/// Resolves when a connection to health or self-telemetry has to make room for others.
-async fn crowded(listener: &Listener, slots: &Semaphore) {
-    if !listener.is_aside {
-        std::future::pending::<()>().await;
-    }
-    loop {
-        tokio::time::sleep(CROWDED).await;
-        if slots.available_permits() == 0 {
-            return;
         }
     }
 }
