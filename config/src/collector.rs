@@ -42,8 +42,8 @@ fn class<'s>(view: View<'s>, path: &str) -> Class<'s> {
         return inner(items.unwrap_or(property));
     }
     // The alternatives of a block, or any key at all.
-    let within = view.branches().into_iter().map(|branch| class(branch, path));
-    let known = within.filter(|class| *class != Class::Unknown).last();
+    let mut within = view.branches().into_iter().map(|branch| class(branch, path));
+    let known = within.find(|class| *class != Class::Unknown);
     known.unwrap_or_else(|| match view.free_values() {
         Some(values) => inner(values),
         None if key == "enabled" && view.optional => Class::Supported,
