@@ -18,7 +18,7 @@ pub(crate) fn write(
     memory: Option<&Arc<Budget>>,
 ) -> Result<(Vec<u8>, Charge), Outcome> {
     let length: usize = requests.iter().map(|request| request.len()).sum();
-    let most = memory.map_or(usize::MAX, |memory| 2 * length + memory.limit());
+    let most = memory.map_or(usize::MAX, |memory| (2 * length).saturating_add(memory.limit()));
     let mut charge = memory.map_or_else(Charge::none, Budget::charge);
     let mut all = Vec::new();
     for request in requests {
