@@ -43,7 +43,7 @@ fn class<'s>(view: View<'s>, path: &str) -> Class<'s> {
     }
     // The alternatives of a block, or any key at all.
     let mut within = view.branches().into_iter().map(|branch| class(branch, path));
-    let known = within.rfind(|class| *class != Class::Unknown);
+    let known = within.find(|class| *class != Class::Unknown);
     known.unwrap_or_else(|| match view.free_values() {
         Some(values) => inner(values),
         None if key == "enabled" && view.optional => Class::Supported,

@@ -1,4 +1,4 @@
-//! `cargo xtask docs`: the reference pages, from the schemas that also check the configuration.
+//! `cargo xtask docs`: the reference pages and `coming-from-the-collector.md`, from the schemas that also check the configuration.
 
 use anyhow::Result;
 

@@ -105,7 +105,8 @@ fn time_of(path: &Path, other: &Path) -> Option<jiff::Timestamp> {
     let civil = jiff::civil::DateTime::strptime(FORM, seconds).ok()?;
     let time = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
     let fits = milliseconds.len() == 3 && milliseconds.bytes().all(|byte| byte.is_ascii_digit());
-    fits.then_some(time)
+    let more = jiff::SignedDuration::from_millis(milliseconds.parse().ok()?);
+    fits.then(|| time.checked_add(more).ok()).flatten()
 }
 
 #[cfg(test)]

@@ -106,10 +106,7 @@ fn what_the_collector_has_and_we_lack_says_so() {
         ("exporters", "otlp_http", "cookies: {}"),
         ("exporters", "otlp_http", "profiles_endpoint: 'http://localhost:1'"),
         ("exporters", "otlp_http", "sending_queue: {batch: {}}"),
-        ("exporters", "otlp_http", "sending_queue: {sizer: bytes}"),
-        ("exporters", "otlp_http", "sending_queue: {block_on_overflow: true}"),
         ("exporters", "prometheus", "write_timeout: 1s"),
-        ("exporters", "prometheus", "resource_to_telemetry_conversion: {}"),
         ("exporters", "file", "directory_permissions: '0755'"),
         ("extensions", "file_storage", "directory_permissions: '0750'"),
     ];

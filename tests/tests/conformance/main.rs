@@ -82,7 +82,9 @@ fn factories() -> impl Iterator<Item = &'static Factory> {
 fn every_component_refuses_an_option_that_does_not_exist_and_says_where() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut wrong = Vec::new();
-    for factory in factories() {
+    // What does nothing here takes whatever the Collector's takes.
+    let idle = ["memory_ballast", "pprof", "zpages"];
+    for factory in factories().filter(|factory| !idle.contains(&factory.name)) {
         let name = factory.name;
         let config =
             format!("{}s:\n  {name}:\n    no_such_option: 1\nservice: {{pipelines: {{}}}}\n", factory.kind);

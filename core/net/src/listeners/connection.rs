@@ -11,7 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use throughline_component::Stop;
 use throughline_component::port::Charge;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
 
@@ -121,6 +121,20 @@ async fn connection(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>
     }
 }
 
+/// Lets a peer that speaks TLS see that this is none: a connection that is just closed tells it nothing.
+async fn answer_in_plain_text<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
+    const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let said = async {
+        stream.write_all(PLAIN).await?;
+        stream.shutdown().await?;
+        // What is left unread would reset the connection before the peer has read this.
+        let mut rest = [0; 1024];
+        while stream.read(&mut rest).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(1), said).await;
+}
+
 /// Whether a TLS handshake failed since the peer does not speak TLS at all.
 fn speaks_plain_text(error: &std::io::Error) -> bool {
     let error = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
@@ -149,14 +163,15 @@ where
         detected = tokio::time::timeout(patience, detect(stream)) => detected,
         () = stop.stopped() => return,
     };
-    let (protocol, stream) = match detected {
+    let (protocol, mut stream) = match detected {
         Ok(Ok(detected)) => detected,
         // A probe that connects and leaves: nothing was refused.
         Ok(Err(_)) => return,
         Err(_) => return listener.refusals.count(SLOW),
     };
     if stream.begins_like_tls() {
-        return listener.refusals.tls();
+        listener.refusals.tls();
+        return answer_in_plain_text(&mut stream).await;
     }
     let wanted =
         settings.max_concurrent_streams.min(if listener.is_aside { STREAMS_ASIDE } else { u32::MAX });
