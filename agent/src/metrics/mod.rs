@@ -78,21 +78,18 @@ fn stage(page: &mut Families, row: &Row) {
     reasons(page, row, &labels);
 }
 
-/// What went through each processor, wherever it stands, with the Collector's labels. Editors of one walk have one account: a
-/// record comes in at the first and leaves at the last.
+/// What went through each processor, wherever it stands, with the Collector's labels.
 fn processors(page: &mut Families, rows: &[Row]) {
     let mut all: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.direction == Direction::Stage) {
-        // `pipeline:id`, `pipeline:id+id`; a connector's and a stream's are no processors.
-        let Some((_, steps)) = row.name.split_once(':') else { continue };
-        if steps.contains(':') || steps == "stream" || steps == "feed" {
+        // `pipeline:id`; a connector's and a stream's are no processors.
+        let Some((_, id)) = row.name.split_once(':') else { continue };
+        if id.contains(':') || id == "stream" || id == "feed" {
             continue;
         }
-        for id in steps.split('+') {
-            let (taken, out) = all.entry((id, row.signal.as_str())).or_default();
-            *taken += row.taken;
-            *out += row.out;
-        }
+        let (taken, out) = all.entry((id, row.signal.as_str())).or_default();
+        *taken += row.taken;
+        *out += row.out;
     }
     for ((id, signal), (taken, out)) in all {
         let labels = format!("processor=\"{id}\",otel_signal=\"{signal}\"");

@@ -83,7 +83,8 @@ mod tests {
         fn takes(&self, signal: Signal) -> bool {
             signal == Signal::Logs
         }
-        fn send(&self, _: Signal, request: Bytes, _: Arc<Context>, _: Charge) -> Ticket {
+        fn dropped(&self, _: Signal, _: Transport, _: &'static str, _: u64) {}
+        fn send(&self, _: Signal, request: Bytes, _: Origin) -> Ticket {
             let (settle, ticket) = Settle::ticket();
             settle.settle(if request == "good" { Outcome::DONE } else { Outcome::retry("later") });
             ticket

@@ -279,7 +279,7 @@ fn a_queue_is_measured_in_requests_items_or_bytes_of_those_that_senders_wait_for
         assert!(world.queue.has_room(2 * of_one) && !world.queue.has_room(of_one), "{sizer:?}: one has left");
         let second = world.take().expect("one waits");
         let parts = vec![second.part(batch(4, 5)), second.part(batch(5, 5))];
-        world.queue.idle();
+        world.queue.idle(Lane::None);
         world.queue.replace(&second, parts);
         for _ in 0..2 {
             let part = world.take().expect("its parts wait");
