@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use throughline_component::port::{Budget, Clock, Mask, Random, SystemClock, SystemRandom};
 use throughline_component::{
     Build, Built, ComponentId, ConfigError, DynExtension, Health, Internal, Kind, MachineCheck, Meter,
-    Services, States, Warnings,
+    Openings, Services, States, Warnings,
 };
 use throughline_config::{Component, Document, Error, Errors, Id, Process, Service, Settings};
 use throughline_graph::{Fact, Facts, Kept, Ledger, Make, Masking, Plan, Setup, Wire, Wiring};
@@ -97,6 +97,7 @@ impl World {
         services.offer(Arc::clone(&self.states));
         // Of each configuration its own.
         services.offer(Arc::new(TelemetryRoutes::default()));
+        services.offer(Arc::new(Openings::default()));
         services
     }
 

@@ -101,6 +101,7 @@ pub(crate) enum Command {
     Change {
         /// Its id, its key, the address of its pull request, a commit of it (7 digits or more), or the end of its id
         /// (`infra-live#482`, `#482`).
+        #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
         what: String,
         #[command(flatten)]
         agent: Agent,
@@ -138,14 +139,23 @@ pub(crate) struct Agent {
     pub(crate) json: bool,
 }
 
+/// Checks a duration, which the agent reads.
+fn duration(text: &str) -> Result<String, String> {
+    let read: Result<throughline_config::Duration, _> = text.parse();
+    read.map(|_| text.to_owned()).map_err(|error| format!("{error}; for example 30m"))
+}
+
 /// Which changes are asked for.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Which {
     /// Only those that are not done, and of which nothing was heard for so long; 1h unless given: `--stuck=30m`.
-    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h")]
+    #[arg(
+        long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h",
+        value_parser = duration
+    )]
     pub(crate) stuck: Option<String>,
     /// Only those that are `waiting`, `running`, `failed` or `done`.
-    #[arg(long)]
+    #[arg(long, value_parser = ["waiting", "running", "failed", "done"])]
     pub(crate) state: Option<String>,
     /// Only those of which something took place there.
     #[arg(long)]
@@ -154,7 +164,7 @@ pub(crate) struct Which {
     #[arg(long)]
     pub(crate) repository: Option<String>,
     /// How many to show; 100 unless given, 1000 at most.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) limit: Option<u32>,
 }
 

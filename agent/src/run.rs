@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use throughline_component::{ComponentId, States};
+use throughline_component::{ComponentId, Openings, States};
 use throughline_config::{Service, Settings};
 use throughline_graph::Graph;
 use throughline_net::{Serving, TelemetryRoutes};
@@ -205,8 +205,12 @@ async fn launch(
         let admin = admin::start(metrics, &assembled.resource, &world, &listeners, &added).await;
         let admin = admin.map_err(|error| Failed::Start(error.to_string()))?;
         let storages = services.names::<Storage>().filter_map(|id| services.named::<Storage>(id)).collect();
+        let openings = services.get::<Openings>();
         let started = Graph::start(assembled.setup, before.take()).await;
         let graph = started.map_err(|error| Failed::Start(error.to_string()))?;
+        if let Some(openings) = openings {
+            drop(tokio::task::spawn_blocking(move || openings.open()).await);
+        }
         let pushing = assembled.pushes.into_iter().map(|push| push.start(&world, &aside)).collect();
         let graph = Arc::new(Mutex::new(Some(graph)));
         Ok(Running { graph, before: assembled.before, service, storages, _admin: admin, pushing })

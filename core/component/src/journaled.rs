@@ -2,12 +2,12 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 
 use crate::port::{Forgetful, Journal, Journals, StoreError};
-use crate::{Barrier, Build, ComponentId, ConfigError, Health, Outcome, Settle, Ticket};
+use crate::{Barrier, Build, ComponentId, ConfigError, Health, Outcome, Settle, Ticket, Warnings};
 
 /// A state that can be rebuilt from what it journaled. It journals ids and times, never bodies.
 pub trait Replay: Send + Sync + 'static {
@@ -35,7 +35,27 @@ pub struct Journaled<S> {
     journals: Arc<dyn Journals>,
     /// Shows that the component refuses everything while its journal cannot be read.
     health: Option<Arc<Health>>,
+    warnings: Option<Arc<Warnings>>,
     held: RwLock<Held<S>>,
+}
+
+/// The journals of one configuration, to be opened once it is in service rather than with the first request: what cannot be read
+/// shows from the start. A service of the graph.
+#[derive(Default)]
+pub struct Openings(Mutex<Vec<Opening>>);
+
+type Opening = Box<dyn FnOnce() + Send>;
+
+impl Openings {
+    fn add(&self, opening: Opening) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(opening);
+    }
+
+    /// Opens them all, which blocks.
+    pub fn open(&self) {
+        let all = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        all.into_iter().for_each(|opening| opening());
+    }
 }
 
 struct Held<S> {
@@ -89,8 +109,14 @@ impl<S: Replay> Journaled<S> {
         let id = cx.key();
         let key =
             storage.map_or_else(|| id.clone(), |storage| ComponentId::new(&format!("{id} in {storage}")));
-        Build { id: key, ..cx.clone() }
-            .state(|| Ok(Self { health: cx.services.get(), ..Self::new(id, journals, make()) }))
+        let (health, warnings) = (cx.services.get(), cx.services.get());
+        let state = Build { id: key, ..cx.clone() }
+            .state(|| Ok(Self { health, warnings, ..Self::new(id, journals, make()) }))?;
+        if let Some(openings) = cx.services.get::<Openings>().filter(|_| storage.is_some()) {
+            let state = Arc::clone(&state);
+            openings.add(Box::new(move || drop(state.open())));
+        }
+        Ok(state)
     }
 
     fn new(id: ComponentId, journals: Arc<dyn Journals>, state: S) -> Self {
@@ -99,6 +125,7 @@ impl<S: Replay> Journaled<S> {
             id,
             journals,
             health: None,
+            warnings: None,
             held: RwLock::new(Held { state, journal: None, compacted: 0, behind, trouble }),
         }
     }
@@ -138,7 +165,11 @@ impl<S: Replay> Journaled<S> {
                 Ok(())
             }
             Err(error) => {
-                tracing::error!(component = %self.id, %error, "what it remembers cannot be read; it takes nothing in");
+                let what = "what it remembers cannot be read; it takes nothing in";
+                match &self.warnings {
+                    Some(warnings) => warnings.error(&self.id, what, &error.to_string()),
+                    None => tracing::error!(component = %self.id, %error, what),
+                }
                 self.health.iter().for_each(|health| health.refuses(self.id.as_str(), &error.to_string()));
                 held.trouble.last = Some(error.clone());
                 Err(error)

@@ -38,7 +38,7 @@ pub use factory::{Built, Factory};
 pub use health::{Failing, Health};
 pub use id::ComponentId;
 pub use internal::{Internal, Notice};
-pub use journaled::{Guard, Journaled, ReadGuard, Replay, Unreadable};
+pub use journaled::{Guard, Journaled, Openings, ReadGuard, Replay, Unreadable};
 pub use kept::Kept;
 pub use machine::{MachineCheck, can_write};
 pub use meter::{Counter, Histogram, Meter, Reading, Readings, Value};

@@ -135,9 +135,14 @@ fn the_command_line_prints_what_the_agent_knows() {
     let (code, _, error) = run(&["change", "#999999"]);
     assert_eq!(code, Some(1));
     assert!(error.contains("no change that is remembered"), "{error}");
-    let (code, _, error) = run(&["changes", "--stuck=soon"]);
-    assert_eq!(code, Some(1));
-    assert!(error.contains("for example stuck=30m"), "{error}");
+    for wrong in
+        [["changes", "--stuck=soon"], ["changes", "--state=lost"], ["changes", "--limit=0"], ["change", ""]]
+    {
+        let (code, _, error) = run(&wrong);
+        assert_eq!(code, Some(2), "{wrong:?}: {error}");
+    }
+    let (code, listing, _) = run(&["changes", "--environment", "prod"]);
+    assert_eq!((code, listing.contains(&id)), (Some(0), true), "{listing}");
 }
 
 #[test]
@@ -171,4 +176,35 @@ fn two_exporters_of_changes_are_an_error_of_the_file() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("serves /changes already"), "{said}");
+}
+
+#[test]
+fn what_was_remembered_and_cannot_be_read_shows_before_the_first_request() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let with_health = CONFIG
+        .replace("extensions: {", "extensions: {health_check: {endpoint: '127.0.0.1:0'}, ")
+        .replace("extensions: [file_storage]", "extensions: [file_storage, health_check]");
+    let agent = Agent::start(folder.path(), &with_health);
+    deliver(&agent, &change());
+    assert_eq!(agent.stop().code, Some(0));
+    let mut removed = 0;
+    for file in std::fs::read_dir(folder.path().join("storage")).expect("the storage").flatten() {
+        if file.file_name().to_string_lossy().starts_with("journal") {
+            std::fs::remove_file(file.path()).expect("it is ours");
+            removed += 1;
+        }
+    }
+    assert!(removed > 0, "the storage has journals");
+    let agent = Agent::start(folder.path(), &with_health);
+    let health = || http::get(&agent.address("health_check", "/"), "/");
+    await_that("it is not ready", || health().status == 503);
+    assert!(health().text().contains("it was there, and is gone"), "{}", health().text());
+    // However often it is tried.
+    for _ in 0..20 {
+        drop(get(&agent, "/changes"));
+        drop(change()[0].send(&agent.address("github", "/events")));
+    }
+    let told =
+        agent.log().lines().filter(|line| line.contains("cannot be read; it takes nothing in")).count();
+    assert!(told <= removed, "once a minute for each component: {told}");
 }
