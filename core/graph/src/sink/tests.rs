@@ -354,3 +354,19 @@ async fn a_drain_gives_back_what_waits_for_a_destination_that_fails() {
     world.sink.retire();
     assert_eq!(world.health.all_failing(), []);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_failed_until_nothing_was_left_is_tried_with_what_comes_next() {
+    let retry = json!({ "initial_interval": "1s", "max_interval": "1s", "max_elapsed_time": "10s" });
+    let world = world(json!({ "retry_on_failure": retry }));
+    assert_eq!(world.sink.consumers(), 10);
+    world.answers((0..1000).map(|_| Outcome::retry("it is down")));
+    for ticket in [world.offer(2), world.offer(2)] {
+        assert_eq!(ticket.await, Outcome::retry("it is down"));
+    }
+    world.script.answers.lock().expect("no panic").clear();
+    let next = tokio::time::timeout(Duration::from_secs(60), world.offer(2)).await;
+    assert_eq!(next.expect("it is tried"), Outcome::DONE);
+    assert_eq!(world.health.all_failing(), []);
+    world.end();
+}
