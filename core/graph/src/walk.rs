@@ -200,4 +200,19 @@ mod tests {
         drop(room);
         assert_eq!(memory.used(), 0);
     }
+
+    #[test]
+    fn room_is_taken_in_steps_up_to_half_of_the_budget_and_one_step() {
+        let memory = Budget::new(20 << 20);
+        let most = (10 << 20) + STEP;
+        let mut room = Room::new(Some(&memory), 1000);
+        assert_eq!((room.more(1500), memory.used()), (Some(1500), 0), "all of that is free");
+        assert_eq!((room.more(1501), memory.used()), (Some(1500 + (256 << 10)), 256 << 10));
+        assert_eq!(room.more(1500 + STEP), Some(1500 + STEP), "it is taken already");
+        drop(room);
+        let room = || Room::new(Some(&memory), 0);
+        assert_eq!(room().more(most), Some(most));
+        assert_eq!(room().more(most + 1), None);
+        assert_eq!(Room::new(None, 0).more(usize::MAX), Some(usize::MAX), "nobody counts");
+    }
 }
