@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use throughline_component::{Chunk, Context, Fatal, Kept, RejectKind, Settle, Stopper, Ticket};
 use throughline_otlp::build;
 use tokio::sync::Semaphore;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Metadata, Subscriber, span};
 
 use super::*;
 use crate::ledger::{Direction, Ledger, Row};
@@ -369,4 +371,58 @@ async fn a_destination_that_failed_until_nothing_was_left_is_tried_with_what_com
     assert_eq!(next.expect("it is tried"), Outcome::DONE);
     assert_eq!(world.health.all_failing(), []);
     world.end();
+}
+
+/// The warnings that are heard.
+#[derive(Clone, Default)]
+struct Heard(Arc<Mutex<Vec<String>>>);
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.0.push_str(&format!("{}={value:?} ", field.name()));
+    }
+}
+
+impl Subscriber for Heard {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::WARN
+    }
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.0.lock().expect("no panic").push(line.0);
+    }
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_kind_of_loss_speaks_with_its_count_and_success_does_not() {
+    let heard = Heard::default();
+    let _guard = tracing::subscriber::set_default(heard.clone());
+    let drops = json!({ "retry_on_failure": { "on_permanent_error": "drop" } });
+    let cases = [
+        (drops.clone(), Outcome::DONE, None),
+        (drops.clone(), partly(2), Some("refused a part as bad")),
+        (drops.clone(), Outcome::reject(RejectKind::Invalid, "bad"), Some("refused data as bad")),
+        (drops, Outcome::misdirected("no such route"), Some("permanent error")),
+        (no_retries(), Outcome::retry("it is down"), Some("the senders try again")),
+    ];
+    for (settings, answer, said) in cases {
+        let world = world(settings);
+        world.answers([answer]);
+        drop(world.offer(2).await);
+        let lines = std::mem::take(&mut *heard.0.lock().expect("no panic"));
+        assert_eq!(lines.len(), usize::from(said.is_some()), "{lines:?}");
+        for (line, said) in lines.iter().zip(said) {
+            assert!(line.contains(said) && line.contains("items=2"), "{line}");
+        }
+    }
 }
