@@ -243,7 +243,10 @@ async fn without_retries_senders_hear_of_each_failure_and_readiness_of_all_until
         assert_eq!(world.offer(3).await, Outcome::retry(why));
         let trouble = world.health.trouble(0, 0).expect("nothing passes");
         assert!(trouble.contains("exporter test refuses everything: no such route"), "{trouble}");
-        assert!(world.health.all_failing()[0].why.contains(why));
+        let failing = world.health.all_failing().remove(0);
+        assert!(failing.why.contains(why));
+        assert_eq!(failing.since, 1_000_000_000, "since the first that failed");
+        tokio::time::sleep(Duration::from_secs(5)).await;
     }
     assert_eq!(world.offer(3).await, Outcome::DONE);
     assert_eq!((world.health.trouble(0, 0), world.health.all_failing()), (None, vec![]));
