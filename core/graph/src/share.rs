@@ -106,6 +106,20 @@ mod tests {
     }
 
     #[test]
+    fn shares_are_half_of_the_memory_together_and_none_is_too_small() {
+        let share = |memory: usize, readers: usize| {
+            let share = Share::of(Some(&Budget::new(memory)), readers, Counter::default());
+            share.budget.as_ref().map(|budget| budget.limit())
+        };
+        assert_eq!(share(64 << 20, 4), Some(8 << 20));
+        assert_eq!(share(64 << 20, 0), Some(32 << 20));
+        assert_eq!(share(64 << 20, 100), Some(1 << 20));
+        assert_eq!(held(&Share::of(None, 1, Counter::default())), 0);
+        let unbounded = Share::of(None, 1, Counter::default());
+        let _all = [taken(&unbounded, usize::MAX), taken(&unbounded, usize::MAX)];
+    }
+
+    #[test]
     fn a_record_that_is_larger_than_the_share_is_read_when_it_is_alone() {
         let share = Share::of(Some(&Budget::new(1)), 1, Counter::default());
         let large = taken(&share, 64 << 20);

@@ -207,41 +207,4 @@ fn place_of(causes: &mut Vec<(usize, &'static str)>, cause: (usize, &'static str
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_edits_add_is_charged_until_it_is_settled() {
-        let memory = Budget::new(1_000);
-        let before = Bytes::from(vec![0; 100]);
-        let room = |before: usize| Room::new(Some(&memory), before);
-        let grown = room(0).hold(before.slice(..0), 5_000, Settle::nobody());
-        assert_eq!(memory.used(), 5_000, "nothing makes a million of it");
-        let copy = room(100).hold(before.clone(), 120, Settle::nobody());
-        assert_eq!(memory.used(), 5_070, "another pipeline has it as it was");
-        grown.settle(Outcome::DONE);
-        copy.settle(Outcome::DONE);
-        assert_eq!(memory.used(), 0);
-        let _alone = room(100).hold(before, 140, Settle::nobody());
-        assert_eq!(memory.used(), 0, "a little more is free");
-    }
-
-    #[test]
-    fn room_is_taken_while_it_is_written_and_refused_before_it_is_used() {
-        let memory = Budget::new(20 << 20);
-        let mut room = Room::new(Some(&memory), 1 << 20);
-        assert_eq!(room.more(1 << 20), Some(3 << 19), "half as much again is free");
-        assert_eq!(room.more(2 << 20), Some(2 << 20));
-        assert_eq!(memory.used(), 1 << 19, "the rest is held before it is settled");
-        let mut other = memory.charge();
-        assert!(other.grow(19 << 20));
-        assert_eq!(room.more(3 << 20), None);
-        assert!(matches!(room.refused, Some(Outcome::Retry { .. })), "others hold it: later");
-        drop(other);
-        assert_eq!(room.more(9 << 20), Some(9 << 20));
-        assert_eq!(room.more(16 << 20), None);
-        assert!(matches!(room.refused, Some(Outcome::Reject { kind: RejectKind::TooLarge, .. })));
-        drop(room);
-        assert_eq!(memory.used(), 0);
-    }
-}
+mod tests;

@@ -378,6 +378,16 @@ mod tests {
     }
 
     #[test]
+    fn what_was_taken_by_an_old_sum_is_put_right() {
+        let budget = Budget::new(100);
+        budget.add(50, None);
+        for (is, was_taken, sum) in [(10, 30, 30), (30, 10, 50), (7, 7, 50)] {
+            budget.correct(is, was_taken);
+            assert_eq!(budget.within_shares.load(Ordering::Relaxed), sum);
+        }
+    }
+
+    #[test]
     fn accounts_balance_however_charges_interleave() {
         let budget = Budget::new(1 << 20);
         let peer = Arc::<AtomicUsize>::default();

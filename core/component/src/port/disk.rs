@@ -176,35 +176,40 @@ impl SystemFile {
     fn named<T>(&self, result: io::Result<T>) -> io::Result<T> {
         result.map_err(|error| named(&self.path, error))
     }
+}
 
-    fn read_all(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match self.file.read_at(&mut buffer[filled..], offset + filled as u64) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+/// Reads until a buffer is full, or up to the end; `read` is told how much there is already.
+fn read_all(
+    buffer: &mut [u8],
+    mut read: impl FnMut(&mut [u8], u64) -> io::Result<usize>,
+) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match read(&mut buffer[filled..], filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
-        Ok(filled)
     }
+    Ok(filled)
+}
 
-    fn append_all(&self, parts: &[&[u8]]) -> io::Result<()> {
-        let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
-        let mut left = &mut slices[..];
-        // Empty parts in front would make an empty write look like a full disk.
-        IoSlice::advance_slices(&mut left, 0);
-        while !left.is_empty() {
-            match (&self.file).write_vectored(left) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => IoSlice::advance_slices(&mut left, written),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+/// Writes all parts, in as many calls as it takes.
+fn write_all(parts: &[&[u8]], mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>) -> io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+    let mut left = &mut slices[..];
+    // Empty parts in front would make an empty write look like a full disk.
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match write(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut left, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
-        Ok(())
     }
+    Ok(())
 }
 
 impl DiskFile for SystemFile {
@@ -213,11 +218,11 @@ impl DiskFile for SystemFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.named(self.read_all(buffer, offset))
+        self.named(read_all(buffer, |rest, filled| self.file.read_at(rest, offset + filled)))
     }
 
     fn append(&self, parts: &[&[u8]]) -> io::Result<()> {
-        self.named(self.append_all(parts))
+        self.named(write_all(parts, |left| (&self.file).write_vectored(left)))
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
@@ -296,6 +301,32 @@ mod tests {
         assert_eq!(file.read_at(&mut three, 6).expect("it reads"), 1);
         assert_eq!(file.read_at(&mut three, 7).expect("it reads"), 0);
         file.sync_data(SITE).expect("it syncs");
+    }
+
+    #[test]
+    fn calls_that_a_signal_interrupts_or_that_do_a_part_are_gone_on_with_and_others_are_not() {
+        let steps = |steps: Vec<io::Result<usize>>| {
+            let mut steps = steps.into_iter();
+            move || steps.next().expect("no more calls")
+        };
+        let interrupted = || Err(io::ErrorKind::Interrupted.into());
+        let failed = || Err(io::Error::from(io::ErrorKind::TimedOut));
+        let mut at = Vec::new();
+        let mut step = steps(vec![interrupted(), Ok(2), interrupted(), Ok(1), Ok(0)]);
+        let read = read_all(&mut [0; 9], |rest, filled| {
+            at.push((rest.len(), filled));
+            step()
+        });
+        assert_eq!((read.expect("it ends"), at), (3, vec![(9, 0), (9, 0), (7, 2), (7, 2), (6, 3)]));
+        let mut step = steps(vec![Ok(2), failed()]);
+        assert_eq!(read_all(&mut [0; 9], |_, _| step()).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let written = |results| {
+            let mut step = steps(results);
+            write_all(&[b"one", b"", b"two"], |_| step()).map_err(|error| error.kind())
+        };
+        assert_eq!(written(vec![Ok(2), interrupted(), Ok(4)]), Ok(()));
+        assert_eq!(written(vec![Ok(2), failed()]), Err(io::ErrorKind::TimedOut));
+        assert_eq!(written(vec![Ok(2), Ok(0)]), Err(io::ErrorKind::WriteZero));
     }
 
     #[test]

@@ -340,3 +340,6 @@ fn policy(retry: Option<&RetrySettings>) -> Policy {
 fn signed(items: u64) -> i64 {
     i64::try_from(items).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -413,6 +413,21 @@ fn a_manifest_that_is_gone_takes_the_room_of_the_reserve_where_the_disk_is_full(
 }
 
 #[test]
+fn streams_that_come_and_go_do_not_fill_the_manifest() {
+    let world = World::default();
+    for round in 0..17 {
+        let log = world.open_with(|settings| settings.max_bytes = 1 << 20);
+        log.turn();
+        for number in 0..100 {
+            let stream = log.stream(&format!("logs/{round}/{number}")).expect("no two names have one number");
+            log.append(stream, record(Bytes::from("x")), Settle::nobody()).expect("there is room");
+        }
+        log.turn();
+    }
+    world.open();
+}
+
+#[test]
 fn in_memory_nothing_is_synced() {
     let world = World::default();
     let log = world.open_with(|settings| {
