@@ -3,7 +3,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use serde_json::{Value, json};
-use throughline_component::{Chunk, Context, Fatal, Kept, RejectKind, Settle, Stopper, Ticket};
+use throughline_component::{Chunk, Context, Fatal, Kept, RejectKind, Settle, Ticket};
 use throughline_otlp::build;
 use tokio::sync::Semaphore;
 use tracing::field::{Field, Visit};
@@ -31,6 +31,12 @@ impl DynExporter for Script {
             }
             self.answers.lock().expect("no panic").pop_front().unwrap_or(Outcome::DONE)
         })
+    }
+    fn export_each<'a>(&'a self, batch: &'a Batch) -> Pin<Box<dyn Future<Output = Outcomes> + Send + 'a>> {
+        Box::pin(async { Outcomes::All(self.export(batch).await) })
+    }
+    fn lane(&self, _: Signal, _: &Chunk) -> Lane {
+        Lane::None
     }
     fn metadata_keys(&self) -> Vec<String> {
         Vec::new()
@@ -66,7 +72,6 @@ struct World {
     script: Arc<Script>,
     ledger: Ledger,
     health: Arc<Health>,
-    _stopper: Stopper,
 }
 
 fn world(settings: Value) -> World {
@@ -87,10 +92,9 @@ fn world_with(settings: Value, gated: bool) -> World {
     };
     let settings: Option<DeliverySettings> = serde_json::from_value(settings).expect("they are right");
     let hops = Signal::ALL.map(|signal| ledger.hop(Direction::Exporter, "test", signal));
-    let (_stopper, stop) = Stopper::new();
     let exporter = Arc::<Script>::clone(&script);
-    let sink = Sink::new(ComponentId::new("test"), exporter, settings.as_ref(), services, hops, stop);
-    World { sink: Arc::new(sink), script, ledger, health, _stopper }
+    let sink = Sink::new(ComponentId::new("test"), exporter, settings.as_ref(), services, hops);
+    World { sink: Arc::new(sink), script, ledger, health }
 }
 
 /// A chunk of so many log records.

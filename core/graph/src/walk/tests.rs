@@ -30,14 +30,14 @@ impl DynEditor for Drops {
 }
 
 impl Pass for Dropping<'_> {
-    fn edit(&mut self, record: &mut Record<'_>) -> Keep {
+    fn edit(&mut self, record: &mut Record<'_>) -> Verdict {
         self.0.seen.lock().expect("no panic").push(record.level());
         assert_ne!(self.0.drops, 99, "told to");
         if self.0.adds > 0 {
             record.append_attribute("added", "x".repeat(self.0.adds).as_str());
         }
         self.1 += 1;
-        if self.1 <= self.0.drops { Keep::No } else { Keep::Yes }
+        if self.1 <= self.0.drops { Verdict::Drop("editor") } else { Verdict::Keep }
     }
     fn groups(&mut self, _: Signal, request: &Bytes) -> Option<Bytes> {
         // What no record holds: it is told by an unknown field behind everything else.
@@ -78,9 +78,12 @@ fn walk_within(
         });
     });
     let ledger = Ledger::default();
-    let hop = ledger.hop(Direction::Stage, "walk", Signal::Logs);
-    let editors = editors.iter().map(|editor| Arc::<Drops>::clone(editor) as Arc<dyn DynEditor>);
-    let walk = Walk { editors: editors.collect(), hop, memory: memory.cloned() };
+    // Each with an account of its own; those of the first are looked at.
+    let editors = editors.iter().enumerate().map(|(number, editor)| {
+        let hop = ledger.hop(Direction::Stage, &format!("step {number}"), Signal::Logs);
+        (Arc::<Drops>::clone(editor) as Arc<dyn DynEditor>, hop)
+    });
+    let walk = Walk { editors: editors.collect(), memory: memory.cloned() };
     let context = Arc::new(Context::internal(ComponentId::new("test"), 0));
     let (settle, ticket) = Settle::ticket();
     let chunk = Chunk { bytes, items, position: None, context, settle };
