@@ -72,6 +72,8 @@ fn open(disk: &LossyDisk, clock: &Arc<FakeClock>) -> (Log, u64) {
 }
 
 fn put(log: &Log, stream: u64, count: usize) {
+    // Another test may have been the first to say the same just when this one began to listen, and then nobody would hear it.
+    tracing::callsite::rebuild_interest_cache();
     for _ in 0..count {
         log.append(stream, record(Bytes::from(vec![b'x'; 400])), Settle::nobody());
         log.turn();
