@@ -1,6 +1,8 @@
 //! The command line.
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use throughline_change::timeline::State;
 
 /// A telemetry pipeline agent for GitOps, infrastructure-as-code and CI/CD platforms.
 ///
@@ -155,7 +157,7 @@ pub(crate) struct Which {
     )]
     pub(crate) stuck: Option<String>,
     /// Only those that are `waiting`, `running`, `failed` or `done`.
-    #[arg(long, value_parser = ["waiting", "running", "failed", "done"])]
+    #[arg(long, value_parser = PossibleValuesParser::new(State::ALL.map(State::as_str)))]
     pub(crate) state: Option<String>,
     /// Only those of which something took place there.
     #[arg(long)]

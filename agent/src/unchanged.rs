@@ -72,8 +72,9 @@ impl Before {
         masks: bool,
         extensions: &[ComponentId],
     ) -> BTreeSet<(Kind, ComponentId)> {
-        let same =
-            |key: &(Kind, ComponentId)| prints.contains_key(key) && prints.get(key) == self.prints.get(key);
+        let same = |key: &(Kind, ComponentId)| {
+            prints.get(key).is_some_and(|print| self.prints.get(key) == Some(print))
+        };
         let names = self.extensions.iter().map(|(id, _)| id);
         let all = extensions.iter().all(|id| same(&(Kind::Extension, id.clone())));
         if !all || !names.eq(extensions) || masks != self.masks {

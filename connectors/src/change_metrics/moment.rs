@@ -10,7 +10,7 @@ use throughline_change::timeline::{Fact, Place};
 /// An event of one change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Moment {
-    #[serde(rename = "t", serialize_with = "write_kind", deserialize_with = "read_kind")]
+    #[serde(rename = "t", with = "event::by_name")]
     pub(super) kind: &'static Type,
     /// When it happened, as its source has it, in nanoseconds since 1970.
     pub(super) at: u64,
@@ -66,9 +66,10 @@ impl Moment {
 
     /// By time; of one moment, by all that tells two apart, so that the order is the same whatever was heard of first.
     pub(super) fn by_time(&self, other: &Self) -> std::cmp::Ordering {
-        let key = |moment: &Self| (moment.at, moment.kind.name, moment.object);
-        let rest = |moment: &Self| (Arc::clone(&moment.labels), moment.result.clone(), moment.duration_ms);
-        key(self).cmp(&key(other)).then_with(|| rest(self).cmp(&rest(other)))
+        let key = |moment: &'_ Self| (moment.at, moment.kind.name, moment.object, moment.duration_ms);
+        key(self)
+            .cmp(&key(other))
+            .then_with(|| (&self.labels, &self.result).cmp(&(&other.labels, &other.result)))
     }
 
     pub(super) fn is_of_object(&self, other: &Self) -> bool {
@@ -102,13 +103,4 @@ impl Labels {
 pub(super) fn hash(text: &str) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = change_key(text);
     u64::from_be_bytes([a, b, c, d, e, f, g, h])
-}
-
-fn write_kind<S: serde::Serializer>(kind: &&'static Type, into: S) -> Result<S::Ok, S::Error> {
-    into.serialize_str(kind.name)
-}
-
-fn read_kind<'de, D: serde::Deserializer<'de>>(from: D) -> Result<&'static Type, D::Error> {
-    let name = String::deserialize(from)?;
-    event::named(&name).ok_or_else(|| serde::de::Error::custom(format!("there is no event `{name}`")))
 }

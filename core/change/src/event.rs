@@ -101,6 +101,30 @@ pub fn named(name: &str) -> Option<&'static Type> {
     TYPES.binary_search_by_key(&name, |kind| kind.name).ok().map(|at| &TYPES[at])
 }
 
+/// A type as serde writes it, by its name: `#[serde(with = "event::by_name")]`.
+pub mod by_name {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::{Type, named};
+
+    /// Writes the name.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(kind: &&'static Type, into: S) -> Result<S::Ok, S::Error> {
+        into.serialize_str(kind.name)
+    }
+
+    /// Reads the name of a type that exists.
+    ///
+    /// # Errors
+    /// There is no such type.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<&'static Type, D::Error> {
+        let name = String::deserialize(from)?;
+        named(&name).ok_or_else(|| serde::de::Error::custom(format!("there is no event `{name}`")))
+    }
+}
+
 /// The type whose log records have this `event_name`.
 pub fn of_record(event_name: &str) -> Option<&'static Type> {
     TYPES.iter().find(|kind| kind.event_name == event_name)

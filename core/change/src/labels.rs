@@ -65,6 +65,12 @@ const ENVIRONMENTS: [(&str, &[&str]); 3] = [
 
 /// One spelling for an environment (LBL-05, TRP-10): `prod` and `production` are one place.
 pub fn environment(text: &str) -> &str {
+    respelt_environment(text).unwrap_or(text)
+}
+
+/// The same, where the text has another.
+pub fn respelt_environment(text: &str) -> Option<&'static str> {
     let fits = |spellings: &[&str]| spellings.iter().any(|spelling| spelling.eq_ignore_ascii_case(text));
-    ENVIRONMENTS.iter().find(|(_, spellings)| fits(spellings)).map_or(text, |(name, _)| name)
+    let (name, _) = ENVIRONMENTS.iter().find(|(_, spellings)| fits(spellings))?;
+    (*name != text).then_some(*name)
 }

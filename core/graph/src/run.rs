@@ -221,14 +221,11 @@ impl Graph {
     fn take_over(&mut self, kept: &Kept, before: &mut Self, taking: &BTreeMap<ComponentId, Arc<Taking>>) {
         self.extensions.take_over(&mut before.extensions, |id| kept.extensions.contains(id));
         self.services.take_over(&mut before.services, |id| kept.exporters.contains(id));
-        let readers = &self.readers;
-        let like = |(name, old): (&ComponentId, &mut Arc<Feeder>)| {
-            readers.get(name).is_some_and(|new| new.is_like(old))
+        let (readers, old) = (&self.readers, &before.readers);
+        let reads_on = |name: &ComponentId| {
+            readers.get(name).zip(old.get(name)).is_some_and(|(reader, old)| Arc::ptr_eq(reader, old))
         };
-        let same: BTreeMap<ComponentId, Arc<Feeder>> =
-            before.readers.extract_if(.., |name, old| like((name, old))).collect();
-        self.feeders.take_over(&mut before.feeders, |name| same.contains_key(name));
-        self.readers.extend(same);
+        self.feeders.take_over(&mut before.feeders, reads_on);
         self.receivers.take_over(&mut before.receivers, |id| kept.receivers.contains(id));
         for (_, sink) in before.sinks.extract_if(.., |id, _| kept.exporters.contains(id)) {
             sink.hurry();
@@ -252,11 +249,12 @@ impl Graph {
         let meter = setup.services.get::<Meter>().unwrap_or_default();
         for feeder in assembly.feeders.drain(..) {
             let name = feeder.name.clone();
-            self.readers.insert(name.clone(), Arc::clone(&feeder));
-            let runs_on = |old: &Arc<Feeder>| old.is_like(&feeder);
-            if before.and_then(|before| before.readers.get(&name)).is_some_and(runs_on) {
+            let old = before.and_then(|before| before.readers.get(&name)).filter(|old| old.is_like(&feeder));
+            if let Some(old) = old {
+                self.readers.insert(name, Arc::clone(old));
                 continue;
             }
+            self.readers.insert(name.clone(), Arc::clone(&feeder));
             let waits = meter.counter("throughline_stream_reader_waits", &name, None);
             let share = Share::of(memory.as_ref(), readers, waits);
             let run = move |stop| Arc::clone(&feeder).run(Arc::clone(&share), stop);

@@ -21,6 +21,7 @@ use crate::Signal;
 pub use level::{Level, Levels};
 pub use record::Record;
 pub use strings::{Leaf, Rewrite};
+pub use walk::rewrite_within;
 
 /// What becomes of a record after its edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,23 +65,11 @@ pub fn rewrite(
     levels: Levels,
     edit: &mut dyn FnMut(&mut Record<'_>) -> Keep,
 ) -> Rewritten {
-    let rewritten = walk::rewrite(signal, bytes, levels, &mut |_| Some(usize::MAX), edit);
+    let rewritten = rewrite_within(signal, bytes, levels, &mut |_| Some(usize::MAX), edit);
     rewritten.unwrap_or_else(|| Rewritten {
         bytes: bytes.clone(),
         dropped_items: 0,
         dropped: Vec::new(),
         changed: false,
     })
-}
-
-/// The same within bounds: `room` is asked, with the length of what is written, before that goes on, and says up to which
-/// length nobody need ask again. `None` if it says that there is no more.
-pub fn rewrite_within(
-    signal: Signal,
-    bytes: &Bytes,
-    levels: Levels,
-    room: &mut dyn FnMut(usize) -> Option<usize>,
-    edit: &mut dyn FnMut(&mut Record<'_>) -> Keep,
-) -> Option<Rewritten> {
-    walk::rewrite(signal, bytes, levels, room, edit)
 }

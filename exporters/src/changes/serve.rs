@@ -1,6 +1,5 @@
 //! `GET /changes` and `GET /changes/ID`.
 
-use std::cmp::Reverse;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,13 +65,11 @@ impl Pages {
             changes.extend(summaries.filter(|summary| filter.fits(summary, now)));
         }
         // What waits longest first; what is done last, the newest of it first.
-        changes.sort_by(|a, b| {
-            let key = |summary: &Summary| (summary.state == State::Done, summary.since);
-            match key(a).0.cmp(&key(b).0) {
-                std::cmp::Ordering::Equal if key(a).0 => Reverse(a.since).cmp(&Reverse(b.since)),
-                std::cmp::Ordering::Equal => (a.since, &a.change_id).cmp(&(b.since, &b.change_id)),
-                order => order,
-            }
+        let is_done = |summary: &Summary| summary.state == State::Done;
+        changes.sort_by(|a, b| match (is_done(a), is_done(b)) {
+            (true, true) => b.since.cmp(&a.since),
+            (false, false) => (a.since, &a.change_id).cmp(&(b.since, &b.change_id)),
+            (one, other) => one.cmp(&other),
         });
         let matched = changes.len();
         changes.truncate(filter.limit.unwrap_or(LIMIT));
@@ -137,8 +134,7 @@ impl Filter {
                     filter.stuck = Some(duration.map_err(why)?.get());
                 }
                 "state" => {
-                    let all = [State::Waiting, State::Running, State::Failed, State::Done];
-                    let found = all.into_iter().find(|state| state.as_str() == value);
+                    let found = State::ALL.into_iter().find(|state| state.as_str() == value);
                     filter.state = Some(found.ok_or_else(|| {
                         format!("state={value}: a change is waiting, running, failed or done")
                     })?);

@@ -3,7 +3,9 @@
 use std::sync::LazyLock;
 
 use throughline_change::Sha;
-use throughline_change::labels::{COMMIT, COPIED, PULL_REQUEST, REPOSITORY, environment};
+use throughline_change::labels::{
+    COMMIT, COPIED, PULL_REQUEST, REPOSITORY, environment, respelt_environment,
+};
 use throughline_otlp::view::{AnyValue, Attributes, KeyValue};
 
 /// What a record says of its own change and place.
@@ -124,7 +126,9 @@ impl<'a> Seen<'a> {
                 self.has.repository |= rank == 0;
                 self.repository.offer(rank, pair.text_bytes());
             }
-            Role::Label(ENVIRONMENT) => self.environment = respelt(pair),
+            Role::Label(ENVIRONMENT) => {
+                self.environment = pair.value().as_str().and_then(respelt_environment);
+            }
             Role::Label(_) => {}
             Role::Input(..) => self.copies = true,
         }
@@ -133,14 +137,6 @@ impl<'a> Seen<'a> {
 
 /// The place of `environment` in [`COPIED`].
 const ENVIRONMENT: u8 = 0;
-
-fn respelt(pair: KeyValue<'_>) -> Option<&'static str> {
-    let text = pair.value().as_str()?;
-    NAMES.into_iter().find(|name| environment(text) == *name && text != *name)
-}
-
-/// What [`environment`] makes of other spellings.
-const NAMES: [&str; 3] = ["production", "staging", "development"];
 
 /// Gives each attribute of interest to `take`.
 fn roles<'a>(attributes: Attributes<'a>, mut take: impl FnMut(Role, KeyValue<'a>)) {

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use throughline_otlp::Value;
 use throughline_otlp::build::{self, Link, Scope, Traces};
 
-use super::events::{result, workflow};
+use super::events::{result, scoped_to, workflow};
 use super::payload::Payload;
 
 const INTERNAL: i32 = 1;
@@ -91,9 +91,7 @@ fn run(scope: &mut Scope<'_, Traces>, payload: &Payload, ids: &Ids) {
     let start = payload.first_time(&[&at("run_started_at"), &at("created_at")]);
     let (start, end) = times(start, payload.first_time(&[&at("updated_at")]));
     let (run, branch) = (ids.run.to_string(), payload.text(&at("head_branch")));
-    let pulls = payload.list(&at("pull_requests"));
-    let change =
-        if let [only] = pulls.as_slice() { only.number("/number").map(|n| n.to_string()) } else { None };
+    let change = scoped_to(payload, "workflow_run");
     scope.span(|span| {
         span.trace_id(&ids.trace())
             .span_id(&ids.root())

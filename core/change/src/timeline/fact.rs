@@ -1,6 +1,6 @@
 //! What a domain event says of a change, without its payload: names, ids and times, so that it may be journaled and shown.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use throughline_otlp::view::{AnyValue, Array, Attributes, LogRecord, ResourceLookup};
 
 use crate::event::{self, Type};
@@ -20,7 +20,7 @@ pub struct Fact {
     #[serde(rename = "id")]
     pub event_id: Box<str>,
     /// What happened.
-    #[serde(rename = "t", serialize_with = "write_kind", deserialize_with = "read_kind")]
+    #[serde(rename = "t", with = "event::by_name")]
     pub kind: &'static Type,
     /// The changes that it belongs to, the newest last.
     #[serde(rename = "ch")]
@@ -210,13 +210,4 @@ fn detail(payload: Attributes<'_>) -> String {
         }
     });
     planned.into_iter().flatten().collect::<Vec<_>>().join(", ")
-}
-
-fn write_kind<S: Serializer>(kind: &&'static Type, into: S) -> Result<S::Ok, S::Error> {
-    into.serialize_str(kind.name)
-}
-
-fn read_kind<'de, D: Deserializer<'de>>(from: D) -> Result<&'static Type, D::Error> {
-    let name = String::deserialize(from)?;
-    event::named(&name).ok_or_else(|| serde::de::Error::custom(format!("there is no event `{name}`")))
 }

@@ -62,6 +62,9 @@ pub enum State {
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Waiting, Self::Running, Self::Failed, Self::Done];
+
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -200,7 +200,7 @@ impl Timelines {
 
     /// A change in one line, by its id.
     pub fn summary(&self, id: &str) -> Option<Summary> {
-        self.changes.get(id).map(|entry| entry.report(id).summary)
+        self.changes.get(id).map(|entry| story::summary(id, &entry.facts))
     }
 
     /// The change that a person means: by its id, its key, the address of its pull request, a commit of it (seven digits or

@@ -20,20 +20,46 @@ struct Row<'f> {
     abandoned: bool,
 }
 
+/// An event, the stage that it is of, and how it ends that, if it does.
+type Told<'f> = (&'f Fact, &'static Stage, Option<Ending>);
+
+/// Tells in one line where a change stands.
+pub(super) fn summary(change_id: &str, facts: &[Fact]) -> Summary {
+    let sorted = sorted(facts);
+    summarise(change_id, facts, &sorted, &rows(&sorted))
+}
+
 /// Tells the story of a change.
 pub(super) fn report(change_id: &str, facts: &[Fact], former_names: &[Box<str>], left_out: u64) -> Report {
-    let mut sorted: Vec<(&Fact, &'static Stage, Option<Ending>)> = facts
+    let sorted = sorted(facts);
+    let rows = rows(&sorted);
+    let mut moments: Vec<u64> = facts.iter().map(|fact| fact.at).collect();
+    moments.sort_unstable();
+    Report {
+        summary: summarise(change_id, facts, &sorted, &rows),
+        former_names: former_names.iter().map(|name| name.to_string()).collect(),
+        stages: rows.iter().map(|row| row.report(&moments)).collect(),
+        links: links(&sorted),
+        left_out_events: left_out,
+    }
+}
+
+fn sorted(facts: &[Fact]) -> Vec<Told<'_>> {
+    let mut sorted: Vec<Told<'_>> = facts
         .iter()
         .filter_map(|fact| stages::of(fact.kind).map(|(stage, end)| (fact, stage, end)))
         .collect();
     // Of one moment, what begins comes first.
     sorted.sort_by_key(|(fact, _, end)| (fact.at, end.is_some(), &*fact.event_id));
-    let rows = rows(&sorted);
-    let (state, what, since) = state(&rows);
+    sorted
+}
+
+fn summarise(change_id: &str, facts: &[Fact], sorted: &[Told<'_>], rows: &[Row<'_>]) -> Summary {
+    let (state, what, since) = state(rows);
     let environments: BTreeSet<&str> = facts.iter().map(|fact| &*fact.place.environment).collect();
     let opened = rows.iter().find(|row| row.stage.name == "opened").and_then(|row| row.ended);
     let owner = sorted.iter().map(|(fact, ..)| &*fact.place.owner_team).find(|team| !team.is_empty());
-    let summary = Summary {
+    Summary {
         change_id: change_id.to_owned(),
         change_key: hex::encode(change_key(change_id)),
         state,
@@ -43,19 +69,10 @@ pub(super) fn report(change_id: &str, facts: &[Fact], former_names: &[Box<str>],
         opened: opened.and_then(time),
         environments: environments.into_iter().filter(|name| !name.is_empty()).map(str::to_owned).collect(),
         owner_team: owner.unwrap_or_default().to_owned(),
-    };
-    let mut moments: Vec<u64> = facts.iter().map(|fact| fact.at).collect();
-    moments.sort_unstable();
-    Report {
-        summary,
-        former_names: former_names.iter().map(|name| name.to_string()).collect(),
-        stages: rows.iter().map(|row| row.report(&moments)).collect(),
-        links: links(&sorted),
-        left_out_events: left_out,
     }
 }
 
-fn rows<'f>(sorted: &[(&'f Fact, &'static Stage, Option<Ending>)]) -> Vec<Row<'f>> {
+fn rows<'f>(sorted: &[Told<'f>]) -> Vec<Row<'f>> {
     let mut rows: Vec<Row<'f>> = Vec::new();
     for &(fact, stage, ending) in sorted {
         let Some(ending) = ending else {
@@ -315,7 +332,7 @@ fn awaited(rows: &[Row<'_>], current: &[&Row<'_>]) -> (String, Option<u64>) {
 }
 
 /// Commits in the order in which they were first named.
-fn links(sorted: &[(&Fact, &'static Stage, Option<Ending>)]) -> Vec<LinkReport> {
+fn links(sorted: &[Told<'_>]) -> Vec<LinkReport> {
     let mut seen = BTreeSet::new();
     let mut links = Vec::new();
     for (fact, ..) in sorted {

@@ -157,12 +157,7 @@ impl Sink {
             hop.batches.fetch_add(signed(jobs.len() as u64 - 1), Ordering::Relaxed);
         }
         jobs.into_iter().for_each(|job| queue.push(job));
-        let mut any = false;
-        while let Some(job) = queue.take(self.consumers) {
-            any = true;
-            tokio::spawn(Arc::clone(self).consume(job));
-        }
-        if !any && queue.is_parked() {
+        if !self.start_consumers(&mut queue) && queue.is_parked() {
             self.look_after(queue);
         }
     }
@@ -188,10 +183,17 @@ impl Sink {
 
     /// Those that wait for a lane may go.
     fn go_on(self: &Arc<Self>) {
-        let mut queue = self.queue();
+        self.start_consumers(&mut self.queue());
+    }
+
+    /// Gives what waits to consumers, as long as there are any free; says whether any got something.
+    fn start_consumers(self: &Arc<Self>, queue: &mut Queue) -> bool {
+        let mut any = false;
         while let Some(job) = queue.take(self.consumers) {
+            any = true;
             tokio::spawn(Arc::clone(self).consume(job));
         }
+        any
     }
 
     /// Batches that wait or are on their way, and that somebody outside the agent waits for.

@@ -21,9 +21,7 @@ impl Sink {
     pub(super) fn succeeded(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue>, job: &Job) {
         let Some(since) = queue.succeeded(job) else { return };
         // All that waited may go.
-        while let Some(job) = queue.take(self.consumers) {
-            tokio::spawn(Arc::clone(self).consume(job));
-        }
+        self.start_consumers(&mut queue);
         drop(queue);
         self.changed.notify_one();
         let seconds = self.services.clock.unix_nanos().saturating_sub(since) / 1_000_000_000;

@@ -9,7 +9,9 @@ use crate::schema::Kind;
 use crate::wire::{Field, Fields};
 use crate::{Signal, batch};
 
-pub(super) fn rewrite(
+/// [`rewrite`](super::rewrite) within bounds: `room` is asked, with the length of what is written, before that goes on, and says up to which
+/// length nobody need ask again. `None` if it says that there is no more.
+pub fn rewrite_within(
     signal: Signal,
     bytes: &Bytes,
     levels: Levels,

@@ -9,7 +9,7 @@ mod pushes;
 mod runs;
 
 pub(super) use draft::result;
-pub(super) use runs::workflow;
+pub(super) use runs::{scoped_to, workflow};
 
 use super::payload::Payload;
 use crate::domain_event::DomainEvent;

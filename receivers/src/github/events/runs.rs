@@ -5,7 +5,7 @@ use crate::domain_event::DomainEvent;
 use crate::github::payload::Payload;
 
 /// The pull request a run is scoped to, if GitHub names exactly one of this repository.
-pub(super) fn scoped_to(payload: &Payload, object: &str) -> Option<String> {
+pub(in crate::github) fn scoped_to(payload: &Payload, object: &str) -> Option<String> {
     let pulls = payload.list(&format!("/{object}/pull_requests"));
     match pulls.as_slice() {
         [only] => number(only, "/number"),
