@@ -28,7 +28,7 @@ pub use client::{Answer, Client, ClientSettings, Connections, Protocol, SendErro
 pub use compression::{Compression, CompressionSettings, accepts_gzip, gzip};
 pub use cors::CorsSettings;
 pub use keepalive::{KeepaliveClient, KeepaliveServer, ServerParameters};
-pub use listeners::{ASIDE, Handler, Listeners, Reply, Resources, Route, Serving};
+pub use listeners::{ASIDE, Addresses, Handler, Listeners, Reply, Resources, Route, ServedPath, Serving};
 pub use request::Request;
 pub use reread::Reread;
 pub use retry::{Backoff, retry_after};
