@@ -12,8 +12,8 @@ use throughline_net::{
     gzip,
 };
 
-use crate::assemble::World;
 use crate::metrics::{self, Resource};
+use crate::process_context::ProcessContext;
 
 /// What a page takes that is worth compressing.
 const WORTH: usize = 1 << 10;
@@ -22,7 +22,7 @@ const WORTH: usize = 1 << 10;
 pub(crate) async fn start(
     settings: &MetricsTelemetry,
     resource: &Resource,
-    world: &Arc<World>,
+    process: &Arc<ProcessContext>,
     listeners: &Listeners,
     added: &TelemetryRoutes,
 ) -> Result<Vec<Serving>, Fatal> {
@@ -40,10 +40,10 @@ pub(crate) async fn start(
     for page in pages {
         let route = |path: &str, kind, text| Route {
             path: path.to_owned(),
-            handler: Arc::new(Page { world: Arc::clone(world), kind, text }),
+            handler: Arc::new(Page { process: Arc::clone(process), kind, text }),
         };
         let (form, resource) = (page.form, resource.clone());
-        let metrics = move |world: &World| metrics::metrics(world, &form, &resource);
+        let metrics = move |process: &ProcessContext| metrics::metrics(process, &form, &resource);
         let mut routes = vec![
             route("/metrics", "text/plain; version=0.0.4; charset=utf-8", Box::new(metrics)),
             route("/ledger", "application/json", Box::new(metrics::ledger)),
@@ -72,17 +72,17 @@ impl Handler for Fixed {
 }
 
 /// Writes a page.
-type Text = Box<dyn Fn(&World) -> String + Send + Sync>;
+type Text = Box<dyn Fn(&ProcessContext) -> String + Send + Sync>;
 
 struct Page {
-    world: Arc<World>,
+    process: Arc<ProcessContext>,
     kind: &'static str,
     text: Text,
 }
 
 impl Handler for Page {
     fn call(&self, request: Request) -> Pin<Box<dyn Future<Output = Reply> + Send + '_>> {
-        let page = Bytes::from((self.text)(&self.world));
+        let page = Bytes::from((self.text)(&self.process));
         let packed = (page.len() >= WORTH && accepts_gzip(request.headers())).then(|| gzip(&page)).flatten();
         let encoded = packed.is_some();
         let mut reply = http::Response::new(Body::new(packed.unwrap_or(page)));

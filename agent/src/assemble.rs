@@ -3,38 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use throughline_component::port::{Budget, Clock, Mask, Random, SystemClock, SystemRandom};
+use throughline_component::port::Mask;
 use throughline_component::{
-    Build, Built, ComponentId, ConfigError, DynExtension, Health, Internal, Kind, MachineCheck, Meter,
-    Openings, Services, States, Warnings,
+    Build, Built, ComponentId, ConfigError, DynExtension, Kind, MachineCheck, Services,
 };
 use throughline_config::{Component, Document, Error, Errors, Id, Process, Service, Settings};
-use throughline_graph::{Fact, Facts, Kept, Ledger, Make, Masking, Plan, Setup, Wire, Wiring};
-use throughline_net::{Addresses, Listeners, Resources, TelemetryRoutes};
+use throughline_graph::{Fact, Facts, Kept, Make, Masking, Plan, Setup, Wire, Wiring};
+use throughline_net::{Addresses, Listeners};
 use throughline_otlp::Signal;
-use tokio::runtime::Handle;
 
 use crate::catalog::{MASKING, catalog, factory};
 use crate::cli::Inputs;
 use crate::mask::Masker;
-use crate::metrics::{self, Push, Resource};
+use crate::metrics::{Push, Resource};
+use crate::process_context::ProcessContext;
 use crate::unchanged::{Before, Print};
-
-/// What outlives a reload.
-pub(crate) struct World {
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) random: Arc<dyn Random>,
-    pub(crate) listeners: Listeners,
-    pub(crate) ledger: Arc<Ledger>,
-    pub(crate) health: Arc<Health>,
-    pub(crate) internal: Arc<Internal>,
-    pub(crate) budget: Arc<Budget>,
-    pub(crate) meter: Arc<Meter>,
-    pub(crate) warnings: Arc<Warnings>,
-    pub(crate) states: Arc<States>,
-    /// Of this process, in `service.instance.id`.
-    pub(crate) instance: String,
-}
 
 /// A configuration that is right.
 pub(crate) struct Assembled {
@@ -52,65 +35,6 @@ pub(crate) struct Assembled {
     pub(crate) here: Errors,
 }
 
-impl World {
-    /// A world with nothing in it, for who does not run it.
-    pub(crate) fn new(service: &Service) -> Self {
-        Self::with(service, usize::MAX, None)
-    }
-
-    /// A world with nothing in it. `connections`: how many may be open at once; `aside`: what serves health and self-telemetry.
-    pub(crate) fn with(service: &Service, connections: usize, aside: Option<Handle>) -> Self {
-        let meter = Arc::<Meter>::default();
-        let budget = Budget::new(usize::try_from(service.memory_budget.bytes()).unwrap_or(usize::MAX));
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-        let warnings = Arc::new(Warnings::new(Arc::clone(&clock)));
-        let random: Arc<dyn Random> = Arc::new(SystemRandom::default());
-        Self {
-            clock,
-            instance: metrics::instance(&*random),
-            random,
-            listeners: Listeners::new(Resources {
-                meter: Arc::clone(&meter),
-                warnings: Arc::clone(&warnings),
-                budget: Some(Arc::clone(&budget)),
-                connections,
-                aside,
-            }),
-            ledger: Arc::default(),
-            health: Arc::default(),
-            internal: Arc::default(),
-            budget,
-            meter,
-            warnings,
-            states: Arc::default(),
-        }
-    }
-
-    fn services(&self) -> Services {
-        let mut services = Services::default();
-        services.offer(Arc::clone(&self.ledger));
-        services.offer(Arc::clone(&self.health));
-        services.offer(Arc::clone(&self.internal));
-        services.offer(Arc::clone(&self.budget));
-        services.offer(Arc::clone(&self.meter));
-        services.offer(Arc::clone(&self.warnings));
-        services.offer(Arc::clone(&self.states));
-        // Of each configuration its own.
-        services.offer(Arc::new(TelemetryRoutes::default()));
-        services.offer(Arc::new(Openings::default()));
-        services
-    }
-
-    fn build(&self, id: ComponentId, services: &Services) -> Build {
-        Build {
-            id,
-            clock: Arc::clone(&self.clock),
-            random: Arc::clone(&self.random),
-            services: services.clone(),
-        }
-    }
-}
-
 /// Reads and checks a configuration. All that is wrong is in the text of the error, a line each.
 pub(crate) fn settings(inputs: &Inputs) -> Result<(Settings, Vec<String>), String> {
     let document = document(inputs)?;
@@ -125,8 +49,8 @@ pub(crate) fn settings(inputs: &Inputs) -> Result<(Settings, Vec<String>), Strin
         None => {
             let mut errors: Vec<Error> = checked.errors.iter().cloned().collect();
             if let Some(sound) = checked.sound {
-                let world = World::new(&sound.service);
-                errors.extend(Parts::build(&sound, &world, &Purpose::Validate).errors);
+                let process = ProcessContext::new(&sound.service);
+                errors.extend(Parts::build(&sound, &process, &Purpose::Validate).errors);
             }
             Err(Errors::new(errors).to_string())
         }
@@ -158,8 +82,8 @@ struct Parts {
 }
 
 impl Parts {
-    fn build(settings: &Settings, world: &World, purpose: &Purpose) -> Self {
-        let mut services = world.services();
+    fn build(settings: &Settings, process: &ProcessContext, purpose: &Purpose) -> Self {
+        let mut services = process.services();
         let check = Arc::new(MachineCheck::default());
         let before = match purpose {
             Purpose::Run(listeners, before) => {
@@ -167,7 +91,7 @@ impl Parts {
                 before.as_ref()
             }
             Purpose::Validate => {
-                services.offer(Arc::new(world.listeners.next()));
+                services.offer(Arc::new(process.listeners.next()));
                 services.offer(Arc::clone(&check));
                 None
             }
@@ -203,12 +127,12 @@ impl Parts {
             Some(before) => {
                 (parts.extensions, parts.offers) = (before.extensions.clone(), before.offers.clone())
             }
-            None => ids.into_iter().for_each(|id| parts.extend(id, world, &check)),
+            None => ids.into_iter().for_each(|id| parts.extend(id, process, &check)),
         }
         parts.services.merge(parts.offers.clone());
         let used = used(settings);
         for (key, component) in parts.components.iter().filter(|(key, _)| used.contains(&key.1)) {
-            match build(component, &world.build(key.1.clone(), &parts.services)) {
+            match build(component, &process.build(key.1.clone(), &parts.services)) {
                 Ok(built) => {
                     parts.facts.extend(fact(key.0, &built).map(|fact| (key.clone(), fact)));
                     parts.built.insert(key.clone(), built);
@@ -225,11 +149,11 @@ impl Parts {
     }
 
     /// Builds an extension, which finds what those before it offer.
-    fn extend(&mut self, id: ComponentId, world: &World, check: &MachineCheck) {
+    fn extend(&mut self, id: ComponentId, process: &ProcessContext, check: &MachineCheck) {
         let component = &self.components[&(Kind::Extension, id.clone())];
         let mut services = self.services.clone();
         services.merge(self.offers.clone());
-        match build(component, &world.build(id.clone(), &services)) {
+        match build(component, &process.build(id.clone(), &services)) {
             Ok(Built::Extension(extension, offers)) => {
                 self.offers.merge(offers);
                 self.extensions.push((id, extension));
@@ -250,7 +174,11 @@ pub(crate) enum Purpose {
 }
 
 /// Builds and plans.
-pub(crate) fn assemble(settings: Settings, world: &World, purpose: &Purpose) -> Result<Assembled, String> {
+pub(crate) fn assemble(
+    settings: Settings,
+    process: &ProcessContext,
+    purpose: &Purpose,
+) -> Result<Assembled, String> {
     let Parts {
         services,
         offers: of_extensions,
@@ -262,14 +190,14 @@ pub(crate) fn assemble(settings: Settings, world: &World, purpose: &Purpose) -> 
         mut facts,
         errors,
         here,
-    } = Parts::build(&settings, world, purpose);
+    } = Parts::build(&settings, process, purpose);
     if !errors.is_empty() {
         return Err(Errors::new(errors).to_string());
     }
     let wiring = wiring(&settings);
     let unmasked = |wire: &Wire| wire.processors.iter().all(|id| id.type_name() != MASKING);
     let masking = if settings.service.mask_secrets && wiring.pipelines.iter().any(unmasked) {
-        Some(masking(world, &services, &mut facts)?)
+        Some(masking(process, &services, &mut facts)?)
     } else {
         None
     };
@@ -278,7 +206,7 @@ pub(crate) fn assemble(settings: Settings, world: &World, purpose: &Purpose) -> 
         return Err(round(&settings, &circle).to_string());
     }
     let notes = notes(&settings.service, &plan);
-    let (clock, random) = (Arc::clone(&world.clock), Arc::clone(&world.random));
+    let (clock, random) = (Arc::clone(&process.clock), Arc::clone(&process.random));
     let offers = services.clone();
     let make: Make = {
         let (clock, random) = (Arc::clone(&clock), Arc::clone(&random));
@@ -301,18 +229,18 @@ pub(crate) fn assemble(settings: Settings, world: &World, purpose: &Purpose) -> 
             }
         })
     };
-    let (ledger, health) = (Arc::clone(&world.ledger), Arc::clone(&world.health));
-    let warnings = Arc::clone(&world.warnings);
+    let (ledger, health) = (Arc::clone(&process.ledger), Arc::clone(&process.health));
+    let warnings = Arc::clone(&process.warnings);
     let listeners = match purpose {
         Purpose::Run(listeners, _) => Arc::clone(listeners),
-        Purpose::Validate => Arc::new(world.listeners.next()),
+        Purpose::Validate => Arc::new(process.listeners.next()),
     };
     let services = offers;
     let masks = settings.service.mask_secrets;
     let before = Before { prints, masks, extensions: extensions.clone(), offers: of_extensions };
     let kept = Kept::default();
-    let resource = Resource::new(&settings.service.telemetry.resource, &world.instance);
-    let pushes = Push::all(&settings.service.telemetry.metrics, &resource, (world, &services))?;
+    let resource = Resource::new(&settings.service.telemetry.resource, &process.instance);
+    let pushes = Push::all(&settings.service.telemetry.metrics, &resource, (process, &services))?;
     let setup =
         Setup { plan, make, services, extensions, clock, random, ledger, health, warnings, listeners, kept };
     let (service, here) = (settings.service, Errors::new(here));
@@ -356,9 +284,9 @@ fn round(settings: &Settings, circle: &[&str]) -> Error {
 }
 
 /// The masking step to insert where a pipeline has none.
-fn masking(world: &World, services: &Services, facts: &mut Facts) -> Result<Masking, String> {
+fn masking(process: &ProcessContext, services: &Services, facts: &mut Facts) -> Result<Masking, String> {
     let id = ComponentId::new(&format!("{MASKING}/default"));
-    let built = default(Kind::Processor, &id, &world.build(id.clone(), services));
+    let built = default(Kind::Processor, &id, &process.build(id.clone(), services));
     let built = built.map_err(|error| format!("the default masking cannot be built: {error}"))?;
     facts.extend(fact(Kind::Processor, &built).map(|fact| ((Kind::Processor, id.clone()), fact)));
     Ok(Masking { type_name: MASKING, default: id })
@@ -451,9 +379,9 @@ mod tests {
                 if text.contains("${env:BACKEND}") { needed.map(str::to_owned).into() } else { Vec::new() };
             let inputs = Inputs { config: vec![file.display().to_string()], set, feature_gates: Vec::new() };
             let (settings, _) = settings(&inputs).unwrap_or_else(|errors| panic!("{errors}"));
-            let world = World::new(&settings.service);
+            let process = ProcessContext::new(&settings.service);
             let assembled =
-                assemble(settings, &world, &Purpose::Validate).unwrap_or_else(|errors| panic!("{errors}"));
+                assemble(settings, &process, &Purpose::Validate).unwrap_or_else(|errors| panic!("{errors}"));
             assert!(!assembled.setup.plan.pipelines.is_empty());
         }
     }

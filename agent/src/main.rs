@@ -12,6 +12,7 @@ mod descriptors;
 mod logs;
 mod mask;
 mod metrics;
+mod process_context;
 mod queue;
 mod run;
 mod runtime;

@@ -13,9 +13,10 @@ use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
-use crate::assemble::{Purpose, World, assemble, settings};
+use crate::assemble::{Purpose, assemble, settings};
 use crate::cli::Inputs;
 use crate::metrics::Pushing;
+use crate::process_context::ProcessContext;
 use crate::runtime::{self, Data};
 use crate::show::{complain, say_aside};
 use crate::signals::{Event, Signals};
@@ -79,10 +80,10 @@ enum Failed {
 async fn supervise(first: Settings, inputs: Inputs, data: &Data, mut signals: Signals) -> ExitCode {
     let (connections, told) = descriptors::connections();
     told.iter().for_each(|told| tracing::warn!("{told}"));
-    let world = Arc::new(World::with(&first.service, connections, Some(Handle::current())));
-    tell_of_panics(&world);
+    let process = Arc::new(ProcessContext::with(&first.service, connections, Some(Handle::current())));
+    tell_of_panics(&process);
     let mut again = false;
-    let starting = launch(first, Arc::clone(&world), data, None);
+    let starting = launch(first, Arc::clone(&process), data, None);
     let mut running = tokio::select! {
         started = starting => match started {
             Ok(running) => running,
@@ -97,7 +98,7 @@ async fn supervise(first: Settings, inputs: Inputs, data: &Data, mut signals: Si
             return ExitCode::SUCCESS;
         }
     };
-    let warning = tokio::spawn(warn(Arc::clone(&world)));
+    let warning = tokio::spawn(warn(Arc::clone(&process)));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
     // Graphs that a reload has taken out of service and that still deliver what they took in.
     let mut draining: JoinSet<usize> = JoinSet::new();
@@ -107,14 +108,14 @@ async fn supervise(first: Settings, inputs: Inputs, data: &Data, mut signals: Si
             break;
         }
         let reloaded = tokio::select! {
-            reloaded = reload(&inputs, &world, data, &running) => reloaded,
+            reloaded = reload(&inputs, &process, data, &running) => reloaded,
             () = signals.stop(&mut again) => break,
         };
         let result = match reloaded {
             Ok(new) => {
                 let old = std::mem::replace(&mut running, new);
                 tell_of_abandoned(&old.storages, &running.storages);
-                draining.spawn(end(old, Arc::clone(&world.states)));
+                draining.spawn(end(old, Arc::clone(&process.states)));
                 "success"
             }
             Err(Failed::Wrong(errors)) => {
@@ -124,14 +125,14 @@ async fn supervise(first: Settings, inputs: Inputs, data: &Data, mut signals: Si
             Err(Failed::Start(error)) => {
                 tracing::error!("the new configuration cannot be started, the old one stays: {error}");
                 // What it had opened beside the one that stays.
-                tokio::spawn(close_unused(Arc::clone(&world.states)));
+                tokio::spawn(close_unused(Arc::clone(&process.states)));
                 "cannot_start"
             }
         };
-        count_reload(&world, result);
+        count_reload(&process, result);
     }
     tracing::info!("draining; another signal ends it at once, unless it comes within a second");
-    world.health.stopping();
+    process.health.stopping();
     let deadline = running.service.shutdown_timeout.get();
     draining.spawn(stop(running.graph, deadline));
     let drained = async {
@@ -145,26 +146,26 @@ async fn supervise(first: Settings, inputs: Inputs, data: &Data, mut signals: Si
         left = drained => left,
         () = signals.insist() => {
             tracing::warn!("ended by a second signal");
-            return cut_short(&world).await;
+            return cut_short(&process).await;
         }
         // A drain that its own deadline does not end (a thread in the middle of something endless) must not keep us.
         () = tokio::time::sleep(deadline + Duration::from_secs(8)) => {
             tracing::error!("the drain did not end in time");
-            return cut_short(&world).await;
+            return cut_short(&process).await;
         }
     };
     for pushing in running.pushing {
-        pushing.finish(&world).await;
+        pushing.finish(&process).await;
     }
     warning.abort();
-    world.warnings.flush(true);
+    process.warnings.flush(true);
     tracing::info!(returned_batches = left, "stopped");
-    if left == 0 { ExitCode::SUCCESS } else { cut_short(&world).await }
+    if left == 0 { ExitCode::SUCCESS } else { cut_short(&process).await }
 }
 
 /// Lets those who still wait for an answer have one: their data is not delivered, and they keep it.
-async fn cut_short(world: &World) -> ExitCode {
-    world.listeners.cut_short();
+async fn cut_short(process: &ProcessContext) -> ExitCode {
+    process.listeners.cut_short();
     tokio::time::sleep(LAST_ANSWERS).await;
     ExitCode::from(UNDELIVERED)
 }
@@ -172,15 +173,15 @@ async fn cut_short(world: &World) -> ExitCode {
 /// Brings a configuration into service beside the one that is, if there is one, and in its place once all of it stands.
 async fn launch(
     settings: Settings,
-    world: Arc<World>,
+    process: Arc<ProcessContext>,
     data: &Data,
     before: Option<(Shared, Before)>,
 ) -> Result<Running, Failed> {
-    let (listeners, aside) = (Arc::new(world.listeners.next()), Handle::current());
+    let (listeners, aside) = (Arc::new(process.listeners.next()), Handle::current());
     let launched = data.run(async move {
         let (before, made_of) = before.unzip();
         let purpose = Purpose::Run(Arc::clone(&listeners), made_of);
-        let mut assembled = assemble(settings, &world, &purpose).map_err(Failed::Wrong)?;
+        let mut assembled = assemble(settings, &process, &purpose).map_err(Failed::Wrong)?;
         let mut before = match &before {
             Some(before) => Some(before.lock().await),
             None => None,
@@ -202,7 +203,7 @@ async fn launch(
         // What `validate --graph` prints, of what really runs.
         let plan = admin::fixed("/plan", assembled.setup.plan.to_string());
         added.add(&ComponentId::new("telemetry"), plan).map_err(|error| Failed::Start(error.to_string()))?;
-        let admin = admin::start(metrics, &assembled.resource, &world, &listeners, &added).await;
+        let admin = admin::start(metrics, &assembled.resource, &process, &listeners, &added).await;
         let admin = admin.map_err(|error| Failed::Start(error.to_string()))?;
         let storages = services.names::<Storage>().filter_map(|id| services.named::<Storage>(id)).collect();
         let openings = services.get::<Openings>();
@@ -211,7 +212,7 @@ async fn launch(
         if let Some(openings) = openings {
             drop(tokio::task::spawn_blocking(move || openings.open()).await);
         }
-        let pushing = assembled.pushes.into_iter().map(|push| push.start(&world, &aside)).collect();
+        let pushing = assembled.pushes.into_iter().map(|push| push.start(&process, &aside)).collect();
         let graph = Arc::new(Mutex::new(Some(graph)));
         Ok(Running { graph, before: assembled.before, service, storages, _admin: admin, pushing })
     });
@@ -237,14 +238,14 @@ async fn end(old: Running, states: Arc<States>) -> usize {
 
 async fn reload(
     inputs: &Inputs,
-    world: &Arc<World>,
+    process: &Arc<ProcessContext>,
     data: &Data,
     running: &Running,
 ) -> Result<Running, Failed> {
     let (settings, warnings) = settings(inputs).map_err(Failed::Wrong)?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let before = (Arc::clone(&running.graph), running.before.clone());
-    launch(settings, Arc::clone(world), data, Some(before)).await
+    launch(settings, Arc::clone(process), data, Some(before)).await
 }
 
 /// Ends a graph, once no reload takes anything over from it any more. Says how many batches were returned.
@@ -258,8 +259,8 @@ async fn stop(graph: Shared, deadline: Duration) -> usize {
 
 /// A panic that data sets off is recovered from; it is told like everything else that a peer can set off, once a minute for each
 /// place.
-fn tell_of_panics(world: &World) {
-    let warnings = Arc::clone(&world.warnings);
+fn tell_of_panics(process: &ProcessContext) {
+    let warnings = Arc::clone(&process.warnings);
     std::panic::set_hook(Box::new(move |panic| {
         let place = panic.location().map_or_else(String::new, |at| format!("{}:{}", at.file(), at.line()));
         let why = panic.payload_as_str().unwrap_or("without a message");
@@ -267,9 +268,9 @@ fn tell_of_panics(world: &World) {
     }));
 }
 
-fn count_reload(world: &World, result: &str) {
+fn count_reload(process: &ProcessContext, result: &str) {
     let owner = ComponentId::new("agent");
-    world.meter.counter("throughline_reload_total", &owner, Some(("result", result))).add(1);
+    process.meter.counter("throughline_reload_total", &owner, Some(("result", result))).add(1);
 }
 
 /// Tells of data in storages that the new configuration does not have.
@@ -285,9 +286,9 @@ fn tell_of_abandoned(old: &[Arc<Storage>], new: &[Arc<Storage>]) {
 }
 
 /// Gives the warnings that have waited for their minute to pass.
-async fn warn(world: Arc<World>) {
+async fn warn(process: Arc<ProcessContext>) {
     loop {
         tokio::time::sleep(Duration::from_secs(10)).await;
-        world.warnings.flush(false);
+        process.warnings.flush(false);
     }
 }

@@ -9,11 +9,12 @@ use throughline_component::Kind;
 use throughline_component::port::Mask;
 use throughline_config::Known;
 
-use crate::assemble::{Assembled, Purpose, World, assemble, document, settings};
+use crate::assemble::{Assembled, Purpose, assemble, document, settings};
 use crate::catalog::{catalog, factories};
 use crate::cli::{Cli, Format, Inputs, Mode};
 use crate::collector;
 use crate::mask::Masker;
+use crate::process_context::ProcessContext;
 
 /// The exit code of a wrong configuration.
 pub(crate) const WRONG: u8 = 2;
@@ -43,8 +44,8 @@ pub(crate) fn validate(inputs: &Inputs, graph: bool, here: bool) -> ExitCode {
 /// All that `run` does up to opening anything.
 fn checked(inputs: &Inputs) -> Result<(Assembled, Vec<String>), String> {
     let (settings, warnings) = settings(inputs)?;
-    let world = World::new(&settings.service);
-    Ok((assemble(settings, &world, &Purpose::Validate)?, warnings))
+    let process = ProcessContext::new(&settings.service);
+    Ok((assemble(settings, &process, &Purpose::Validate)?, warnings))
 }
 
 pub(crate) fn components() -> ExitCode {

@@ -14,7 +14,6 @@ use crate::input::{MAX_BYTES, Sources};
 use crate::node::{Node, Text, Value};
 use crate::parse;
 use crate::path::Path;
-use crate::set::place;
 
 /// How many references one value may contain, counting those that came out of others.
 const MAX_REFERENCES: u32 = 100;
@@ -233,7 +232,7 @@ fn scheme(reference: &str) -> (&str, &str) {
 
 /// Says of a tree that came out of a reference that it stands at `at`, and that it may be secret.
 fn mark(node: &mut Node, at: &Location) {
-    place(node, at);
+    node.set_location(at);
     mark_text(node);
 }
 

@@ -71,6 +71,21 @@ impl PartialEq for Entry {
 }
 
 impl Node {
+    /// Gives the whole tree this location.
+    pub(crate) fn set_location(&mut self, at: &Location) {
+        self.at = at.clone();
+        match &mut self.value {
+            Value::Seq(items) => items.iter_mut().for_each(|item| item.set_location(at)),
+            Value::Map(entries) => {
+                for entry in entries {
+                    entry.key_at = at.clone();
+                    entry.value.set_location(at);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// Where it stands.
     pub fn at(&self) -> &Location {
         &self.at

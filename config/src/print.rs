@@ -2,11 +2,12 @@
 
 use serde_json::Value as Json;
 
-use crate::catalog::{Catalog, Kind};
+use crate::catalog::Catalog;
 use crate::check::{View, normalized};
 use crate::document::Document;
 use crate::emit;
 use crate::id::Id;
+use crate::kind::Kind;
 use crate::node::{Node, Value};
 use crate::scalars::Secret;
 

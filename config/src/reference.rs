@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use serde_json::Value as Json;
 
-use crate::catalog::{Known, Signal};
+use crate::catalog::Known;
 use crate::check::{NOT_SUPPORTED, View, WITHOUT_MEANING, service_schema};
+use crate::kind::Signal;
 
 /// How deep sections of options may be nested; a type may contain itself.
 const MAX_DEPTH: usize = 8;

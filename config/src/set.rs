@@ -24,25 +24,10 @@ pub(crate) fn parse_set(argument: &str, order: u32, number: usize) -> Result<Nod
     }
     let origin = Arc::new(Origin { order, name: String::new() });
     let mut node = lenient(value, &origin);
-    place(&mut node, &at);
+    node.set_location(&at);
     for key in keys.into_iter().rev() {
         let entry = Entry { key: key.to_owned(), key_at: at.clone(), value: node };
         node = Node::new(Value::Map(vec![entry]), &at);
     }
     Ok(node)
-}
-
-/// Says of a whole tree that it stands at `at`.
-pub(crate) fn place(node: &mut Node, at: &Location) {
-    node.at = at.clone();
-    match &mut node.value {
-        Value::Seq(items) => items.iter_mut().for_each(|item| place(item, at)),
-        Value::Map(entries) => {
-            for entry in entries {
-                entry.key_at = at.clone();
-                place(&mut entry.value, at);
-            }
-        }
-        _ => {}
-    }
 }

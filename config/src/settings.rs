@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::catalog::{Kind, Signal};
 use crate::error::Location;
 use crate::id::{Id, PipelineId};
+use crate::kind::{Kind, Signal};
 use crate::node::Node;
 use crate::service::Service;
 

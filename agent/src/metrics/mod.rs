@@ -16,20 +16,20 @@ use throughline_graph::{Direction, Row};
 use throughline_config::PrometheusReader;
 
 use self::families::Families;
-use crate::assemble::World;
+use crate::process_context::ProcessContext;
 
 pub(crate) use push::{Push, Pushing};
-pub(crate) use resource::{Resource, instance};
+pub(crate) use resource::Resource;
 
 /// The page at `/metrics`.
-pub(crate) fn metrics(world: &World, form: &PrometheusReader, resource: &Resource) -> String {
-    page::page(&families(world), form, resource)
+pub(crate) fn metrics(process: &ProcessContext, form: &PrometheusReader, resource: &Resource) -> String {
+    page::page(&families(process), form, resource)
 }
 
 /// What the agent measures of itself, now.
-fn families(world: &World) -> Families {
+fn families(process: &ProcessContext) -> Families {
     let mut page = Families::default();
-    let rows = world.ledger.rows();
+    let rows = process.ledger.rows();
     for row in &rows {
         match row.direction {
             Direction::Receiver(transport) => receiver(&mut page, row, transport),
@@ -38,9 +38,9 @@ fn families(world: &World) -> Families {
         }
     }
     processors(&mut page, &rows);
-    let now = world.clock.monotonic_nanos();
+    let now = process.clock.monotonic_nanos();
     page.counter("otelcol_process_uptime", "", now as f64 / 1e9);
-    if let Some((cpu, rss)) = process() {
+    if let Some((cpu, rss)) = cpu_and_memory() {
         page.counter("otelcol_process_cpu_seconds", "", cpu);
         page.gauge("otelcol_process_memory_rss", "", rss);
         page.gauge("otelcol_process_runtime_total_sys_memory_bytes", "", rss);
@@ -48,14 +48,14 @@ fn families(world: &World) -> Families {
     if let Some(heap) = heap() {
         page.gauge("otelcol_process_runtime_heap_alloc_bytes", "", heap);
     }
-    page.gauge("throughline_memory_budget_bytes", "", world.budget.limit() as f64);
-    page.gauge("throughline_memory_held_bytes", "", world.budget.used() as f64);
-    page.gauge("throughline_requests_in_flight", "", world.health.in_flight() as f64);
-    let oldest = world.health.oldest_unacknowledged(now) as f64 / 1e9;
+    page.gauge("throughline_memory_budget_bytes", "", process.budget.limit() as f64);
+    page.gauge("throughline_memory_held_bytes", "", process.budget.used() as f64);
+    page.gauge("throughline_requests_in_flight", "", process.health.in_flight() as f64);
+    let oldest = process.health.oldest_unacknowledged(now) as f64 / 1e9;
     page.gauge("throughline_oldest_unacknowledged_seconds", "", oldest);
-    page.gauge("throughline_ledger_imbalanced_hops", "", world.ledger.imbalances().len() as f64);
-    page.counter("throughline_internal_notices_lost", "", world.internal.lost() as f64);
-    for Reading { name, labels, value } in world.meter.read() {
+    page.gauge("throughline_ledger_imbalanced_hops", "", process.ledger.imbalances().len() as f64);
+    page.counter("throughline_internal_notices_lost", "", process.internal.lost() as f64);
+    for Reading { name, labels, value } in process.meter.read() {
         page.reading(&name, &labels, &value);
     }
     page
@@ -134,15 +134,15 @@ fn reasons(page: &mut Families, row: &Row, labels: &str) {
 }
 
 /// The page at `/ledger`: every hop's account, and those that do not balance.
-pub(crate) fn ledger(world: &World) -> String {
-    let rows: Vec<_> = world
+pub(crate) fn ledger(process: &ProcessContext) -> String {
+    let rows: Vec<_> = process
         .ledger
         .rows()
         .iter()
         .filter(|row| row.taken + row.created + row.malformed > 0)
         .map(json)
         .collect();
-    let imbalances = world.ledger.imbalances().into_iter();
+    let imbalances = process.ledger.imbalances().into_iter();
     let imbalances: Vec<_> =
         imbalances.map(|hop| serde_json::json!({ "hop": hop.name, "items": hop.difference })).collect();
     serde_json::json!({ "hops": rows, "imbalances": imbalances }).to_string()
@@ -170,7 +170,7 @@ fn heap() -> Option<f64> {
 }
 
 /// CPU seconds and resident bytes of this process (Linux).
-fn process() -> Option<(f64, f64)> {
+fn cpu_and_memory() -> Option<(f64, f64)> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     // Fields after the command's closing parenthesis: utime and stime are the 12th and 13th, in ticks of 10 ms.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();

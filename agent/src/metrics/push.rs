@@ -20,8 +20,8 @@ use tokio::task::JoinHandle;
 
 use super::resource::Resource;
 use super::{families, otlp};
-use crate::assemble::World;
 use crate::catalog::factory;
+use crate::process_context::ProcessContext;
 
 /// The longest that a stopping agent takes for its last report.
 const LAST: Duration = Duration::from_secs(2);
@@ -49,7 +49,7 @@ impl Push {
     pub(crate) fn all(
         metrics: &MetricsTelemetry,
         resource: &Resource,
-        place: (&World, &Services),
+        place: (&ProcessContext, &Services),
     ) -> Result<Vec<Self>, String> {
         let periodic = metrics.periodic().filter(|_| metrics.level != MetricsLevel::None);
         let built = periodic.map(|periodic| Self::build(periodic, resource, place));
@@ -62,15 +62,15 @@ impl Push {
     fn build(
         periodic: &Periodic,
         resource: &Resource,
-        (world, services): (&World, &Services),
+        (process, services): (&ProcessContext, &Services),
     ) -> Result<Self, ConfigError> {
         let to = &periodic.exporter.otlp;
         let (name, settings) = settings(to);
         let id = ComponentId::new(&format!("{name}/telemetry"));
         let cx = Build {
             id: id.clone(),
-            clock: Arc::clone(&world.clock),
-            random: Arc::clone(&world.random),
+            clock: Arc::clone(&process.clock),
+            random: Arc::clone(&process.random),
             services: services.clone(),
         };
         let factory =
@@ -89,8 +89,8 @@ impl Push {
     }
 
     /// Starts the reports.
-    pub(crate) fn start(self, world: &Arc<World>, on: &Handle) -> Pushing {
-        let (push, world) = (Arc::new(self), Arc::clone(world));
+    pub(crate) fn start(self, process: &Arc<ProcessContext>, on: &Handle) -> Pushing {
+        let (push, process) = (Arc::new(self), Arc::clone(process));
         let task = on.spawn({
             let push = Arc::clone(&push);
             async move {
@@ -99,17 +99,17 @@ impl Push {
                 ticks.tick().await; // at once, when there is nothing to tell yet
                 loop {
                     ticks.tick().await;
-                    push.report(&world, push.timeout).await;
+                    push.report(&process, push.timeout).await;
                 }
             }
         });
         Pushing { push, task }
     }
 
-    async fn report(&self, world: &World, timeout: Duration) {
-        let now = world.clock.unix_nanos();
-        let span = otlp::Span { start: now.saturating_sub(world.clock.monotonic_nanos()), now };
-        let (bytes, items) = otlp::request(&families(world), &self.resource, span);
+    async fn report(&self, process: &ProcessContext, timeout: Duration) {
+        let now = process.clock.unix_nanos();
+        let span = otlp::Span { start: now.saturating_sub(process.clock.monotonic_nanos()), now };
+        let (bytes, items) = otlp::request(&families(process), &self.resource, span);
         let context = Arc::new(Context::internal(self.id.clone(), now));
         let chunk = Chunk { bytes, items, position: None, context, settle: Settle::nobody() };
         let batch = Batch::one(Signal::Metrics, chunk);
@@ -123,16 +123,16 @@ impl Push {
             Err(_) => Some(format!("no answer within {timeout:?}")),
         };
         if let Some(why) = why {
-            world.warnings.warn(&self.id.as_str(), "the agent's own metrics were not taken", 0, &why);
+            process.warnings.warn(&self.id.as_str(), "the agent's own metrics were not taken", 0, &why);
         }
     }
 }
 
 impl Pushing {
     /// Sends a last report, and ends.
-    pub(crate) async fn finish(self, world: &World) {
+    pub(crate) async fn finish(self, process: &ProcessContext) {
         self.task.abort();
-        self.push.report(world, self.push.timeout.min(LAST)).await;
+        self.push.report(process, self.push.timeout.min(LAST)).await;
     }
 }
 

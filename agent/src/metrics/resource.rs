@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use throughline_component::port::Random;
-
 /// Attributes of the agent itself: those of the Collector's, and what `service::telemetry::resource` adds or takes away.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Resource(BTreeMap<String, String>);
@@ -34,20 +32,6 @@ impl Resource {
     pub(super) fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
-}
-
-/// A new id for this process: a UUID of version 4.
-pub(crate) fn instance(random: &dyn Random) -> String {
-    let (high, low) = (random.bits(), random.bits());
-    let (high, low) = (high & !0xf000 | 0x4000, low & !(0b11 << 62) | (0b10 << 62));
-    format!(
-        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-        high >> 32,
-        high >> 16 & 0xffff,
-        high & 0xffff,
-        low >> 48,
-        low & 0xffff_ffff_ffff
-    )
 }
 
 #[cfg(test)]

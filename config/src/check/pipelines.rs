@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalog::{Catalog, Kind, Signal};
+use crate::catalog::Catalog;
 use crate::error::{Error, Location, Warning};
 use crate::id::{Id, PipelineId};
+use crate::kind::{Kind, Signal};
 use crate::nearest::did_you_mean;
 use crate::node::{Entry, Node, Value};
 use crate::path::Path;

@@ -4,33 +4,48 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
+use super::findings::{Findings, WITHOUT_MEANING};
 use super::pipelines::{Defined, Wiring};
-use super::schema::{Told, WITHOUT_MEANING, check_schema};
-use crate::catalog::{Catalog, Kind};
-use crate::document::Checked;
+use super::schema::check_schema;
+use crate::catalog::Catalog;
 use crate::error::{Error, Errors, Warning};
 use crate::id::Id;
+use crate::kind::Kind;
 use crate::nearest::did_you_mean;
 use crate::node::{Node, Value, found};
 use crate::path::Path;
 use crate::service::Service;
 use crate::settings::{Component, Settings};
 
+/// The verdict on a document.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// What works but is probably not meant: unset variables, former names, unused components.
+    pub warnings: Vec<Warning>,
+    /// All that is wrong, sorted by place.
+    pub errors: Errors,
+    /// What the document says; none if anything is wrong.
+    pub settings: Option<Settings>,
+    /// Where something is wrong: the parts that are right by themselves, so that what their builders refuse is told at
+    /// once too. None if an extension is among the wrong, for the others may need it.
+    pub sound: Option<Settings>,
+}
+
 /// Everything that is wrong with a document, and, if nothing is, what it says.
 pub(crate) fn check(root: &Node, catalog: &Catalog) -> Checked {
-    let mut pass = Pass { catalog, told: Told::default(), components: BTreeMap::new() };
+    let mut pass = Pass { catalog, findings: Findings::default(), components: BTreeMap::new() };
     let mut root = root.clone();
     let wiring = pass.run(&mut root);
-    pass.told.errors.extend(wiring.errors);
-    pass.told.warnings.extend(wiring.warnings);
-    let errors = Errors::new(pass.told.errors);
+    pass.findings.errors.extend(wiring.errors);
+    pass.findings.warnings.extend(wiring.warnings);
+    let errors = Errors::new(pass.findings.errors);
     let settings = |service| Settings {
         components: pass.components,
         extensions: wiring.extensions,
         pipelines: wiring.pipelines,
         service,
     };
-    let warnings = pass.told.warnings;
+    let warnings = pass.findings.warnings;
     if !errors.is_empty() {
         let whole = !errors.iter().any(|error| of_extensions(error.path()));
         let sound = whole.then(|| settings(Service::default()));
@@ -48,7 +63,7 @@ fn of_extensions(path: &str) -> bool {
 
 /// The document as the schemas make of it, mistakes left in place: what `print-config` shows.
 pub(crate) fn normalized(root: &Node, catalog: &Catalog) -> Node {
-    let mut pass = Pass { catalog, told: Told::default(), components: BTreeMap::new() };
+    let mut pass = Pass { catalog, findings: Findings::default(), components: BTreeMap::new() };
     let mut root = root.clone();
     pass.run(&mut root);
     root
@@ -86,7 +101,7 @@ pub fn service_schema() -> Json {
 
 struct Pass<'a> {
     catalog: &'a Catalog,
-    told: Told,
+    findings: Findings,
     components: BTreeMap<(Kind, Id), Component>,
 }
 
@@ -103,7 +118,7 @@ impl Pass<'_> {
                     if matches!(entry.value.value, Value::Null) {
                         entry.value.value = Value::Map(Vec::new());
                     }
-                    check_schema(&service_schema(), &mut entry.value, &path, &mut self.told);
+                    check_schema(&service_schema(), &mut entry.value, &path, &mut self.findings);
                 } else {
                     let sections = Kind::ALL.map(Kind::section).into_iter().chain(["service"]);
                     let hint = did_you_mean(&entry.key, sections);
@@ -114,7 +129,7 @@ impl Pass<'_> {
                     } else {
                         format!("unknown section{hint}")
                     };
-                    self.told.errors.push(Error::new(&entry.key_at, path, message));
+                    self.findings.errors.push(Error::new(&entry.key_at, path, message));
                 }
             }
         }
@@ -122,7 +137,7 @@ impl Pass<'_> {
             if defined.is_missing(kind) {
                 let at = root.entry(kind.section()).map_or(&at, |entry| &entry.key_at);
                 let message = format!("at least one {kind} is needed");
-                self.told.errors.push(Error::new(at, kind.section(), message));
+                self.findings.errors.push(Error::new(at, kind.section(), message));
             }
         }
         Wiring::new(root, self.catalog, defined)
@@ -137,7 +152,7 @@ impl Pass<'_> {
             }
             _ => {
                 let message = format!("expected a map of {}, found {}", kind.section(), found(node, true));
-                self.told.errors.push(Error::new(&node.at, path, message));
+                self.findings.errors.push(Error::new(&node.at, path, message));
                 defined.mark_broken(kind);
                 return;
             }
@@ -148,35 +163,35 @@ impl Pass<'_> {
                 Ok(id) => id,
                 Err(message) => {
                     defined.mark_broken(kind);
-                    self.told.errors.push(Error::new(&entry.key_at, path, message));
+                    self.findings.errors.push(Error::new(&entry.key_at, path, message));
                     continue;
                 }
             };
             if let Some(first) = defined.insert(kind, &id, &entry.key_at) {
                 let message = format!("`{id}` is defined twice; it first stands at {first}");
-                self.told.errors.push(Error::new(&entry.key_at, path, message));
+                self.findings.errors.push(Error::new(&entry.key_at, path, message));
                 continue;
             }
             let Some(known) = self.catalog.find(kind, id.type_name()) else {
                 let message = self.catalog.explain_unknown(kind, id.type_name());
-                self.told.errors.push(Error::new(&entry.key_at, path, message));
+                self.findings.errors.push(Error::new(&entry.key_at, path, message));
                 continue;
             };
             if known.type_name != id.type_name() {
                 let message = format!("`{}` is now called `{}`", id.type_name(), known.type_name);
-                self.told.warnings.push(Warning::new(&entry.key_at, path, message));
+                self.findings.warnings.push(Warning::new(&entry.key_at, path, message));
             }
             let idle = known.schema.as_value().get(WITHOUT_MEANING).and_then(Json::as_str);
             if let Some(why) = idle {
                 let message = format!("taken, but without meaning here: {why}");
-                self.told.warnings.push(Warning::new(&entry.key_at, path, message));
+                self.findings.warnings.push(Warning::new(&entry.key_at, path, message));
             }
             if idle.is_some() || matches!(entry.value.value, Value::Null) {
                 entry.value.value = Value::Map(Vec::new());
             }
-            let before = self.told.errors.len();
-            check_schema(known.schema.as_value(), &mut entry.value, &path, &mut self.told);
-            if self.told.errors.len() > before {
+            let before = self.findings.errors.len();
+            check_schema(known.schema.as_value(), &mut entry.value, &path, &mut self.findings);
+            if self.findings.errors.len() > before {
                 continue;
             }
             let (node, at) = (entry.value.clone(), entry.key_at.clone());

@@ -1,4 +1,7 @@
 //! The life of a running component: when it is in service, and when it shall stop.
+//!
+//! These are `watch` channels of tokio, which is in the tree: a `CancellationToken` would cover only the stop, not readiness and not being
+//! in service, does not cancel when its owner is dropped, and costs a new dependency.
 
 use std::sync::Arc;
 

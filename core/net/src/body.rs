@@ -10,7 +10,7 @@ use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
 use crate::Rope;
-use crate::listeners::OnItsWay;
+use crate::peer::UnsentReply;
 
 /// A body that is there in full: one data frame, and trailers if the protocol has them.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub struct Body {
     /// Its bytes are accounted for by whoever made it.
     shared: bool,
     /// Notices when the reply is sent.
-    on_its_way: Option<OnItsWay>,
+    unsent: Option<UnsentReply>,
 }
 
 /// The bytes of a body on their way out.
@@ -28,7 +28,7 @@ pub struct Body {
 pub struct Outgoing {
     rope: Rope,
     /// Notices each byte that is written, and the last.
-    on_its_way: Option<OnItsWay>,
+    unsent: Option<UnsentReply>,
 }
 
 impl Buf for Outgoing {
@@ -46,8 +46,8 @@ impl Buf for Outgoing {
 
     fn advance(&mut self, count: usize) {
         self.rope.advance(count);
-        if let Some(on_its_way) = &self.on_its_way {
-            on_its_way.wrote(count);
+        if let Some(unsent) = &self.unsent {
+            unsent.wrote(count);
         }
     }
 }
@@ -148,10 +148,10 @@ impl Body {
         self.data.as_ref().filter(|_| !self.shared).map_or(0, Buf::remaining)
     }
 
-    /// The same body, which lets go of `on_its_way` when it is sent, or never will be.
+    /// The same body, which lets go of `unsent` when it is sent, or never will be.
     #[must_use]
-    pub(crate) fn watched(mut self, on_its_way: OnItsWay) -> Self {
-        self.on_its_way = Some(on_its_way);
+    pub(crate) fn watched(mut self, unsent: UnsentReply) -> Self {
+        self.unsent = Some(unsent);
         self
     }
 }
@@ -166,8 +166,8 @@ impl http_body::Body for Body {
     ) -> Poll<Option<Result<Frame<Outgoing>, Infallible>>> {
         if let Some(rope) = self.data.take().filter(Buf::has_remaining) {
             // Whoever sends it may be done with this body long before the peer has read a byte.
-            let on_its_way = self.on_its_way.take();
-            return Poll::Ready(Some(Ok(Frame::data(Outgoing { rope, on_its_way }))));
+            let unsent = self.unsent.take();
+            return Poll::Ready(Some(Ok(Frame::data(Outgoing { rope, unsent }))));
         }
         Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
     }

@@ -18,7 +18,7 @@ use throughline_config as config;
 use throughline_config::{Reasons, Secret};
 
 use crate::compression::{Compression, CompressionSettings, compress};
-use crate::connect::{Connector, MOST_ADDRESSES, Proxies, Turn};
+use crate::connect::{Connector, MOST_ADDRESSES, Protocol, Proxies, Turn};
 use crate::{AuthSettings, Body, ClientTls, Credentials, KeepaliveClient, Rope};
 
 /// The largest answer that is read: what OTLP says a response may have.
@@ -68,15 +68,6 @@ impl Default for ClientSettings {
             compression_params: CompressionSettings::default(),
         }
     }
-}
-
-/// What a client speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// HTTP/1.1, or HTTP/2 if TLS settles on it.
-    Http,
-    /// HTTP/2 from the first byte, as gRPC does.
-    Http2,
 }
 
 /// How a client opens and keeps connections.

@@ -19,7 +19,14 @@ use throughline_component::ConfigError;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use crate::client::Protocol;
+/// What a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1, or HTTP/2 if TLS settles on it.
+    Http,
+    /// HTTP/2 from the first byte, as gRPC does.
+    Http2,
+}
 
 /// To how many of a name's addresses requests are spread.
 pub(crate) const MOST_ADDRESSES: usize = 16;

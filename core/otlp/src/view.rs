@@ -3,7 +3,6 @@
 //! Every view is the bytes of one message with accessors named like its fields. A field that is absent reads as its
 //! default, as protobuf has it.
 
-mod attributes;
 mod logs;
 mod lookup;
 mod message;
@@ -12,8 +11,6 @@ mod request;
 mod traces;
 mod value;
 
-pub(crate) use attributes::key_of;
-pub use attributes::{Attributes, KeyValue};
 pub use logs::LogRecord;
 pub use lookup::ResourceLookup;
 pub use message::{Doubles, Fixed64s, Messages, Strings, Varints, View};
@@ -23,4 +20,5 @@ pub use metrics::{
 };
 pub use request::{EntityRef, Record, Request, Resource, ResourceGroup, Scope, ScopeGroup};
 pub use traces::{Event, Link, Span, Status};
-pub use value::{AnyValue, Array};
+pub(crate) use value::key_of;
+pub use value::{AnyValue, Array, Attributes, KeyValue};

@@ -7,7 +7,8 @@ use super::Page;
 use super::limits::{Limits, clean};
 use super::names::{self, Strategy};
 use super::point::Point;
-use super::registry::{self, Head, Kind, Labels, Refused, Registry, Room, Sample, Series};
+use super::registry::{Head, Refused, Registry, Room};
+use super::series::{self, Kind, Labels, Sample, Series};
 use super::tally::{Refusal, Tally};
 
 /// Metrics of these scopes keep their exact names (TRP-06), where these are names for Prometheus: those with dots are not.
@@ -172,7 +173,7 @@ impl Fold<'_> {
                 None => pairs.push(pair),
             }
         }
-        let labels = registry::labels(pairs.into_iter(), own);
+        let labels = series::labels(pairs.into_iter(), own);
         self.check(&labels)?;
         Ok(labels)
     }
@@ -242,7 +243,7 @@ impl Fold<'_> {
             }
         }
         let described = pairs.len() > identity.len();
-        let mut labels = registry::labels(pairs.into_iter(), None);
+        let mut labels = series::labels(pairs.into_iter(), None);
         let before = labels.len();
         labels.retain(|(key, value)| self.limits.takes_name(key) && self.limits.takes_value(value));
         cut |= labels.len() < before;

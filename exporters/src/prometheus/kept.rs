@@ -14,7 +14,8 @@ use throughline_component::port::Clock;
 use throughline_component::{Position, Replay, Unreadable};
 
 use super::limits::clean;
-use super::registry::{Exemplar, Family, Kind, Labels, Registry, Sample, Series};
+use super::registry::{Family, Registry};
+use super::series::{Exemplar, Kind, Labels, Sample, Series};
 
 const VERSION: u8 = 1;
 const KINDS: [Kind; 6] = [Kind::Counter, Kind::Gauge, Kind::Histogram, Kind::Summary, Kind::Age, Kind::Info];

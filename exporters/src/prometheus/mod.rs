@@ -13,6 +13,7 @@ mod pages;
 mod point;
 mod registry;
 mod render;
+mod series;
 mod size;
 mod tally;
 

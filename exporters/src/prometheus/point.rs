@@ -9,7 +9,7 @@ use throughline_otlp::view::{
 
 use super::limits::{self, Limits};
 use super::names::{self, Strategy};
-use super::registry::{self, Exemplar, Sample};
+use super::series::{self, Exemplar, Sample};
 use super::tally::Refusal;
 
 /// What all kinds of points have.
@@ -103,7 +103,7 @@ fn newest<'a>(
     let Some(Sample::Histogram { buckets, .. }) = value else { return Vec::new() };
     let mut newest: BTreeMap<usize, ExemplarView<'a>> = BTreeMap::new();
     for view in views {
-        let Some(at) = registry::bucket_of(buckets, view.value().map_or(0.0, float)) else { continue };
+        let Some(at) = series::bucket_of(buckets, view.value().map_or(0.0, float)) else { continue };
         let known = newest.entry(at).or_insert(view);
         if view.time_unix_nano() > known.time_unix_nano() {
             *known = view;
@@ -117,14 +117,14 @@ fn exemplar(view: ExemplarView<'_>, strategy: Strategy) -> Exemplar {
     // What is longer than an exemplar's labels may be together is not even copied.
     let ids = ids
         .into_iter()
-        .filter(|(_, id)| !id.is_empty() && id.len() <= registry::EXEMPLAR_ROOM)
+        .filter(|(_, id)| !id.is_empty() && id.len() <= series::EXEMPLAR_ROOM)
         .map(|(key, id)| (key.to_owned(), id.iter().map(|byte| format!("{byte:02x}")).collect::<String>()));
-    let most = 4 * registry::EXEMPLAR_ROOM;
+    let most = 4 * series::EXEMPLAR_ROOM;
     let attributes = view.filtered_attributes();
     let rest = attributes.iter().filter(|(key, _)| key.len() <= most);
     let rest =
         rest.filter_map(|(key, value)| Some((names::label(key, strategy), limits::text(value, most)?)));
-    let labels = registry::exemplar_labels(ids.chain(rest));
+    let labels = series::exemplar_labels(ids.chain(rest));
     Exemplar { labels, value: view.value().map_or(0.0, float), time: view.time_unix_nano() }
 }
 

@@ -8,7 +8,8 @@ use std::slice;
 use super::Page;
 use super::accept::Wanted;
 use super::escape::{Of, Scheme};
-use super::registry::{self, Exemplar, Family, Kind, Labels, Registry, Sample, Series};
+use super::registry::{Family, Registry};
+use super::series::{self, Exemplar, Kind, Labels, Sample, Series};
 
 /// Writes all series. `now` is Unix nanoseconds: ages are as of now. The page goes to `out` in pieces; once that says no, the
 /// rest is not written.
@@ -143,7 +144,7 @@ impl Writer<'_> {
             Sample::Histogram { buckets, sum, count } => {
                 let mut newest: BTreeMap<usize, &Exemplar> = BTreeMap::new();
                 for exemplar in &series.exemplars {
-                    let Some(at) = registry::bucket_of(buckets, exemplar.value) else { continue };
+                    let Some(at) = series::bucket_of(buckets, exemplar.value) else { continue };
                     let known = newest.entry(at).or_insert(exemplar);
                     if exemplar.time > known.time {
                         *known = exemplar;
@@ -198,7 +199,7 @@ impl Writer<'_> {
             let mut labels = self.shown(&exemplar.labels);
             if let Cow::Owned(longer) = labels {
                 // Escaping takes room.
-                labels = Cow::Owned(registry::exemplar_labels(longer.into_iter()));
+                labels = Cow::Owned(series::exemplar_labels(longer.into_iter()));
             }
             self.out.push_str(" # ");
             if labels.is_empty() {
@@ -262,7 +263,7 @@ impl Writer<'_> {
             return Cow::Borrowed(labels);
         }
         let shown = labels.iter().map(|(key, value)| (escape(key).into_owned(), value.clone()));
-        Cow::Owned(registry::labels(shown, None))
+        Cow::Owned(series::labels(shown, None))
     }
 }
 

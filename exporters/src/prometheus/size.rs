@@ -3,7 +3,7 @@
 use std::ops::{Add, AddAssign, SubAssign};
 
 use super::escape::Of;
-use super::registry::{Exemplar, Labels, Sample, Series};
+use super::series::{Exemplar, Labels, Sample, Series};
 
 /// What a part of the registry takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

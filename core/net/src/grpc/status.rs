@@ -5,9 +5,13 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use http::{HeaderMap, HeaderValue};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode, utf8_percent_encode};
 use prost::Message;
 
 use crate::{Body, BodyError, Reply};
+
+/// What gRPC percent-encodes in a message: the percent sign, and whatever is not printable ASCII.
+const MESSAGE: &AsciiSet = &CONTROLS.add(b'%');
 
 /// A gRPC status code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +176,8 @@ impl Status {
     pub(crate) fn write(&self, into: &mut HeaderMap) {
         into.insert("grpc-status", HeaderValue::from(self.code as u16));
         if !self.message.is_empty()
-            && let Ok(message) = HeaderValue::from_str(&percent_encode(&self.message))
+            && let Ok(message) =
+                HeaderValue::from_str(&utf8_percent_encode(&self.message, MESSAGE).to_string())
         {
             into.insert("grpc-message", message);
         }
@@ -186,7 +191,8 @@ impl Status {
     /// Reads it from trailers; `None` if there is no status in them.
     pub fn read(trailers: &HeaderMap) -> Option<Self> {
         let number = trailers.get("grpc-status")?.to_str().ok()?.parse().ok()?;
-        let message = trailers.get("grpc-message").map(HeaderValue::as_bytes).map(percent_decode);
+        let message = trailers.get("grpc-message").map(HeaderValue::as_bytes);
+        let message = message.map(|text| percent_decode(text).decode_utf8_lossy().into_owned());
         let details = trailers.get("grpc-status-details-bin").and_then(|value| {
             let text = value.as_bytes().trim_ascii_end();
             let text = text.strip_suffix(b"==").or(text.strip_suffix(b"=")).unwrap_or(text);
@@ -208,36 +214,6 @@ fn retry_delay(status: &[u8]) -> Option<Duration> {
     seconds.checked_add(Duration::from_nanos(u64::try_from(delay.nanos).ok()?))
 }
 
-fn percent_encode(text: &str) -> String {
-    use std::fmt::Write;
-    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
-        match byte {
-            b' '..=b'~' if byte != b'%' => out.push(char::from(byte)),
-            _ => drop(write!(out, "%{byte:02X}")),
-        }
-        out
-    })
-}
-
-fn percent_decode(text: &[u8]) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&byte, after)) = rest.split_first() {
-        let digits = after.get(..2).and_then(|pair| std::str::from_utf8(pair).ok());
-        match digits.and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
-            Some(decoded) if byte == b'%' => {
-                out.push(decoded);
-                rest = &after[2..];
-            }
-            _ => {
-                out.push(byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,6 +227,16 @@ mod tests {
                 status.write(&mut trailers);
                 assert_eq!(Status::read(&trailers), Some(status));
             }
+        }
+    }
+
+    #[test]
+    fn what_is_no_escape_in_a_message_stays_as_it_is() {
+        for (sent, read) in [("50 %", "50 %"), ("%+1", "%+1"), ("a%20b%", "a b%")] {
+            let mut trailers = HeaderMap::new();
+            trailers.insert("grpc-status", HeaderValue::from(14));
+            trailers.insert("grpc-message", HeaderValue::from_static(sent));
+            assert_eq!(Status::read(&trailers).expect("there is a status").message, read);
         }
     }
 

@@ -15,12 +15,12 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
 
-use super::peer::Connection;
 use super::socket::Socket;
 use super::table::Table;
 use super::{ASIDE, Listener, Reply};
 use crate::grpc::{Code, Status, is_grpc};
 use crate::keepalive::{Activity, after};
+use crate::peer::Connection;
 use crate::protocol::{Protocol, detect};
 use crate::{Body, Request, ServerSettings};
 

@@ -6,7 +6,6 @@
 mod addresses;
 mod allowance;
 mod connection;
-mod peer;
 mod socket;
 mod table;
 
@@ -24,15 +23,13 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use crate::peer::Peers;
 use crate::refusals::Refusals;
 use crate::{Authenticator, Body, Request, ServerSettings};
 pub use addresses::{Addresses, ServedPath};
 use allowance::Pools;
 use connection::accept;
-use peer::Peers;
 use table::Table;
-
-pub(crate) use peer::Reply as OnItsWay;
 
 /// A reply with its body in full.
 pub type Reply = http::Response<Body>;

@@ -8,7 +8,8 @@ use throughline_config::ByteSize;
 use super::super::Page as Settings;
 use super::super::kept::State;
 use super::super::limits::Limits;
-use super::super::registry::{Head, Kind, Sample, Series};
+use super::super::registry::Head;
+use super::super::series::{Kind, Sample, Series};
 use super::*;
 
 /// A clock that is moved by hand.

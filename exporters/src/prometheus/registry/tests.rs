@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::super::series::{Exemplar, Sample};
 use super::*;
 
 const ROOM: Room = Room { series: 10, bytes: 8_000, page: 8_000 };

@@ -214,7 +214,7 @@ proptest! {
         let given = labels.into_iter().filter(|(key, value)| !key.is_empty() && !value.is_empty());
         let clean = |text: &str| clean(text).into_owned();
         let given = given.map(|(key, value)| (clean(&key), clean(&value)));
-        let expected = registry::labels(given.chain([("job".into(), "ci".into())]), None);
+        let expected = series::labels(given.chain([("job".into(), "ci".into())]), None);
         let read: Vec<_> = samples.into_iter().filter(|sample| sample.name != "target_info").collect();
         let expected = ReadSample { name: clean(&metric), labels: expected };
         prop_assert_eq!(read, if metric.is_empty() { vec![] } else { vec![expected] });

@@ -11,7 +11,7 @@ use throughline_component::port::{Account, Budget, Charge};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::socket::Written;
+use crate::written::Written;
 
 /// What an answered request costs until its reply is sent: the stream's state, headers and buffers.
 const REPLY: usize = 4 << 10;
@@ -29,14 +29,14 @@ const HEADER: usize = 160;
 
 /// The peers that are connected now, by address.
 #[derive(Default)]
-pub(super) struct Peers {
+pub(crate) struct Peers {
     known: Mutex<HashMap<IpAddr, Weak<AtomicUsize>>>,
     waiting: Arc<AtomicUsize>,
 }
 
 impl Peers {
     /// A connection's accounts; all connections of one address share the peer's.
-    pub(super) fn connection(&self, address: IpAddr, budget: Option<&Arc<Budget>>) -> Arc<Connection> {
+    pub(crate) fn connection(&self, address: IpAddr, budget: Option<&Arc<Budget>>) -> Arc<Connection> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() > 64 && known.len() == known.capacity() {
             known.retain(|_, peer| peer.strong_count() > 0);
@@ -57,13 +57,13 @@ impl Peers {
 }
 
 /// One connection.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     account: Arc<Account>,
     budget: Option<Arc<Budget>>,
     unread: Mutex<Unread>,
     /// Bytes of replies that were written.
     taken: AtomicU64,
-    pub(super) socket: Written,
+    pub(crate) socket: Written,
     /// Its unread replies hold more than they may.
     overdrawn: Notify,
     /// Whoever still waits for an answer is told to try again.
@@ -81,22 +81,22 @@ struct Unread {
 }
 
 impl Connection {
-    pub(super) fn account(&self) -> &Arc<Account> {
+    pub(crate) fn account(&self) -> &Arc<Account> {
         &self.account
     }
 
     /// Requests that wait for their answer are answered now.
-    pub(super) fn cut_short(&self) {
+    pub(crate) fn cut_short(&self) {
         self.cut_short.notify_waiters();
     }
 
     /// Resolves when a request is to wait no more.
-    pub(super) async fn is_cut_short(&self) {
+    pub(crate) async fn is_cut_short(&self) {
         self.cut_short.notified().await;
     }
 
     /// Charges a request with these headers until it is answered. `None`: there is no room for it.
-    pub(super) fn asked(&self, headers: &HeaderMap) -> Option<Charge> {
+    pub(crate) fn asked(&self, headers: &HeaderMap) -> Option<Charge> {
         let Some(budget) = &self.budget else { return Some(Charge::none()) };
         let mut charge = budget.charge_to(&self.account);
         let bytes = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + HEADER;
@@ -104,7 +104,7 @@ impl Connection {
     }
 
     /// A reply of so many bytes was given. What is returned goes with it and notices when it is sent.
-    pub(super) fn replied(self: &Arc<Self>, bytes: usize) -> Reply {
+    pub(crate) fn replied(self: &Arc<Self>, bytes: usize) -> UnsentReply {
         let mut charge =
             self.budget.as_ref().map_or_else(Charge::none, |budget| budget.charge_to(&self.account));
         let size = REPLY + bytes;
@@ -119,12 +119,12 @@ impl Connection {
             self.overdrawn.notify_one();
         }
         drop(unread);
-        Reply { connection: Arc::clone(self), size, _charge: charge }
+        UnsentReply { connection: Arc::clone(self), size, _charge: charge }
     }
 
     /// Resolves when the peer has left its replies unread for too long, or too many of them: less than `least` bytes a second
     /// were taken, and none to its end, while some waited, be it behind a window of HTTP/2 or in a socket that takes no more.
-    pub(super) async fn is_ignored(&self, least: u64) {
+    pub(crate) async fn is_ignored(&self, least: u64) {
         let (patience, least) = match least {
             0 => (UNREAD, 1),
             least => (WINDOW, least.saturating_mul(WINDOW.as_secs())),
@@ -150,20 +150,20 @@ impl Connection {
 }
 
 /// A reply on its way.
-pub(crate) struct Reply {
+pub(crate) struct UnsentReply {
     connection: Arc<Connection>,
     size: usize,
     _charge: Charge,
 }
 
-impl Reply {
+impl UnsentReply {
     /// So many bytes of it were written.
     pub(crate) fn wrote(&self, bytes: usize) {
         self.connection.taken.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }
 
-impl Drop for Reply {
+impl Drop for UnsentReply {
     fn drop(&mut self) {
         self.connection.waiting.fetch_sub(self.size, Ordering::Relaxed);
         let mut unread = self.connection.unread.lock().unwrap_or_else(PoisonError::into_inner);
@@ -172,8 +172,8 @@ impl Drop for Reply {
     }
 }
 
-impl std::fmt::Debug for Reply {
+impl std::fmt::Debug for UnsentReply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Reply")
+        f.write_str("UnsentReply")
     }
 }

@@ -3,10 +3,10 @@
 //! Only used to tell *a Collector component that we do not have yet* from a typing error; what we do have is found
 //! in the catalog first. Names as of Collector v0.159, former spellings included.
 
-use crate::catalog::Kind;
+use crate::kind::Kind;
 
 /// Whether the Collector has a component of this name.
-pub(crate) fn is_collectors(kind: Kind, type_name: &str) -> bool {
+pub(crate) fn is_in_collector(kind: Kind, type_name: &str) -> bool {
     let names = match kind {
         Kind::Receiver => RECEIVERS,
         Kind::Processor => PROCESSORS,
