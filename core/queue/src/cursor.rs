@@ -11,7 +11,7 @@ use crate::ranges::Ranges;
 #[derive(Debug, Default)]
 pub(crate) struct Cursor {
     pub(crate) low: u64,
-    /// Where what was ever read ends.
+    /// Where what earlier readers were given ends.
     pub(crate) high: u64,
     /// Below `high`, not settled, and still to be read again.
     pub(crate) holes: BTreeSet<u64>,
@@ -69,7 +69,7 @@ pub(crate) struct Passed {
 
 impl Cursor {
     pub(crate) fn at(low: u64) -> Self {
-        Self { low, high: low, next: low, dirty: true, ..Self::default() }
+        Self { low, next: low, ..Self::default() }
     }
 
     /// A cursor that was written down.
