@@ -288,3 +288,21 @@ fn a_queue_is_measured_in_requests_items_or_bytes_of_those_that_senders_wait_for
         assert!(world.queue.has_room(1), "{sizer:?}: nobody waits any more");
     }
 }
+
+#[test]
+fn of_a_lane_one_is_on_its_way_and_none_overtakes_one_that_is_to_be_tried_again() {
+    let mut world = world();
+    for (name, lane) in [(1, 7), (2, 7), (3, 8)] {
+        world.queue.push(Job::new(batch(name, 10), Lane::Of(lane), Some(Slot(None)), 0));
+    }
+    let (first, other) = (world.take().expect("it waits"), world.take().expect("another lane is free"));
+    assert_eq!((name(&first), name(&other)), (1, 3));
+    assert!(world.take().is_none(), "one of its lane is on its way");
+    world.pass(&other);
+    world.fail(first, None);
+    assert!(!world.queue.is_parked() && world.take().is_none(), "one of its lane goes before it");
+    let first = world.tried();
+    assert_eq!(name(&first), 1);
+    world.pass(&first);
+    assert_eq!(world.take().map(|job| name(&job)), Some(2));
+}
