@@ -46,9 +46,9 @@ pub(crate) const FACTORY: Factory = Factory::exporter::<Prometheus>("prometheus"
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[schemars(extend("additionalProperties" = false))]
 #[schemars(
-    extend("x-not-supported" = ServerSettings::lacking(&[
+    extend("x-not-supported" = ServerSettings::unsupported(&[
     ])),
-    extend("x-without-meaning" = ServerSettings::idle(&[]))
+    extend("x-without-meaning" = ServerSettings::without_meaning(&[]))
 )]
 pub(crate) struct Config {
     /// The settings of every server; `endpoint` must be given.
