@@ -6,7 +6,6 @@
 mod accept;
 mod escape;
 mod fold;
-mod kept;
 mod limits;
 mod names;
 mod pages;
@@ -15,6 +14,7 @@ mod registry;
 mod render;
 mod series;
 mod size;
+mod snapshot;
 mod tally;
 
 use std::collections::BTreeMap;
@@ -35,9 +35,9 @@ use throughline_config::{self as config, IncludeExclude};
 use throughline_net::{Authenticator, Body, Handler, Listeners, Reply, Request, Route, ServerSettings};
 use throughline_otlp::Signal;
 
-use kept::State;
 use limits::Limits;
 use pages::Pages;
+use snapshot::State;
 use tally::{Refusal, Tally};
 
 pub(crate) const FACTORY: Factory = Factory::exporter::<Prometheus>("prometheus");

@@ -48,7 +48,7 @@ pub(crate) struct Change {
 
 struct Counters {
     linked: Counter,
-    untied: Counter,
+    unlinked: Counter,
     ambiguous: Counter,
     refused: Counter,
     superseded: Counter,
@@ -84,8 +84,8 @@ impl Editor for Change {
             internal: cx.services.get::<Internal>(),
             mask: cx.services.get::<dyn Mask>(),
             counters: Counters {
-                linked: signals("tied"),
-                untied: signals("untied"),
+                linked: signals("linked"),
+                unlinked: signals("unlinked"),
                 ambiguous: signals("ambiguous"),
                 refused: cx.counter("throughline_change_alias_conflicts", None),
                 superseded: cx.counter("throughline_change_superseded", None),

@@ -57,7 +57,7 @@ struct ResourceState {
 #[derive(Default)]
 struct Counts {
     linked: u64,
-    untied: u64,
+    unlinked: u64,
     ambiguous: u64,
     refused: u64,
     forgotten: u64,
@@ -144,7 +144,7 @@ impl<'a> ChangePass<'a> {
                 write(record, &link, hint.commit, has, &mut self.scratch);
             }
             Resolution::Ambiguous => self.counts.ambiguous += 1,
-            Resolution::Unknown => self.counts.untied += 1,
+            Resolution::Unknown => self.counts.unlinked += 1,
         }
     }
 
@@ -196,7 +196,7 @@ impl Pass for ChangePass<'_> {
         let Self { change, identity, counts, superseded, claims, .. } = *self;
         let barrier = identity.append(claims);
         change.counters.linked.add(counts.linked);
-        change.counters.untied.add(counts.untied);
+        change.counters.unlinked.add(counts.unlinked);
         change.counters.ambiguous.add(counts.ambiguous);
         change.counters.refused.add(counts.refused);
         change.counters.forgotten.add(counts.forgotten);

@@ -93,7 +93,7 @@ fn label(signal: Signal, bytes: &Bytes, name: &str) -> Option<String> {
 }
 
 #[test]
-fn a_span_that_knows_only_a_commit_is_tied_once_its_pull_request_is_known() {
+fn a_span_that_knows_only_a_commit_is_linked_once_its_pull_request_is_known() {
     let (change, _) = processor();
     let bare = || span(&[("vcs.ref.head.revision", Value::Str(A))], &[]);
     assert_eq!(label(Signal::Traces, &walk(&change, Signal::Traces, bare()), "change_id"), None);
@@ -107,7 +107,7 @@ fn a_span_that_knows_only_a_commit_is_tied_once_its_pull_request_is_known() {
     ] {
         assert_eq!(label(Signal::Traces, &linked, name).as_deref(), Some(value), "{name}");
     }
-    assert_eq!((change.counters.linked.get(), change.counters.untied.get()), (2, 1));
+    assert_eq!((change.counters.linked.get(), change.counters.unlinked.get()), (2, 1));
 }
 
 #[test]
