@@ -17,7 +17,7 @@ use crate::cli::Inputs;
 use crate::mask::Masker;
 use crate::metrics::{Push, Resource};
 use crate::process_context::ProcessContext;
-use crate::unchanged::{Before, Print};
+use crate::unchanged::{Fingerprint, Previous};
 
 /// A configuration that is right.
 pub(crate) struct Assembled {
@@ -28,7 +28,7 @@ pub(crate) struct Assembled {
     pub(crate) pushes: Vec<Push>,
     pub(crate) notes: Vec<String>,
     /// What the next configuration is to be compared with.
-    pub(crate) before: Before,
+    pub(crate) before: Previous,
     /// What is as it was in the configuration before.
     pub(crate) unchanged: BTreeSet<(Kind, ComponentId)>,
     /// What is wrong with this machine, for who validates.
@@ -73,7 +73,7 @@ struct Parts {
     components: BTreeMap<(Kind, ComponentId), Component>,
     /// What was built of them, to be put to use.
     built: BTreeMap<(Kind, ComponentId), Built>,
-    prints: BTreeMap<(Kind, ComponentId), Print>,
+    fingerprints: BTreeMap<(Kind, ComponentId), Fingerprint>,
     unchanged: BTreeSet<(Kind, ComponentId)>,
     facts: Facts,
     errors: Vec<Error>,
@@ -107,16 +107,17 @@ impl Parts {
             .iter()
             .map(|((kind, id), component)| ((*kind, component_id(id)), component.clone()))
             .collect();
-        let prints = components.iter().map(|(key, component)| (key.clone(), Print::of(component))).collect();
+        let fingerprints =
+            components.iter().map(|(key, component)| (key.clone(), Fingerprint::of(component))).collect();
         let ids: Vec<ComponentId> = settings.extensions.iter().map(|id| component_id(&id.value)).collect();
-        let unchanged = before.map(|before| before.unchanged(&prints, masks, &ids)).unwrap_or_default();
+        let unchanged = before.map(|before| before.unchanged(&fingerprints, masks, &ids)).unwrap_or_default();
         let mut parts = Self {
             services,
             offers: Services::default(),
             extensions: Vec::new(),
             components,
             built: BTreeMap::new(),
-            prints,
+            fingerprints,
             unchanged,
             facts: Facts::new(),
             errors: Vec::new(),
@@ -168,7 +169,7 @@ impl Parts {
 /// What components are built for.
 pub(crate) enum Purpose {
     /// To be run. What they open, they open through these; what is as it was runs on.
-    Run(Arc<Listeners>, Option<Before>),
+    Run(Arc<Listeners>, Option<Previous>),
     /// To hear what they have to say of their settings, and of this machine.
     Validate,
 }
@@ -185,7 +186,7 @@ pub(crate) fn assemble(
         extensions,
         components,
         built,
-        prints,
+        fingerprints,
         unchanged,
         mut facts,
         errors,
@@ -237,7 +238,7 @@ pub(crate) fn assemble(
     };
     let services = offers;
     let masks = settings.service.mask_secrets;
-    let before = Before { prints, masks, extensions: extensions.clone(), offers: of_extensions };
+    let before = Previous { fingerprints, masks, extensions: extensions.clone(), offers: of_extensions };
     let kept = Kept::default();
     let resource = Resource::new(&settings.service.telemetry.resource, &process.instance);
     let pushes = Push::all(&settings.service.telemetry.metrics, &resource, (process, &services))?;

@@ -1,7 +1,7 @@
 //! The tables of components, and what the configuration is told of them.
 
 use throughline_component::{Factory, Kind};
-use throughline_config::{Catalog, Known};
+use throughline_config::{Catalog, ComponentType};
 use throughline_otlp::Signal;
 
 /// The type of the step that masks secrets.
@@ -35,7 +35,7 @@ pub(crate) fn catalog() -> Catalog {
             Kind::Exporter => (factory.signals, &[][..]),
             Kind::Extension => (&[][..], &[][..]),
         };
-        Known {
+        ComponentType {
             kind: factory.kind,
             type_name: factory.name,
             aliases: factory.aliases,

@@ -9,7 +9,7 @@ use throughline_component::port::{StoreError, SystemClock, SystemDisk, SystemRan
 use throughline_queue::{Backlog, Dropped, Log, Ports};
 
 use crate::cli::Queue;
-use crate::show::{say, say_aside, table};
+use crate::show::{print_error, say, table};
 
 /// Does what was asked.
 pub(crate) fn queue(directory: &Path, what: Queue) -> ExitCode {
@@ -21,7 +21,7 @@ pub(crate) fn queue(directory: &Path, what: Queue) -> ExitCode {
     match done {
         Ok(text) => say(&text),
         Err(error) => {
-            say_aside(&error.to_string());
+            print_error(&error.to_string());
             ExitCode::FAILURE
         }
     }

@@ -18,9 +18,9 @@ use crate::cli::Inputs;
 use crate::metrics::Pushing;
 use crate::process_context::ProcessContext;
 use crate::runtime::{self, Data};
-use crate::show::{complain, say_aside};
+use crate::show::{complain, print_error};
 use crate::signals::{Event, Signals};
-use crate::unchanged::Before;
+use crate::unchanged::Previous;
 use crate::{admin, descriptors, logs};
 
 /// The exit code of a drain that was cut short.
@@ -38,7 +38,7 @@ pub(crate) fn run(inputs: &Inputs) -> ExitCode {
     let (aside, signals, data) = match heard {
         Ok(heard) => heard,
         Err(error) => {
-            say_aside(&format!("cannot start the runtime: {error}"));
+            print_error(&format!("cannot start the runtime: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -57,7 +57,7 @@ pub(crate) fn run(inputs: &Inputs) -> ExitCode {
 /// A configuration in service.
 struct Running {
     graph: Shared,
-    before: Before,
+    before: Previous,
     service: Service,
     storages: Vec<Arc<Storage>>,
     /// Self-telemetry; it is served as long as this is held.
@@ -175,7 +175,7 @@ async fn launch(
     settings: Settings,
     process: Arc<ProcessContext>,
     data: &Data,
-    before: Option<(Shared, Before)>,
+    before: Option<(Shared, Previous)>,
 ) -> Result<Running, Failed> {
     let (listeners, aside) = (Arc::new(process.listeners.next()), Handle::current());
     let launched = data.run(async move {
@@ -200,7 +200,7 @@ async fn launch(
         let metrics = &service.telemetry.metrics;
         let services = &assembled.setup.services;
         let added = services.get::<TelemetryRoutes>().unwrap_or_default();
-        // What `validate --graph` prints, of what really runs.
+        // What `validate --graph` fingerprints, of what really runs.
         let plan = admin::fixed("/plan", assembled.setup.plan.to_string());
         added.add(&ComponentId::new("telemetry"), plan).map_err(|error| Failed::Start(error.to_string()))?;
         let admin = admin::start(metrics, &assembled.resource, &process, &listeners, &added).await;

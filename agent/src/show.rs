@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use throughline_component::Kind;
 use throughline_component::port::Mask;
-use throughline_config::Known;
+use throughline_config::ComponentType;
 
 use crate::assemble::{Assembled, Purpose, assemble, document, settings};
 use crate::catalog::{catalog, factories};
@@ -26,12 +26,12 @@ pub(crate) fn validate(inputs: &Inputs, graph: bool, here: bool) -> ExitCode {
         Ok((assembled, _)) if here && !assembled.here.is_empty() => complain(&assembled.here.to_string()),
         Ok((assembled, warnings)) => {
             for problem in assembled.here.iter() {
-                say_aside(&format!("note: on this machine: {problem}"));
+                print_error(&format!("note: on this machine: {problem}"));
             }
             warnings
                 .iter()
                 .chain(&assembled.notes)
-                .for_each(|warning| say_aside(&format!("note: {warning}")));
+                .for_each(|warning| print_error(&format!("note: {warning}")));
             say(&if graph {
                 assembled.setup.plan.to_string()
             } else {
@@ -92,7 +92,7 @@ pub(crate) fn print_config(inputs: &Inputs, mode: Mode, format: Format, validate
 
 /// Writes the reference pages.
 pub(crate) fn reference(folder: &Path) -> ExitCode {
-    let page = |known: &Known| -> std::io::Result<()> {
+    let page = |known: &ComponentType| -> std::io::Result<()> {
         let kind = folder.join(known.kind.section());
         std::fs::create_dir_all(&kind)?;
         std::fs::write(kind.join(known.type_name).with_extension("md"), throughline_config::reference(known))
@@ -105,7 +105,7 @@ pub(crate) fn reference(folder: &Path) -> ExitCode {
     match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say_aside(&format!("cannot write to {}: {error}", folder.display()));
+            print_error(&format!("cannot write to {}: {error}", folder.display()));
             ExitCode::FAILURE
         }
     }
@@ -119,12 +119,12 @@ pub(crate) fn completion(shell: clap_complete::Shell) -> ExitCode {
 
 /// Prints errors and says that the configuration is wrong.
 pub(crate) fn complain(errors: &str) -> ExitCode {
-    say_aside(errors);
+    print_error(errors);
     ExitCode::from(WRONG)
 }
 
 /// Prints to standard error; a closed one is not worth failing for.
-pub(crate) fn say_aside(text: &str) {
+pub(crate) fn print_error(text: &str) {
     drop(writeln!(std::io::stderr(), "{text}"));
 }
 

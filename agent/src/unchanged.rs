@@ -10,12 +10,12 @@ use throughline_config::Component;
 
 /// A component's settings as they were read, and the files that they name.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Print {
+pub(crate) struct Fingerprint {
     settings: Value,
     files: Vec<(String, u64, Option<SystemTime>)>,
 }
 
-impl Print {
+impl Fingerprint {
     pub(crate) fn of(component: &Component) -> Self {
         let settings = component.typed().unwrap_or(Value::Null);
         let mut files = Vec::new();
@@ -55,32 +55,32 @@ fn stamp(key: &str, text: &str, into: &mut Vec<(String, u64, Option<SystemTime>)
 
 /// What a configuration in service was made of, for the next to be compared with.
 #[derive(Clone)]
-pub(crate) struct Before {
-    pub(crate) prints: BTreeMap<(Kind, ComponentId), Print>,
+pub(crate) struct Previous {
+    pub(crate) fingerprints: BTreeMap<(Kind, ComponentId), Fingerprint>,
     pub(crate) masks: bool,
     /// In the order of the configuration.
     pub(crate) extensions: Vec<(ComponentId, Arc<dyn DynExtension>)>,
     pub(crate) offers: Services,
 }
 
-impl Before {
+impl Previous {
     /// The components of the next configuration that are as they were. What extensions offer is in all others, so that if one of
     /// them is not, nothing is.
     pub(crate) fn unchanged(
         &self,
-        prints: &BTreeMap<(Kind, ComponentId), Print>,
+        fingerprints: &BTreeMap<(Kind, ComponentId), Fingerprint>,
         masks: bool,
         extensions: &[ComponentId],
     ) -> BTreeSet<(Kind, ComponentId)> {
         let same = |key: &(Kind, ComponentId)| {
-            prints.get(key).is_some_and(|print| self.prints.get(key) == Some(print))
+            fingerprints.get(key).is_some_and(|print| self.fingerprints.get(key) == Some(print))
         };
         let names = self.extensions.iter().map(|(id, _)| id);
         let all = extensions.iter().all(|id| same(&(Kind::Extension, id.clone())));
         if !all || !names.eq(extensions) || masks != self.masks {
             return BTreeSet::new();
         }
-        prints.keys().filter(|key| same(key)).cloned().collect()
+        fingerprints.keys().filter(|key| same(key)).cloned().collect()
     }
 }
 

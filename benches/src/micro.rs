@@ -29,7 +29,7 @@ pub struct Costs {
     pub admission: f64,
     /// One attribute inserted at the end of every span's list.
     pub insertion: f64,
-    /// `change` alone, every span tied to one of 10,000 open changes.
+    /// `change` alone, every span linked to one of 10,000 open changes.
     pub change: f64,
     /// `secrets` alone, on clean spans.
     pub secrets: f64,

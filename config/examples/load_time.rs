@@ -4,14 +4,14 @@
 use std::hint::black_box;
 use std::io::Write as _;
 
-use throughline_config::{Catalog, Input, Kind, Known, Process, Service, Signal, load};
+use throughline_config::{Catalog, ComponentType, Input, Kind, Process, Service, Signal, load};
 
 #[allow(clippy::disallowed_methods, reason = "this measures time, it does not tell it")]
 fn main() -> std::io::Result<()> {
     let count: usize = std::env::args().nth(1).and_then(|count| count.parse().ok()).unwrap_or(20);
     // The service section's own settings serve as a component's: nested blocks, enums, durations, maps.
     let schema = schemars::schema_for!(Service);
-    let known = |kind, consumes, produces| Known {
+    let known = |kind, consumes, produces| ComponentType {
         kind,
         type_name: "sample",
         aliases: &[],

@@ -8,7 +8,7 @@ use crate::nearest::did_you_mean;
 
 /// One type of component that the agent has.
 #[derive(Debug, Clone)]
-pub struct Known {
+pub struct ComponentType {
     /// What it is.
     pub kind: Kind,
     /// Its name today.
@@ -26,26 +26,26 @@ pub struct Known {
 /// All components that the agent has.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
-    known: Vec<Known>,
+    known: Vec<ComponentType>,
 }
 
 impl Catalog {
     /// A catalog of these.
-    pub fn new(known: Vec<Known>) -> Self {
+    pub fn new(known: Vec<ComponentType>) -> Self {
         Self { known }
     }
 
     /// All of them, in the order given.
-    pub fn iter(&self) -> std::slice::Iter<'_, Known> {
+    pub fn iter(&self) -> std::slice::Iter<'_, ComponentType> {
         self.known.iter()
     }
 
     /// The component of that kind, by its name or a former one.
-    pub fn find(&self, kind: Kind, type_name: &str) -> Option<&Known> {
+    pub fn find(&self, kind: Kind, type_name: &str) -> Option<&ComponentType> {
         self.of(kind).find(|known| known.type_name == type_name || known.aliases.contains(&type_name))
     }
 
-    fn of(&self, kind: Kind) -> impl Iterator<Item = &Known> {
+    fn of(&self, kind: Kind) -> impl Iterator<Item = &ComponentType> {
         self.known.iter().filter(move |known| known.kind == kind)
     }
 

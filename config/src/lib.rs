@@ -38,7 +38,7 @@ mod set;
 mod settings;
 mod typed;
 
-pub use catalog::{Catalog, Known};
+pub use catalog::{Catalog, ComponentType};
 pub use check::{Checked, service_schema};
 pub use collector::{Class, classes};
 pub use document::Document;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value as Json;
 
-use crate::catalog::Known;
+use crate::catalog::ComponentType;
 use crate::check::{NOT_SUPPORTED, View, WITHOUT_MEANING, service_schema};
 use crate::kind::Signal;
 
@@ -13,7 +13,7 @@ const MAX_DEPTH: usize = 8;
 
 /// The reference page of one component in Markdown: what it does, and a table of options for it and each of its
 /// blocks. The same component gives the same page.
-pub fn reference(known: &Known) -> String {
+pub fn reference(known: &ComponentType) -> String {
     let view = View::root(known.schema.as_value());
     let mut page = format!("# `{}` ({})\n\n", known.type_name, known.kind);
     if let Some(description) = view.text("description") {

@@ -21,10 +21,10 @@ pub(crate) const FACTORY: Factory = Factory::exporter::<OtlpGrpc>("otlp_grpc").a
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[schemars(extend("additionalProperties" = false))]
 #[schemars(
-    extend("x-not-supported" = ClientSettings::lacking(&[
+    extend("x-not-supported" = ClientSettings::unsupported(&[
         ("authority", "`tls::server_name_override` names what the certificate says"),
     ])),
-    extend("x-without-meaning" = ClientSettings::idle(&[
+    extend("x-without-meaning" = ClientSettings::without_meaning(&[
         ("wait_for_ready", "requests wait in `sending_queue` until the connection stands"),
     ]))
 )]

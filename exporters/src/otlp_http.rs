@@ -25,12 +25,12 @@ pub(crate) const FACTORY: Factory = Factory::exporter::<OtlpHttp>("otlp_http").a
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[schemars(extend("additionalProperties" = false))]
 #[schemars(
-    extend("x-not-supported" = ClientSettings::lacking(&[
+    extend("x-not-supported" = ClientSettings::unsupported(&[
         ("cookies", "route by `headers`"),
         ("max_conns_per_host", "`sending_queue::num_consumers` bounds how many requests are on their way"),
         ("profiles_endpoint", "there are no pipelines of profiles"),
     ])),
-    extend("x-without-meaning" = ClientSettings::idle(&[
+    extend("x-without-meaning" = ClientSettings::without_meaning(&[
         ("force_attempt_http2", "TLS always offers HTTP/2"),
         ("max_idle_conns", "no more connections are idle than were needed at once"),
     ]))

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use throughline_component::{Auth, Build, ConfigError, Extension, Factory, Services};
 use throughline_config::Secret;
-use throughline_net::{Authenticator, Credentials, Reread, Unauthenticated};
+use throughline_net::{Authenticator, Credentials, FileReloader, Unauthenticated};
 
 use crate::files;
 
@@ -54,10 +54,10 @@ struct Client {
 pub(crate) struct Basic;
 
 /// Users and their passwords.
-struct Known(Reread<Vec<(String, Secret)>>);
+struct KnownUsers(FileReloader<Vec<(String, Secret)>>);
 
 /// The header of a client.
-struct Sent(Reread<HeaderValue>);
+struct ClientHeader(FileReloader<HeaderValue>);
 
 impl Extension for Basic {
     type Config = Config;
@@ -75,15 +75,16 @@ impl Extension for Basic {
         if let Some(users) = config.htpasswd {
             let interval = users.file.is_some().then_some(files::INTERVAL);
             let unread = || Ok(vec![("unread".to_owned(), Secret::new("unread"))]);
-            let known = Known(Reread::build(cx, interval, move || users.read(), unread)?);
+            let known = KnownUsers(FileReloader::build(cx, interval, move || users.read(), unread)?);
             offers.offer_as::<dyn Authenticator>(cx.id.clone(), Arc::new(known));
         }
         if let Some(client) = config.client_auth {
             let interval =
                 (client.username_file.is_some() || client.password_file.is_some()).then_some(files::INTERVAL);
             let header = move || client.header().map_err(|error| error.under("client_auth"));
-            let sent =
-                Sent(Reread::build(cx, interval, header, || Ok(HeaderValue::from_static("Basic unread")))?);
+            let sent = ClientHeader(FileReloader::build(cx, interval, header, || {
+                Ok(HeaderValue::from_static("Basic unread"))
+            })?);
             offers.offer_as::<dyn Credentials>(cx.id.clone(), Arc::new(sent));
         }
         Ok(Self)
@@ -157,7 +158,7 @@ fn lines(text: &str, key: &str) -> Result<Vec<(String, Secret)>, ConfigError> {
     text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(line).collect()
 }
 
-impl Authenticator for Known {
+impl Authenticator for KnownUsers {
     fn check(&self, headers: &HeaderMap) -> Result<Auth, Unauthenticated> {
         let refused = Unauthenticated("a known user and password are required");
         let given =
@@ -186,7 +187,7 @@ impl Authenticator for Known {
     }
 }
 
-impl Credentials for Sent {
+impl Credentials for ClientHeader {
     fn apply(&self, headers: &mut HeaderMap) {
         headers.insert(header::AUTHORIZATION, HeaderValue::clone(&self.0.current()));
     }
@@ -198,7 +199,7 @@ mod tests {
 
     fn check(value: &str) -> Result<Auth, Unauthenticated> {
         let users = Users { inline: Secret::new("ann:s3cret\n\nbob:pa:ss"), file: None };
-        let known = Known(Reread::new(None, move || users.read()).expect("two users"));
+        let known = KnownUsers(FileReloader::new(None, move || users.read()).expect("two users"));
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, value.parse().expect("ASCII"));
         known.check(&headers)
@@ -246,7 +247,9 @@ mod tests {
         std::fs::write(&password, "s3cret\n").expect("written");
         let client =
             Client { username_file: Some(user), password_file: Some(password.clone()), ..Client::default() };
-        let sent = Sent(Reread::new(Some(files::INTERVAL), move || client.header()).expect("both files"));
+        let sent = ClientHeader(
+            FileReloader::new(Some(files::INTERVAL), move || client.header()).expect("both files"),
+        );
         let header = || {
             let mut headers = HeaderMap::new();
             sent.apply(&mut headers);

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use throughline_component::{Auth, Build, ConfigError, Extension, Factory, Services};
 use throughline_config::Secret;
-use throughline_net::{Authenticator, Credentials, Reread, Unauthenticated};
+use throughline_net::{Authenticator, Credentials, FileReloader, Unauthenticated};
 
 use crate::files;
 
@@ -49,7 +49,7 @@ pub(crate) struct Bearer;
 struct Bearers {
     header: HeaderName,
     scheme: String,
-    tokens: Reread<Tokens>,
+    tokens: FileReloader<Tokens>,
 }
 
 struct Tokens {
@@ -77,7 +77,7 @@ impl Bearers {
         let listed: Vec<Secret> = token.into_iter().chain(tokens).collect();
         let prefix = scheme.clone();
         let tokens = match filename {
-            None => Reread::new(None, move || Tokens::new(&prefix, listed.clone(), "token")),
+            None => FileReloader::new(None, move || Tokens::new(&prefix, listed.clone(), "token")),
             Some(_) if !listed.is_empty() => {
                 Err(ConfigError::new("filename", "give `filename`, or `token` and `tokens`, not both"))
             }
@@ -88,7 +88,7 @@ impl Bearers {
                     Tokens::new(&prefix, tokens, "filename")
                 };
                 let otherwise = || Tokens::new("", vec![Secret::new("unread")], "filename");
-                Reread::build(cx, Some(files::INTERVAL), read, otherwise)
+                FileReloader::build(cx, Some(files::INTERVAL), read, otherwise)
             }
         };
         Ok(Self { header, scheme, tokens: tokens? })

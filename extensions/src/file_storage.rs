@@ -40,7 +40,7 @@ pub(crate) struct Config {
     /// Unlike the Collector's, the default is to sync.
     fsync: Option<bool>,
     /// When data counts as kept.
-    durability: Kept,
+    durability: AcknowledgeAfter,
     /// The most bytes that all streams may take up. A full storage refuses, so that senders keep what they have. It needs
     /// a little more on the disk: 8MiB that are kept free for itself, and what components remember.
     max_bytes: ByteSize,
@@ -57,7 +57,7 @@ pub(crate) struct Config {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-enum Kept {
+enum AcknowledgeAfter {
     /// Once it is synced to disk: it survives a loss of power.
     #[default]
     Synced,
@@ -85,7 +85,7 @@ impl Default for Config {
             create_directory: false,
             timeout: Duration::from_secs(1),
             fsync: None,
-            durability: Kept::default(),
+            durability: AcknowledgeAfter::default(),
             max_bytes: ByteSize::mib(1024),
             quota: None,
             overflow: OnOverflow::default(),
@@ -188,14 +188,14 @@ impl Config {
             return Err(ConfigError::new("quota", "must be at least 1MiB, and at most `max_bytes`"));
         }
         let durability = match (self.fsync, self.durability) {
-            (Some(true), Kept::Memory) => {
+            (Some(true), AcknowledgeAfter::Memory) => {
                 return Err(ConfigError::new(
                     "fsync",
                     "`fsync: true` contradicts `durability: memory`; keep one",
                 ));
             }
-            (Some(false), _) | (None, Kept::Memory) => Durability::Memory,
-            (_, Kept::Synced) => Durability::Synced,
+            (Some(false), _) | (None, AcknowledgeAfter::Memory) => Durability::Memory,
+            (_, AcknowledgeAfter::Synced) => Durability::Synced,
         };
         Ok(Settings {
             create_directory: self.create_directory,

@@ -25,7 +25,7 @@ pub(crate) const FACTORY: Factory = Factory::extension::<HealthCheck>("health_ch
 #[serde(default)]
 #[schemars(extend("additionalProperties" = false))]
 #[schemars(
-    extend("x-not-supported" = ServerSettings::lacking(&[
+    extend("x-not-supported" = ServerSettings::unsupported(&[
         ("check_collector_pipeline", "leave it out: the answer tells of destinations that fail"),
         ("use_v2", "leave it out: `path` serves what v2 would at `/status`"),
         ("http", "leave it out, with `use_v2`: `endpoint` and `path` say where"),
@@ -33,7 +33,7 @@ pub(crate) const FACTORY: Factory = Factory::extension::<HealthCheck>("health_ch
         ("component_health", "leave it out: the answer tells of destinations that fail"),
         ("response_body", "leave it out: probes look at the status"),
     ])),
-    extend("x-without-meaning" = ServerSettings::idle(&[]))
+    extend("x-without-meaning" = ServerSettings::without_meaning(&[]))
 )]
 pub(crate) struct Config {
     /// The settings of every server; `endpoint` is `localhost:13133` unless set. An authenticator must stand before this

@@ -15,12 +15,12 @@ use throughline_component::{Build, ComponentId, Services};
 use throughline_net::{Client, ClientSettings, Protocol};
 
 use crate::cli::{Agent, Which};
-use crate::show::{say, say_aside};
+use crate::show::{print_error, say};
 
 pub(crate) use print::{listing, story};
 
 /// How long an agent may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often `--watch` asks.
 const EVERY: Duration = Duration::from_secs(2);
@@ -75,7 +75,7 @@ fn answered(work: impl Future<Output = Result<String, String>>) -> ExitCode {
     match answer {
         Ok(text) => say(&text),
         Err(why) => {
-            say_aside(&why);
+            print_error(&why);
             ExitCode::FAILURE
         }
     }
@@ -93,12 +93,12 @@ async fn get(Agent { agent, .. }: &Agent, question: &str) -> Result<String, Stri
         format!("{base}{question}").parse().map_err(|_| format!("{agent} is no address of an agent"))?;
     let client = client()?;
     let headers = HeaderMap::new();
-    let answer = tokio::time::timeout(PATIENCE, client.get(&uri, &headers)).await;
+    let answer = tokio::time::timeout(TIMEOUT, client.get(&uri, &headers)).await;
     let help = format!(
         "--agent names the telemetry address of a running agent (`service::telemetry::metrics`), {agent} now"
     );
     let answer =
-        answer.map_err(|_| format!("{base} does not answer within {} s; {help}", PATIENCE.as_secs()))?;
+        answer.map_err(|_| format!("{base} does not answer within {} s; {help}", TIMEOUT.as_secs()))?;
     let answer = answer.map_err(|error| format!("{base} cannot be asked: {error}; {help}"))?;
     let text = String::from_utf8_lossy(&answer.body).into_owned();
     match answer.status {

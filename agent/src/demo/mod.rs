@@ -1,15 +1,15 @@
-//! `demo`: the real agent on loopback, a change played against its ports, and its story told from its outputs alone.
+//! `demo`: the real agent on loopback, a change played against its ports, and a report made from its outputs alone.
 
 mod child;
-mod play;
+mod report;
 mod script;
-mod tell;
+mod traffic;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::show::{say, say_aside};
+use crate::show::{print_error, say};
 use child::Child;
 use script::Script;
 
@@ -35,9 +35,9 @@ async fn perform(once: bool, seed: u64, folder: &std::path::Path) -> Result<(), 
     progress(1, "starting the agent");
     let mut agent = Child::start(folder, QUICKSTART, &script.webhook_secret).await?;
     progress(2, "playing a change: pull request, CI, plan, merge, apply, deployment");
-    let played = play::play(&script, &agent.addresses).await?;
+    let sent = traffic::send(&script, &agent.addresses).await?;
     progress(3, "reading what came out");
-    let story = tell::story(&played, &script, &agent.addresses, folder).await?;
+    let story = report::report(&sent, &script, &agent.addresses, folder).await?;
     say(&story);
     if !once {
         say("\nThe agent stays up and takes your own traffic. Ctrl-C ends it.\n");
@@ -47,10 +47,10 @@ async fn perform(once: bool, seed: u64, folder: &std::path::Path) -> Result<(), 
 }
 
 fn progress(step: u32, what: &str) {
-    say_aside(&format!("[{step}/3] {what} …"));
+    print_error(&format!("[{step}/3] {what} …"));
 }
 
 fn failed(why: &str) -> ExitCode {
-    say_aside(&format!("the demo failed: {why}"));
+    print_error(&format!("the demo failed: {why}"));
     ExitCode::FAILURE
 }

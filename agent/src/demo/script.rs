@@ -19,7 +19,7 @@ pub(super) struct Script {
     pub(super) stack: &'static str,
     /// The step that fails in the first attempt.
     pub(super) failing_step: &'static str,
-    /// A token that a careless script prints.
+    /// A token that a careless script fingerprints.
     pub(super) token: String,
     pub(super) webhook_secret: String,
     start: Timestamp,

@@ -42,7 +42,7 @@ const FAMILIES: [(&str, &str); 63] = [
     ),
     ("throughline_change_metrics_refused_observations", "Observations for which `max_series` left no room."),
     ("throughline_change_metrics_repeated_events", "Events that were counted before."),
-    ("throughline_change_signals", "Records by whether and how they were tied to a change."),
+    ("throughline_change_signals", "Records by whether and how they were linked to a change."),
     ("throughline_change_superseded", "Changes that got another name."),
     (
         "throughline_changes_forgotten",

@@ -181,12 +181,12 @@ impl Pass<'_> {
                 let message = format!("`{}` is now called `{}`", id.type_name(), known.type_name);
                 self.findings.warnings.push(Warning::new(&entry.key_at, path, message));
             }
-            let idle = known.schema.as_value().get(WITHOUT_MEANING).and_then(Json::as_str);
-            if let Some(why) = idle {
+            let without_meaning = known.schema.as_value().get(WITHOUT_MEANING).and_then(Json::as_str);
+            if let Some(why) = without_meaning {
                 let message = format!("taken, but without meaning here: {why}");
                 self.findings.warnings.push(Warning::new(&entry.key_at, path, message));
             }
-            if idle.is_some() || matches!(entry.value.value, Value::Null) {
+            if without_meaning.is_some() || matches!(entry.value.value, Value::Null) {
                 entry.value.value = Value::Map(Vec::new());
             }
             let before = self.findings.errors.len();

@@ -46,8 +46,8 @@ pub(super) fn choice(
         None if choices.contains(&node.to_json().to_string().as_str()) => QUOTE.to_owned(),
         _ => String::new(),
     };
-    let lacking = text.as_deref().and_then(|text| view.reason(NOT_SUPPORTED, text));
-    let hint = match lacking {
+    let unsupported = text.as_deref().and_then(|text| view.reason(NOT_SUPPORTED, text));
+    let hint = match unsupported {
         Some(instead) => format!("; this Collector value is not supported yet{}", because(instead)),
         None => hint,
     };

@@ -55,7 +55,7 @@ fn written(tree: &Json) -> String {
 
 fn merge(texts: &[String]) -> String {
     let inputs: Vec<_> = texts.iter().cloned().map(Input::Yaml).collect();
-    let document = load(&inputs, &[], &World::default()).expect("well-formed");
+    let document = load(&inputs, &[], &MemorySources::default()).expect("well-formed");
     // The same keys in another order are the same map.
     let json = document.print(&catalog(), None, Format::Json);
     serde_json::from_str::<Json>(&json).expect("JSON").to_string()
@@ -64,12 +64,12 @@ fn merge(texts: &[String]) -> String {
 proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..200)) {
-        check(World::default().file("a.yaml", bytes));
+        check(MemorySources::default().file("a.yaml", bytes));
     }
 
     #[test]
     fn arbitrary_yaml_like_text_never_panics(text in "[-a-c:{}\\[\\],\"'&*!|>%@`?<$# \\n\\t0-9.~]{0,120}") {
-        check(World::default().file("a.yaml", text));
+        check(MemorySources::default().file("a.yaml", text));
     }
 
     #[test]
@@ -100,7 +100,7 @@ proptest! {
     }
 }
 
-fn check(world: World) {
+fn check(world: MemorySources) {
     if let Ok(document) = world.load(&[]) {
         let checked = document.check(&catalog());
         assert_eq!(checked.settings.is_none(), !checked.errors.is_empty());

@@ -9,12 +9,12 @@ use throughline_config::*;
 
 /// Files and variables that exist only here.
 #[derive(Default, Clone)]
-pub(crate) struct World {
+pub(crate) struct MemorySources {
     pub(crate) files: BTreeMap<String, Vec<u8>>,
     pub(crate) vars: BTreeMap<String, String>,
 }
 
-impl World {
+impl MemorySources {
     pub(crate) fn file(mut self, path: &str, text: impl Into<Vec<u8>>) -> Self {
         self.files.insert(path.to_owned(), text.into());
         self
@@ -34,7 +34,7 @@ impl World {
     }
 }
 
-impl Sources for World {
+impl Sources for MemorySources {
     fn env(&self, name: &str) -> Result<Option<String>, String> {
         Ok(self.vars.get(name).cloned())
     }
@@ -45,8 +45,8 @@ impl Sources for World {
 }
 
 /// One file and no variables.
-pub(crate) fn yaml(text: &str) -> World {
-    World::default().file("a.yaml", text)
+pub(crate) fn yaml(text: &str) -> MemorySources {
+    MemorySources::default().file("a.yaml", text)
 }
 
 /// All errors of one file as the user reads them, warnings left out.
@@ -72,20 +72,20 @@ pub(crate) fn with_exporter(settings: &str) -> String {
 }
 
 /// All warnings of one file.
-pub(crate) fn warnings(world: &World) -> String {
+pub(crate) fn warnings(world: &MemorySources) -> String {
     let checked = world.load(&[]).expect("well-formed").check(&catalog());
     checked.warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// The checked settings of a world without mistakes.
-pub(crate) fn settings(world: &World) -> Settings {
+pub(crate) fn settings(world: &MemorySources) -> Settings {
     let checked = world.load(&[]).expect("well-formed").check(&catalog());
     assert_eq!(checked.errors.to_string(), "");
     checked.settings.expect("no errors, so there are settings")
 }
 
 /// The exporter `otlp_grpc` of a world without mistakes.
-pub(crate) fn exporter(world: &World) -> Exporter {
+pub(crate) fn exporter(world: &MemorySources) -> Exporter {
     let settings = settings(world);
     let id = "otlp_grpc".parse::<Id>().expect("an id");
     settings.components[&(Kind::Exporter, id)].typed().expect("fits its schema")
@@ -244,7 +244,7 @@ pub(crate) fn catalog() -> Catalog {
     let traces: &[Signal] = &[Signal::Traces];
     let metrics: &[Signal] = &[Signal::Metrics];
     let logs: &[Signal] = &[Signal::Logs];
-    let known = |kind, type_name, schema, consumes, produces| Known {
+    let known = |kind, type_name, schema, consumes, produces| ComponentType {
         kind,
         type_name,
         aliases: &[],
@@ -254,12 +254,15 @@ pub(crate) fn catalog() -> Catalog {
     };
     Catalog::new(vec![
         known(Kind::Receiver, "otlp", schema_for!(Receiver), &[], all),
-        Known {
+        ComponentType {
             aliases: &["webhookevent"],
             ..known(Kind::Receiver, "webhook_event", schema_for!(Webhook), &[], logs)
         },
         known(Kind::Processor, "batch", schema_for!(Batch), all, all),
-        Known { aliases: &["otlp"], ..known(Kind::Exporter, "otlp_grpc", schema_for!(Exporter), all, &[]) },
+        ComponentType {
+            aliases: &["otlp"],
+            ..known(Kind::Exporter, "otlp_grpc", schema_for!(Exporter), all, &[])
+        },
         known(Kind::Exporter, "prometheus", schema_for!(Batch), metrics, &[]),
         known(Kind::Connector, "count", schema_for!(Batch), traces, metrics),
         known(Kind::Extension, "health_check", schema_for!(Batch), &[], &[]),

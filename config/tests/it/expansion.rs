@@ -4,8 +4,8 @@ use throughline_config::{Entry, Node, Value};
 
 use crate::common::*;
 
-fn world() -> World {
-    World::default()
+fn world() -> MemorySources {
+    MemorySources::default()
         .var("HOST", "example.org")
         .var("PORT", "4317")
         .var("ZERO", "0123")
@@ -110,7 +110,7 @@ fn a_file_that_refers_to_itself_comes_to_an_end() {
 
 #[test]
 fn all_references_together_are_bounded() {
-    let world = World::default()
+    let world = MemorySources::default()
         .file("big", "x".repeat(4 << 20))
         .file("a.yaml", "v: [".to_owned() + &"\"${file:big}\",".repeat(5) + "]");
     let errors = world.load(&[]).expect_err("too much");
@@ -151,7 +151,7 @@ fn a_text_typed_option_takes_the_characters_and_a_number_typed_one_the_number() 
 
 #[test]
 fn a_mistake_in_an_expanded_value_points_at_the_reference_and_does_not_show_the_value() {
-    let world = World::default()
+    let world = MemorySources::default()
         .var("SECRET", "hunter2")
         .var("BLOCK", "{insecure: hunter2, nope: 1}")
         .file("a.yaml", with_exporter("port: ${env:SECRET}\ntls: ${env:BLOCK}\ncompression: ${env:SECRET}"));

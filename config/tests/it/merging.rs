@@ -6,7 +6,7 @@ use crate::common::*;
 
 /// `a.yaml`, `b.yaml` and `--set`, merged and printed as JSON without spaces.
 fn merged(a: &str, b: &str, sets: &[&str]) -> String {
-    let world = World::default().file("a.yaml", a).file("b.yaml", b);
+    let world = MemorySources::default().file("a.yaml", a).file("b.yaml", b);
     match world.load(sets) {
         Ok(document) => {
             let json = document.print(&catalog(), None, throughline_config::Format::Json);
@@ -41,7 +41,7 @@ fn set_is_applied_last_with_either_separator() {
 
 #[test]
 fn each_value_keeps_its_own_place_through_merging() {
-    let world = World::default()
+    let world = MemorySources::default()
         .file("a.yaml", with_exporter("endpoint: a\ntimeout: soon"))
         .file("b.yaml", "exporters:\n  otlp_grpc:\n    endpoint: 5\n    tls: {nope: 1}\n");
     let checked = world.load(&["exporters::otlp_grpc::port=x"]).expect("well-formed").check(&catalog());
@@ -57,7 +57,7 @@ b.yaml:4:11: exporters::otlp_grpc::tls::nope: unknown option
 
 #[test]
 fn inputs_come_from_files_variables_and_the_command_line() {
-    let world = World::default().file("c.yml", "x: 1").var("CONF", "y: 2");
+    let world = MemorySources::default().file("c.yml", "x: 1").var("CONF", "y: 2");
     let inputs =
         ["file:c.yml", "env:CONF", "yaml:z::a: 3"].map(|text| text.parse::<Input>().expect("a location"));
     let document = load(&inputs, &[], &world).expect("well-formed");
@@ -74,11 +74,11 @@ fn inputs_come_from_files_variables_and_the_command_line() {
 #[test]
 fn inputs_that_cannot_be_had_are_all_named() {
     let inputs = [Input::File("x.yaml".into()), Input::Env("NOPE".into())];
-    let errors = load(&inputs, &[], &World::default()).expect_err("nothing there");
+    let errors = load(&inputs, &[], &MemorySources::default()).expect_err("nothing there");
     assert_eq!(
         errors.to_string(),
         "x.yaml: cannot be read: no such file\nenv:NOPE: the environment variable is not set"
     );
-    let errors = load(&[], &[], &World::default()).expect_err("nothing given");
+    let errors = load(&[], &[], &MemorySources::default()).expect_err("nothing given");
     assert_eq!(errors.to_string(), "--config: no configuration given");
 }

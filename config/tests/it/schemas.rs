@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, schema_for};
 use serde::{Deserialize, Serialize};
-use throughline_config::{Catalog, Kind, Known, Secret, Signal, reference};
+use throughline_config::{Catalog, ComponentType, Kind, Secret, Signal, reference};
 
 use crate::common::*;
 
@@ -60,9 +60,9 @@ enum Any {
     Map(BTreeMap<String, Any>),
 }
 
-fn known() -> Known {
+fn known() -> ComponentType {
     let consumes: &[Signal] = &Signal::ALL;
-    Known {
+    ComponentType {
         kind: Kind::Exporter,
         type_name: "shapes",
         aliases: &[],

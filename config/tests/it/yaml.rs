@@ -6,7 +6,7 @@ use crate::common::*;
 
 /// The errors of one file as YAML, before it is held against the catalog.
 fn refused(text: impl Into<Vec<u8>>) -> String {
-    let world = World::default().file("a.yaml", text);
+    let world = MemorySources::default().file("a.yaml", text);
     world.load(&[]).expect_err("not a configuration").to_string()
 }
 

@@ -3,7 +3,7 @@
 //! An event counts once, by its id, and events may come in any order: an observation is made of all that is known once its end
 //! was heard of `lateness` ago, and what is told later is counted as late. Ages, and what is active, are shown as they are known.
 
-mod known;
+mod change_state;
 mod moment;
 mod state;
 mod table;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use smallvec::smallvec;
-use throughline_change::timeline::{self, Fact};
+use throughline_change::timeline::{self, ChangeEvent};
 use throughline_component::port::Clock;
 use throughline_component::{
     Batch, Build, Chunk, ComponentId, ConfigError, Context, Counter, Factory, Journaled, Outcome, Outlet,
@@ -134,9 +134,9 @@ impl Processor for ChangeMetrics {
                     }
                     continue;
                 }
-                let Some(fact) = Fact::read(log, resource) else { continue };
-                match state.take(&fact, now) {
-                    Taken::New => state::write(&fact, now, &mut entry),
+                let Some(event) = ChangeEvent::read(log, resource) else { continue };
+                match state.take(&event, now) {
+                    Taken::New => state::write(&event, now, &mut entry),
                     Taken::Repeated => self.repeated.add(1),
                     Taken::Unread => {}
                 }

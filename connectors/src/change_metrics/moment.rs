@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use throughline_change::change_key;
 use throughline_change::event::{self, Type};
-use throughline_change::timeline::{Fact, Place};
+use throughline_change::timeline::{ChangeEvent, EntityLabels};
 
 /// An event of one change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,23 +38,23 @@ pub(super) struct Moment {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Labels {
     #[serde(flatten)]
-    pub(super) place: Place,
+    pub(super) entity: EntityLabels,
     /// The pipeline's name, of events of pipelines.
     #[serde(rename = "pipeline", default, skip_serializing_if = "str::is_empty")]
     pub(super) name: Box<str>,
 }
 
 impl Moment {
-    pub(super) fn new(fact: &Fact, heard: u64, is_carried: bool) -> Self {
-        let name = if fact.kind.name.starts_with("Pipeline") { fact.name.clone() } else { Box::default() };
+    pub(super) fn new(event: &ChangeEvent, heard: u64, is_carried: bool) -> Self {
+        let name = if event.kind.name.starts_with("Pipeline") { event.name.clone() } else { Box::default() };
         Self {
-            kind: fact.kind,
-            at: fact.at,
+            kind: event.kind,
+            at: event.at,
             heard,
-            object: hash(&format!("{} {}", fact.object, fact.attempt)),
-            duration_ms: fact.duration_ms,
-            result: fact.result.clone(),
-            labels: Arc::new(Labels { place: fact.place.clone(), name }),
+            object: hash(&format!("{} {}", event.object, event.attempt)),
+            duration_ms: event.duration_ms,
+            result: event.result.clone(),
+            labels: Arc::new(Labels { entity: event.entity.clone(), name }),
             is_carried,
             is_final: false,
         }
@@ -80,9 +80,16 @@ impl Moment {
 impl Labels {
     /// Takes over what is not known yet.
     pub(super) fn fill(&mut self, other: &Self) {
-        let Place { repository, environment, stack_id, application, owner_team, risk_tier, runner_pool } =
-            &mut self.place;
-        let from = &other.place;
+        let EntityLabels {
+            repository,
+            environment,
+            stack_id,
+            application,
+            owner_team,
+            risk_tier,
+            runner_pool,
+        } = &mut self.entity;
+        let from = &other.entity;
         for (own, other) in [
             (repository, &from.repository),
             (environment, &from.environment),

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
-use throughline_change::timeline::Fact;
+use throughline_change::timeline::ChangeEvent;
 use throughline_component::{Counter, Replay, Unreadable};
 
-use super::known::{Known, Observation};
+use super::change_state::{ChangeState, Observation};
 use super::moment::{Moment, hash};
 use super::table::{Kind, METRICS, is_read};
 
@@ -58,7 +58,7 @@ pub(super) struct State {
     pub(super) series: Vec<BTreeMap<Labels, Series>>,
     /// Ages and numbers of active objects that were emitted last time, by metric.
     emitted: BTreeSet<(usize, Labels)>,
-    changes: HashMap<Box<str>, Known>,
+    changes: HashMap<Box<str>, ChangeState>,
     order: VecDeque<Box<str>>,
     /// Former names of changes, and what they are now; as many as changes, the oldest go first.
     renamed: HashMap<Box<str>, Box<str>>,
@@ -107,17 +107,17 @@ impl State {
     }
 
     /// Takes an event that was heard of now. Call [`advance`](Self::advance) before the first of a batch and behind the last.
-    pub(super) fn take(&mut self, fact: &Fact, heard: u64) -> Taken {
-        if !is_read(fact.kind.name) {
+    pub(super) fn take(&mut self, event: &ChangeEvent, heard: u64) -> Taken {
+        if !is_read(event.kind.name) {
             return Taken::Unread;
         }
-        if !self.remember(hash(&fact.event_id)) {
+        if !self.remember(hash(&event.event_id)) {
             return Taken::Repeated;
         }
-        for (index, change) in fact.change_ids.iter().enumerate() {
-            let is_carried = index + 1 < fact.change_ids.len();
+        for (index, change) in event.change_ids.iter().enumerate() {
+            let is_carried = index + 1 < event.change_ids.len();
             let change = self.renamed.get(change).unwrap_or(change).clone();
-            self.file(&change, Moment::new(fact, heard, is_carried));
+            self.file(&change, Moment::new(event, heard, is_carried));
         }
         Taken::New
     }
@@ -290,7 +290,7 @@ enum Line<F, T> {
         #[serde(rename = "h")]
         heard: u64,
         #[serde(rename = "f")]
-        fact: F,
+        event: F,
     },
     Renamed {
         #[serde(rename = "h")]
@@ -301,8 +301,8 @@ enum Line<F, T> {
 }
 
 /// Appends an event as a line of the journal.
-pub(super) fn write(fact: &Fact, heard: u64, into: &mut Vec<u8>) {
-    put(&Line::<_, ()>::Event { heard, fact }, into);
+pub(super) fn write(event: &ChangeEvent, heard: u64, into: &mut Vec<u8>) {
+    put(&Line::<_, ()>::Event { heard, event }, into);
 }
 
 /// Appends a new name as a line of the journal.
@@ -324,7 +324,7 @@ struct Saved {
     /// By the metric's name, so that rows can be added.
     series: Vec<(String, Vec<(Labels, Series)>)>,
     emitted: Vec<(String, Labels)>,
-    changes: Vec<(Box<str>, Known)>,
+    changes: Vec<(Box<str>, ChangeState)>,
     #[serde(default)]
     renamed: Vec<(Box<str>, Box<str>)>,
     events: Vec<u64>,
@@ -342,13 +342,13 @@ impl Replay for State {
         // An entry is a batch: what it says is of one moment.
         let mut last = 0;
         for line in entry.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let line = serde_json::from_slice::<Line<Fact, String>>(line).map_err(|_| Unreadable)?;
+            let line = serde_json::from_slice::<Line<ChangeEvent, String>>(line).map_err(|_| Unreadable)?;
             let (Line::Event { heard, .. } | Line::Renamed { heard, .. }) = line;
             if last == 0 {
                 self.advance(heard);
             }
             match line {
-                Line::Event { fact, .. } => _ = self.take(&fact, heard),
+                Line::Event { event, .. } => _ = self.take(&event, heard),
                 Line::Renamed { old, new, .. } => _ = self.rename(&old, &new),
             }
             last = heard;
@@ -392,7 +392,7 @@ impl State {
         self.emitted =
             saved.emitted.into_iter().filter_map(|(name, labels)| Some((number(&name)?, labels))).collect();
         self.order = saved.changes.iter().map(|(id, _)| id.clone()).collect();
-        let pending = |(id, known): &(Box<str>, Known)| {
+        let pending = |(id, known): &(Box<str>, ChangeState)| {
             let id = id.clone();
             known.pending().map(move |heard| (heard, id.clone())).collect::<Vec<_>>()
         };

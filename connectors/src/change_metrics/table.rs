@@ -256,7 +256,7 @@ impl Only {
         match self {
             Self::All => true,
             Self::InProduction => {
-                is_good(&moment.result) && &*moment.labels.place.environment == "production"
+                is_good(&moment.result) && &*moment.labels.entity.environment == "production"
             }
             Self::Failed => !is_good(&moment.result),
         }
@@ -277,7 +277,7 @@ impl Label {
     }
 
     fn of(self, labels: &Labels) -> &str {
-        let place = &labels.place;
+        let place = &labels.entity;
         match self {
             Environment => &place.environment,
             OwnerTeam => &place.owner_team,

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 use throughline_change::event;
-use throughline_change::timeline::{Fact, Place};
+use throughline_change::timeline::{ChangeEvent, EntityLabels};
 use throughline_component::{Counter, Replay};
 use throughline_otlp::view::{Record, Request, ResourceLookup};
 use throughline_otlp::{Signal, Value, build, steps};
@@ -13,8 +13,8 @@ const LATENESS: u64 = 60 * SECOND;
 /// When everything is heard of; what the sources' clocks say is long before.
 const HEARD: u64 = 1_000_000 * SECOND;
 
-fn fact(kind: &str, at: u64) -> Fact {
-    Fact {
+fn event(kind: &str, at: u64) -> ChangeEvent {
+    ChangeEvent {
         event_id: format!("{kind}{at}").into(),
         kind: event::named(kind).expect("an event of the table"),
         change_ids: vec!["github.com/acme/live#7".into()],
@@ -30,16 +30,19 @@ fn fact(kind: &str, at: u64) -> Fact {
         duration_ms: None,
         commit: "".into(),
         merge_commit: "".into(),
-        place: Place::default(),
+        entity: EntityLabels::default(),
     }
 }
 
-fn within(environment: &str, fact: Fact) -> Fact {
-    Fact { place: Place { environment: environment.into(), ..Place::default() }, ..fact }
+fn within(environment: &str, event: ChangeEvent) -> ChangeEvent {
+    ChangeEvent {
+        entity: EntityLabels { environment: environment.into(), ..EntityLabels::default() },
+        ..event
+    }
 }
 
-fn production(kind: &str, at: u64) -> Fact {
-    within("production", fact(kind, at))
+fn production(kind: &str, at: u64) -> ChangeEvent {
+    within("production", event(kind, at))
 }
 
 fn settings() -> Settings {
@@ -55,9 +58,9 @@ fn settings() -> Settings {
 }
 
 /// What is known after all lateness has passed.
-fn state(facts: &[Fact]) -> State {
+fn state(events: &[ChangeEvent]) -> State {
     let mut state = State::new(settings(), 0);
-    facts.iter().for_each(|fact| _ = state.take(fact, HEARD));
+    events.iter().for_each(|event| _ = state.take(event, HEARD));
     state.advance(HEARD + LATENESS);
     state
 }
@@ -83,14 +86,14 @@ fn now(state: &mut State, metric: &str) -> Vec<Now> {
 
 #[test]
 fn m0_01_lead_time_is_from_opening_to_the_first_production_deployment_in_any_order() {
-    let facts = [
-        fact("ChangeOpened", 100),
-        within("staging", fact("DeploymentFinished", 150)),
+    let events = [
+        event("ChangeOpened", 100),
+        within("staging", event("DeploymentFinished", 150)),
         production("DeploymentFinished", 400),
         production("DeploymentFinished", 900),
     ];
     for order in [[0, 1, 2, 3], [2, 0, 3, 1], [3, 2, 1, 0]] {
-        let state = state(&order.map(|at: usize| facts[at].clone()));
+        let state = state(&order.map(|at: usize| events[at].clone()));
         let expected = vec![(vec!["production".to_owned(), String::new(), String::new()], 1, 300)];
         assert_eq!(series(&state, "change_lead_time_seconds"), expected, "{order:?}");
     }
@@ -98,14 +101,14 @@ fn m0_01_lead_time_is_from_opening_to_the_first_production_deployment_in_any_ord
 
 #[test]
 fn m0_02_plan_latency_counts_from_the_last_edit_before_the_plan_even_if_it_is_told_later() {
-    let facts = [
-        fact("ChangeOpened", 100),
-        fact("ChangeUpdated", 200),
-        fact("PlanCompleted", 260),
-        fact("ChangeUpdated", 270),
+    let events = [
+        event("ChangeOpened", 100),
+        event("ChangeUpdated", 200),
+        event("PlanCompleted", 260),
+        event("ChangeUpdated", 270),
     ];
     for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]] {
-        let state = state(&order.map(|at: usize| facts[at].clone()));
+        let state = state(&order.map(|at: usize| events[at].clone()));
         let sums: Vec<_> =
             series(&state, "plan_latency_seconds").iter().map(|(_, count, sum)| (*count, *sum)).collect();
         assert_eq!(sums, [(1, 60)], "{order:?}");
@@ -115,16 +118,16 @@ fn m0_02_plan_latency_counts_from_the_last_edit_before_the_plan_even_if_it_is_to
 #[test]
 fn what_is_told_within_the_lateness_corrects_and_what_comes_later_is_counted_and_changes_nothing() {
     let mut state = State::new(settings(), 0);
-    state.take(&fact("ChangeOpened", 100), HEARD);
-    state.take(&fact("PlanCompleted", 260), HEARD);
+    state.take(&event("ChangeOpened", 100), HEARD);
+    state.take(&event("PlanCompleted", 260), HEARD);
     assert!(!state.advance(HEARD + LATENESS - 1), "not final yet");
-    state.take(&fact("ChangeUpdated", 200), HEARD + LATENESS - 1);
+    state.take(&event("ChangeUpdated", 200), HEARD + LATENESS - 1);
     assert!(state.advance(HEARD + LATENESS));
     let sum = |state: &State| series(state, "plan_latency_seconds").iter().map(|(.., sum)| *sum).sum::<u64>();
     assert_eq!(sum(&state), 60);
-    state.take(&fact("ChangeUpdated", 50), HEARD + LATENESS);
+    state.take(&event("ChangeUpdated", 50), HEARD + LATENESS);
     assert_eq!(state.settings.late.get(), 0, "it would not have counted");
-    state.take(&fact("ChangeUpdated", 230), HEARD + LATENESS);
+    state.take(&event("ChangeUpdated", 230), HEARD + LATENESS);
     state.advance(HEARD + 9 * LATENESS);
     assert_eq!((sum(&state), state.settings.late.get()), (60, 1));
     // A deployment before the one that was counted is late too.
@@ -138,19 +141,19 @@ fn what_is_told_within_the_lateness_corrects_and_what_comes_later_is_counted_and
 
 #[test]
 fn m0_05_the_age_of_the_queue_is_that_of_its_oldest_waiting_apply() {
-    let age = |facts: &[Fact]| now(&mut state(facts), "apply_queue_age_seconds");
+    let age = |events: &[ChangeEvent]| now(&mut state(events), "apply_queue_age_seconds");
     assert_eq!(
-        age(&[production("ApprovalGranted", 100), fact("ChangeOpened", 50)]),
+        age(&[production("ApprovalGranted", 100), event("ChangeOpened", 50)]),
         [Now::Since(100 * SECOND)]
     );
     assert_eq!(age(&[production("ApprovalGranted", 100), production("ApplyStarted", 130)]), []);
-    assert_eq!(age(&[production("ApprovalGranted", 100), fact("ChangeClosed", 130)]), []);
+    assert_eq!(age(&[production("ApprovalGranted", 100), event("ChangeClosed", 130)]), []);
 }
 
 #[test]
 fn m0_06_m0_10_applies_are_timed_and_counted_by_result_once_per_event() {
-    let failed = Fact { duration_ms: Some(5_000), ..production("ApplyFailed", 300) };
-    let own = |kind: &str, at| Fact { object: "run-9".into(), ..production(kind, at) };
+    let failed = ChangeEvent { duration_ms: Some(5_000), ..production("ApplyFailed", 300) };
+    let own = |kind: &str, at| ChangeEvent { object: "run-9".into(), ..production(kind, at) };
     let state = state(&[failed.clone(), failed, own("ApplyStarted", 380), own("ApplySucceeded", 400)]);
     let told = |metric: &str| {
         let all = series(&state, metric).into_iter();
@@ -164,8 +167,8 @@ fn m0_06_m0_10_applies_are_timed_and_counted_by_result_once_per_event() {
 #[test]
 fn an_apply_that_carries_several_changes_counts_once_and_each_change_has_a_lead_time() {
     let both = vec!["a#1".into(), "a#2".into()];
-    let carries = |fact: Fact| Fact { change_ids: both.clone(), ..fact };
-    let opened = |id: &str, at| Fact { change_ids: vec![id.into()], ..fact("ChangeOpened", at) };
+    let carries = |event: ChangeEvent| ChangeEvent { change_ids: both.clone(), ..event };
+    let opened = |id: &str, at| ChangeEvent { change_ids: vec![id.into()], ..event("ChangeOpened", at) };
     let state = state(&[
         opened("a#1", 100),
         opened("a#2", 200),
@@ -179,10 +182,10 @@ fn an_apply_that_carries_several_changes_counts_once_and_each_change_has_a_lead_
 
 #[test]
 fn what_was_heard_before_anybody_knew_whose_commit_it_is_counts_for_the_pull_request_in_any_order() {
-    let old = |fact: Fact| Fact { change_ids: vec!["a@abc".into()], ..fact };
-    let new = |fact: Fact| Fact { change_ids: vec!["a#1".into()], ..fact };
-    let facts = [
-        new(fact("ChangeOpened", 100)),
+    let old = |event: ChangeEvent| ChangeEvent { change_ids: vec!["a@abc".into()], ..event };
+    let new = |event: ChangeEvent| ChangeEvent { change_ids: vec!["a#1".into()], ..event };
+    let events = [
+        new(event("ChangeOpened", 100)),
         new(production("ApprovalGranted", 200)),
         old(production("ApplySucceeded", 300)),
         old(production("DeploymentFinished", 400)),
@@ -196,8 +199,8 @@ fn what_was_heard_before_anybody_knew_whose_commit_it_is_counts_for_the_pull_req
                     assert!(state.rename("a@abc", "a#1"));
                     super::state::write_renamed("a@abc", "a#1", HEARD, &mut journal);
                 }
-                state.take(&facts[at], HEARD);
-                write(&facts[at], HEARD, &mut journal);
+                state.take(&events[at], HEARD);
+                write(&events[at], HEARD, &mut journal);
             }
             if renamed_after == 4 {
                 state.rename("a@abc", "a#1");
@@ -217,8 +220,9 @@ fn what_was_heard_before_anybody_knew_whose_commit_it_is_counts_for_the_pull_req
 
 #[test]
 fn the_conventions_metrics_time_runs_by_their_object_and_count_those_that_are_active() {
-    let run = |kind: &str, id: &str, at| Fact { object: id.into(), name: "CI".into(), ..fact(kind, at) };
-    let failed = Fact { result: "failure".into(), ..run("PipelineCompleted", "run-1", 160) };
+    let run =
+        |kind: &str, id: &str, at| ChangeEvent { object: id.into(), name: "CI".into(), ..event(kind, at) };
+    let failed = ChangeEvent { result: "failure".into(), ..run("PipelineCompleted", "run-1", 160) };
     let mut state = state(&[
         run("PipelineStarted", "run-1", 100),
         run("PipelineStarted", "run-2", 110),
@@ -235,14 +239,14 @@ fn the_conventions_metrics_time_runs_by_their_object_and_count_those_that_are_ac
 fn the_change_heard_of_longest_ago_is_forgotten_and_counted_with_what_was_known_of_it() {
     let mut state = State::new(Settings { max_changes: 2, ..settings() }, 0);
     for n in 0..5 {
-        let of = |kind: &str| Fact {
+        let of = |kind: &str| ChangeEvent {
             change_ids: vec![format!("c{n}").into()],
             event_id: format!("{kind}{n}").into(),
-            ..fact(kind, n)
+            ..event(kind, n)
         };
         state.take(&of("ApprovalGranted"), HEARD);
         state.take(&of("ApplyFailed"), HEARD);
-        state.take(&Fact { event_id: format!("again{n}").into(), ..of("ApprovalGranted") }, HEARD);
+        state.take(&ChangeEvent { event_id: format!("again{n}").into(), ..of("ApprovalGranted") }, HEARD);
     }
     assert_eq!(state.settings.forgotten.get(), 3);
     assert_eq!(series(&state, "change_apply_total")[0].1, 3);
@@ -253,20 +257,20 @@ fn the_change_heard_of_longest_ago_is_forgotten_and_counted_with_what_was_known_
 #[test]
 fn series_are_bounded_what_has_no_room_is_counted_and_what_is_there_goes_on() {
     let mut state = State::new(Settings { max_series: 3, max_changes: 100, ..settings() }, 0);
-    let apply = |n: u64, environment: &str| Fact {
+    let apply = |n: u64, environment: &str| ChangeEvent {
         event_id: n.to_string().into(),
         duration_ms: Some(u64::MAX),
-        ..within(environment, fact("ApplySucceeded", n))
+        ..within(environment, event("ApplySucceeded", n))
     };
     // Each is another change's: what is known of one change fills in what its other events leave out.
     for n in 0..10 {
         state.take(
-            &Fact { change_ids: vec![format!("c{n}").into()], ..apply(n, &format!("e{n}")) },
+            &ChangeEvent { change_ids: vec![format!("c{n}").into()], ..apply(n, &format!("e{n}")) },
             HEARD + n,
         );
     }
     state.advance(HEARD + LATENESS + 10);
-    state.take(&Fact { change_ids: vec!["c0".into()], ..apply(99, "e0") }, HEARD);
+    state.take(&ChangeEvent { change_ids: vec!["c0".into()], ..apply(99, "e0") }, HEARD);
     state.advance(HEARD + LATENESS + 10);
     let all = series(&state, "change_apply_total");
     assert_eq!((all.len(), series(&state, "apply_duration_seconds").len()), (3, 3));
@@ -276,10 +280,10 @@ fn series_are_bounded_what_has_no_room_is_counted_and_what_is_there_goes_on() {
 #[test]
 fn events_of_a_change_are_bounded_and_what_gives_way_is_counted_first() {
     let mut state = State::new(settings(), 0);
-    state.take(&fact("ChangeOpened", 1), HEARD);
+    state.take(&event("ChangeOpened", 1), HEARD);
     for n in 0..1000 {
-        state.take(&fact("ChangeUpdated", 10_000 - n), HEARD);
-        state.take(&fact("PlanCompleted", 20_000 - n), HEARD);
+        state.take(&event("ChangeUpdated", 10_000 - n), HEARD);
+        state.take(&event("PlanCompleted", 20_000 - n), HEARD);
     }
     state.advance(HEARD + LATENESS);
     assert_eq!(series(&state, "plan_latency_seconds")[0].1, 1000);
@@ -300,22 +304,22 @@ fn an_age_that_ended_is_emitted_once_more_and_then_no_longer() {
 
 #[test]
 fn trp_27_a_restart_from_facts_or_from_a_snapshot_goes_on_with_the_same_series() {
-    let facts = [
-        fact("ChangeOpened", 100),
-        fact("PlanCompleted", 160),
-        Fact { duration_ms: Some(5_000), ..production("ApplySucceeded", 200) },
+    let events = [
+        event("ChangeOpened", 100),
+        event("PlanCompleted", 160),
+        ChangeEvent { duration_ms: Some(5_000), ..production("ApplySucceeded", 200) },
         production("DeploymentFinished", 400),
-        Fact { change_ids: vec!["c2".into()], ..production("ApprovalGranted", 300) },
+        ChangeEvent { change_ids: vec!["c2".into()], ..production("ApprovalGranted", 300) },
     ];
     // Each is told in a batch of its own, twenty seconds behind the one before: some are final, others are not yet.
     let mut before = State::new(settings(), 0);
     let mut entries = Vec::new();
-    for (fact, n) in facts.iter().zip(0..) {
+    for (event, n) in events.iter().zip(0..) {
         let (mut entry, heard) = (Vec::new(), HEARD + n * 20 * SECOND);
         before.advance(heard);
-        assert_eq!(before.take(fact, heard), Taken::New);
+        assert_eq!(before.take(event, heard), Taken::New);
         before.advance(heard);
-        write(fact, heard, &mut entry);
+        write(event, heard, &mut entry);
         entries.push(entry);
     }
     assert_eq!(
@@ -328,7 +332,7 @@ fn trp_27_a_restart_from_facts_or_from_a_snapshot_goes_on_with_the_same_series()
         assert_eq!(after.snapshot(), before.snapshot());
         assert_eq!(after.next_final(), before.next_final());
         assert_eq!(
-            after.take(&facts[2], HEARD),
+            after.take(&events[2], HEARD),
             Taken::Repeated,
             "what was counted before the restart is not counted again"
         );
@@ -344,14 +348,14 @@ proptest! {
         picks in proptest::collection::vec((0..event::TYPES.len(), 0_u64..40, 0_u8..3, 0_u8..3), 1..30),
         turn in any::<prop::sample::Index>(),
     ) {
-        let facts: Vec<Fact> = picks
+        let events: Vec<ChangeEvent> = picks
             .iter()
             .enumerate()
             .map(|(index, (kind, at, change, place))| {
                 let environment = ["", "staging", "production"][usize::from(*place)];
-                let made = within(environment, fact(event::TYPES[*kind].name, *at));
+                let made = within(environment, event(event::TYPES[*kind].name, *at));
                 let result = if place % 2 == 0 { "success" } else { "failure" };
-                Fact {
+                ChangeEvent {
                     event_id: index.to_string().into(),
                     change_ids: vec![format!("c{change}").into()],
                     object: format!("o{place}").into(),
@@ -360,10 +364,10 @@ proptest! {
                 }
             })
             .collect();
-        let turn = turn.index(facts.len());
-        let turned: Vec<Fact> = facts[turn..].iter().chain(&facts[..turn]).cloned().collect();
-        let reversed: Vec<Fact> = facts.iter().rev().cloned().collect();
-        let (mut one, mut two, mut three) = (state(&facts), state(&turned), state(&reversed));
+        let turn = turn.index(events.len());
+        let turned: Vec<ChangeEvent> = events[turn..].iter().chain(&events[..turn]).cloned().collect();
+        let reversed: Vec<ChangeEvent> = events.iter().rev().cloned().collect();
+        let (mut one, mut two, mut three) = (state(&events), state(&turned), state(&reversed));
         prop_assert_eq!(&one.series, &two.series);
         prop_assert_eq!(&one.series, &three.series);
         let now = one.now();
@@ -377,7 +381,7 @@ fn facts_below_a_long_resource_take_no_more_than_their_own_length() {
     let (long, keys) = ("é".repeat(100_000), (0..1000).map(|n| format!("a{n}")).collect::<Vec<_>>());
     let labels = keys.iter().map(|key| (&**key, Value::Str("x")));
     let labels: Vec<_> = labels.chain([("change_id", Value::Str(&long))]).collect();
-    steps::assert_linear("facts below one resource", 100, |size| {
+    steps::assert_linear("events below one resource", 100, |size| {
         let bytes = build::logs(|request| {
             request.resource(&labels, |resource| {
                 resource.scope("", "", |scope| {
@@ -395,8 +399,8 @@ fn facts_below_a_long_resource_take_no_more_than_their_own_length() {
                 let before = resource.take();
                 let resource = resource.insert(ResourceLookup::of(group, before));
                 let Record::Log(log) = record else { continue };
-                let fact = Fact::read(log, resource);
-                read += usize::from(fact.is_some_and(|fact| fact.change_ids[0].len() == 1024));
+                let event = ChangeEvent::read(log, resource);
+                read += usize::from(event.is_some_and(|event| event.change_ids[0].len() == 1024));
             }
         });
         assert_eq!(read, size);

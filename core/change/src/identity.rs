@@ -24,13 +24,13 @@ pub enum Claim {
 
 /// A repository that an [`Identity`] knows by number: names are long and looked up once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Known(u32);
+pub struct RepositoryIndex(u32);
 
 /// What a signal knows about its change.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Hint {
-    /// The repository, if it is named; see [`Identity::know`].
-    pub repository: Option<Known>,
+    /// The repository, if it is named; see [`Identity::intern`].
+    pub repository: Option<RepositoryIndex>,
     /// The pull request, if it is named.
     pub pull_request: Option<u64>,
     /// The commit, if it is named.
@@ -41,7 +41,7 @@ pub struct Hint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution<'a> {
     /// It belongs to a change.
-    Tied(Tie<'a>),
+    Linked(Link<'a>),
     /// More than one repository claims the commit.
     Ambiguous,
     /// Nothing is known about it.
@@ -50,7 +50,7 @@ pub enum Resolution<'a> {
 
 /// The change of a signal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tie<'a> {
+pub struct Link<'a> {
     /// Its repository.
     pub repository: &'a Repository,
     /// What it is called after; of several changes that a commit carries, the newest.
@@ -65,7 +65,7 @@ enum Name {
     Commit(Sha),
 }
 
-impl Tie<'_> {
+impl Link<'_> {
     /// Its pull request, if it has one.
     pub fn pull_request(&self) -> Option<u64> {
         match self.name {
@@ -133,7 +133,7 @@ pub struct Bounds {
     pub changes_per_commit: usize,
     /// Repositories that may claim one commit (forks, mirrors).
     pub repositories_per_commit: usize,
-    /// Repositories; what names another is not tied by it.
+    /// Repositories; what names another is not linked by it.
     pub repositories: usize,
 }
 
@@ -148,7 +148,7 @@ impl Default for Bounds {
 pub struct Identity {
     bounds: Bounds,
     repositories: Vec<Repository>,
-    numbers: HashMap<Repository, Known>,
+    numbers: HashMap<Repository, RepositoryIndex>,
     commits: HashMap<Sha, Claimants, BuildShaHasher>,
     /// Commits in the order of their first claim, for forgetting.
     order: VecDeque<Sha>,
@@ -166,7 +166,7 @@ struct Claimants {
 /// A repository that claims a commit, and its pull requests that do.
 #[derive(Clone, Debug)]
 struct Claimant {
-    repository: Known,
+    repository: RepositoryIndex,
     /// Whether the name `repository@commit` was given out, so that a new one must be announced.
     named: bool,
     pull_requests: PullRequests,
@@ -198,7 +198,7 @@ impl Claimants {
         self.others.is_none().then_some(&self.first)
     }
 
-    fn of(&self, repository: Known) -> Option<&Claimant> {
+    fn of(&self, repository: RepositoryIndex) -> Option<&Claimant> {
         self.iter().find(|claimant| claimant.repository == repository)
     }
 }
@@ -239,19 +239,19 @@ impl Identity {
     }
 
     /// The number of a repository, if it is known.
-    pub fn known(&self, repository: &Repository) -> Option<Known> {
+    pub fn index_of(&self, repository: &Repository) -> Option<RepositoryIndex> {
         self.numbers.get(repository).copied()
     }
 
     /// The number of a repository, which is known from now on, unless too many are.
-    pub fn know(&mut self, repository: &Repository) -> Option<Known> {
-        if let Some(number) = self.known(repository) {
+    pub fn intern(&mut self, repository: &Repository) -> Option<RepositoryIndex> {
+        if let Some(number) = self.index_of(repository) {
             return Some(number);
         }
         if self.repositories.len() >= self.bounds.repositories {
             return None;
         }
-        let number = Known(u32::try_from(self.repositories.len()).ok()?);
+        let number = RepositoryIndex(u32::try_from(self.repositories.len()).ok()?);
         self.repositories.push(repository.clone());
         self.numbers.insert(repository.clone(), number);
         Some(number)
@@ -263,7 +263,7 @@ impl Identity {
             Claim::PullRequestCommit(repository, number, sha) => (repository, Some(*number), *sha),
             Claim::Commit(repository, sha) => (repository, None, *sha),
         };
-        match self.know(repository) {
+        match self.intern(repository) {
             Some(known) => self.learn(known, pull_request, sha),
             None => Learned { refused: true, ..Learned::default() },
         }
@@ -274,7 +274,7 @@ impl Identity {
     pub fn remember(&mut self, claim: &Claim) {
         self.claim(claim);
         let Claim::Commit(repository, sha) = claim else { return };
-        let known = self.known(repository);
+        let known = self.index_of(repository);
         if let Some(claimants) = self.commits.get_mut(sha)
             && let Some(claimant) = claimants.iter_mut().find(|claimant| Some(claimant.repository) == known)
         {
@@ -313,7 +313,7 @@ impl Identity {
         };
         let claimant = claimants?.of(known)?;
         match hint.pull_request {
-            None => (!claimant.is_unnamed()).then(|| Resolution::Tied(self.tie(sha, claimant))),
+            None => (!claimant.is_unnamed()).then(|| Resolution::Linked(self.link(sha, claimant))),
             Some(number) => {
                 let taught = claimant.pull_requests.as_slice().binary_search(&number).is_ok();
                 taught.then(|| self.named(known, number))
@@ -322,13 +322,13 @@ impl Identity {
     }
 
     /// The change of what a signal knows: a pull request is its own change; a commit belongs to the pull request that claims
-    /// it; a bare commit ties only if exactly one repository claims it.
+    /// it; a bare commit links only if exactly one repository claims it.
     pub fn resolve(&self, hint: Hint) -> Resolution<'_> {
         match (hint.repository, hint.pull_request, hint.commit) {
             (None, _, Some(sha)) => self.bare(sha, self.commits.get(&sha)),
             (None, _, None) | (Some(_), None, None) => Resolution::Unknown,
             (Some(known), None, Some(sha)) => match self.commits.get(&sha).and_then(|all| all.of(known)) {
-                Some(claimant) => Resolution::Tied(self.tie(sha, claimant)),
+                Some(claimant) => Resolution::Linked(self.link(sha, claimant)),
                 None => Resolution::Unknown,
             },
             // Who names its pull request belongs to it, whatever else its commit carries.
@@ -345,34 +345,34 @@ impl Identity {
         })
     }
 
-    fn named(&self, known: Known, number: u64) -> Resolution<'_> {
+    fn named(&self, known: RepositoryIndex, number: u64) -> Resolution<'_> {
         let repository = self.repository(known);
-        Resolution::Tied(Tie { repository, name: Name::PullRequest(number), several: &[] })
+        Resolution::Linked(Link { repository, name: Name::PullRequest(number), several: &[] })
     }
 
     fn bare<'a>(&'a self, sha: Sha, claimants: Option<&'a Claimants>) -> Resolution<'a> {
         match claimants.map(Claimants::only) {
             None => Resolution::Unknown,
-            Some(Some(only)) => Resolution::Tied(self.tie(sha, only)),
+            Some(Some(only)) => Resolution::Linked(self.link(sha, only)),
             Some(None) => Resolution::Ambiguous,
         }
     }
 
-    fn tie<'a>(&'a self, sha: Sha, claimant: &'a Claimant) -> Tie<'a> {
+    fn link<'a>(&'a self, sha: Sha, claimant: &'a Claimant) -> Link<'a> {
         let all = claimant.pull_requests.as_slice();
-        Tie {
+        Link {
             repository: self.repository(claimant.repository),
             name: all.last().map_or(Name::Commit(sha), |newest| Name::PullRequest(*newest)),
             several: if all.len() > 1 { all } else { &[] },
         }
     }
 
-    fn repository(&self, known: Known) -> &Repository {
+    fn repository(&self, known: RepositoryIndex) -> &Repository {
         &self.repositories[known.0 as usize]
     }
 
     /// Takes a claim, unless a bound refuses it.
-    fn learn(&mut self, known: Known, pull_request: Option<u64>, sha: Sha) -> Learned {
+    fn learn(&mut self, known: RepositoryIndex, pull_request: Option<u64>, sha: Sha) -> Learned {
         let mut learned = Learned::default();
         let new = Claimant { repository: known, named: false, pull_requests: PullRequests::None };
         let most = self.bounds.repositories_per_commit;

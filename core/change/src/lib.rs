@@ -12,4 +12,4 @@ pub mod labels;
 pub mod timeline;
 
 pub use id::{ChangeId, Repository, Sha, change_key};
-pub use identity::{Bounds, Claim, Hint, Identity, Known, Learned, Resolution, Superseded, Tie};
+pub use identity::{Bounds, Claim, Hint, Identity, Learned, Link, RepositoryIndex, Resolution, Superseded};

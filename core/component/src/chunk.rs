@@ -8,10 +8,10 @@ use throughline_otlp::Signal;
 
 use crate::{Context, Settle};
 
-/// One admitted OTLP export request: tidy protobuf bytes, what they hold, and the duty to settle them.
+/// One admitted OTLP export request: canonical protobuf bytes, what they hold, and the duty to settle them.
 #[derive(Debug)]
 pub struct Chunk {
-    /// The bytes of a whole `Export…ServiceRequest`, tidy (see `throughline_otlp::admit`).
+    /// The bytes of a whole `Export…ServiceRequest`, canonical (see `throughline_otlp::admit`).
     pub bytes: Bytes,
     /// Spans, log records or metric data points in it.
     pub items: u32,

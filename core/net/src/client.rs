@@ -18,7 +18,7 @@ use throughline_config as config;
 use throughline_config::{Reasons, Secret};
 
 use crate::compression::{Compression, CompressionSettings, compress};
-use crate::connect::{Connector, MOST_ADDRESSES, Protocol, Proxies, Turn};
+use crate::connect::{Connector, MOST_ADDRESSES, Protocol, Proxies, RoundRobinResolver};
 use crate::{AuthSettings, Body, ClientTls, Credentials, KeepaliveClient, Rope};
 
 /// The largest answer that is read: what OTLP says a response may have.
@@ -42,14 +42,14 @@ pub struct ClientSettings {
 
 impl ClientSettings {
     /// The Collector's client options that we lack, and what to use instead, with those of the component around it; see
-    /// [`ServerSettings::lacking`](crate::ServerSettings::lacking).
-    pub fn lacking(own: &[(&'static str, &'static str)]) -> Reasons {
+    /// [`ServerSettings::unsupported`](crate::ServerSettings::unsupported).
+    pub fn unsupported(own: &[(&'static str, &'static str)]) -> Reasons {
         let common = [("middlewares", "`headers` and `auth` do what theirs are used for")];
         own.iter().copied().chain(common).collect()
     }
 
     /// The Collector's client options that change nothing here, and why, with those of the component around it.
-    pub fn idle(own: &[(&'static str, &'static str)]) -> Reasons {
+    pub fn without_meaning(own: &[(&'static str, &'static str)]) -> Reasons {
         let common = [
             ("read_buffer_size", "buffers grow with what a connection carries"),
             ("write_buffer_size", "requests are written as they lie in memory, without a buffer between"),
@@ -102,7 +102,7 @@ pub struct Client {
     /// One, or as many as there may be addresses to spread requests over.
     inner: Vec<legacy::Client<HttpsConnector<Connector>, Body>>,
     next: AtomicUsize,
-    turn: Turn,
+    resolver: RoundRobinResolver,
     proxies: Arc<Proxies>,
     protocol: Protocol,
     headers: HeaderMap,
@@ -158,29 +158,29 @@ impl Client {
             }
         };
         let proxies = Arc::new(Proxies::new(connections.proxy_url.as_ref().map(Secret::expose))?);
-        let turns = Turn::turns(if connections.spread { MOST_ADDRESSES } else { 1 });
-        let turn = turns.first().cloned().unwrap_or_default();
-        let one = |turn: Turn| {
+        let resolvers = RoundRobinResolver::for_clients(if connections.spread { MOST_ADDRESSES } else { 1 });
+        let resolver = resolvers.first().cloned().unwrap_or_default();
+        let one = |resolver: RoundRobinResolver| {
             let builder = HttpsConnectorBuilder::new().with_tls_config(config.clone()).https_or_http();
             let builder = match &server_name {
                 Some(name) => builder
                     .with_server_name_resolver(hyper_rustls::FixedServerNameResolver::new(name.clone())),
                 None => builder,
             };
-            let connector = Connector::new(turn, Arc::clone(&proxies), protocol);
+            let connector = Connector::new(resolver, Arc::clone(&proxies), protocol);
             let connector = match protocol {
                 Protocol::Http => builder.enable_all_versions().wrap_connector(connector),
                 Protocol::Http2 => builder.enable_http2().wrap_connector(connector),
             };
             pool(protocol, connections, connector)
         };
-        let inner = turns.into_iter().map(one).collect();
+        let inner = resolvers.into_iter().map(one).collect();
         let credentials =
             settings.auth.as_ref().map(|auth| auth.find(cx, "gives credentials")).transpose()?;
         Ok(Self {
             inner,
             next: AtomicUsize::new(0),
-            turn,
+            resolver,
             proxies,
             protocol,
             headers: headers(&settings.headers)?,
@@ -230,7 +230,7 @@ impl Client {
         match self.inner.as_slice() {
             [only] => only,
             all => {
-                let among = self.turn.addresses().min(all.len());
+                let among = self.resolver.addresses().min(all.len());
                 &all[self.next.fetch_add(1, Ordering::Relaxed) % among]
             }
         }

@@ -1,4 +1,4 @@
-//! From an address to a connection: by a proxy, if one is in between, and to each of a name's addresses in turn.
+//! From an address to a connection: by a proxy, if one is in between, and to each of a name's addresses in resolver.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -37,14 +37,14 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// Opens connections, with TLS still to come.
 #[derive(Clone)]
 pub(crate) struct Connector {
-    tcp: HttpConnector<Turn>,
+    tcp: HttpConnector<RoundRobinResolver>,
     proxies: Arc<Proxies>,
     protocol: Protocol,
 }
 
 impl Connector {
-    pub(crate) fn new(turn: Turn, proxies: Arc<Proxies>, protocol: Protocol) -> Self {
-        let mut tcp = HttpConnector::new_with_resolver(turn);
+    pub(crate) fn new(resolver: RoundRobinResolver, proxies: Arc<Proxies>, protocol: Protocol) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(resolver);
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(Duration::from_secs(10)));
@@ -142,18 +142,18 @@ fn is_here(to: &Uri) -> bool {
 
 /// Looks names up, and begins with another of their addresses for each client.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Turn {
+pub(crate) struct RoundRobinResolver {
     /// Which address to begin with; `None`: as the system has them.
     first: Option<usize>,
     found: Arc<AtomicUsize>,
 }
 
-impl Turn {
+impl RoundRobinResolver {
     /// One for each of the clients that share what was found.
-    pub(crate) fn turns(clients: usize) -> Vec<Self> {
+    pub(crate) fn for_clients(clients: usize) -> Vec<Self> {
         let found = Arc::<AtomicUsize>::default();
-        let turn = |first| Self { first: Some(first).filter(|_| clients > 1), found: Arc::clone(&found) };
-        (0..clients).map(turn).collect()
+        let resolver = |first| Self { first: Some(first).filter(|_| clients > 1), found: Arc::clone(&found) };
+        (0..clients).map(resolver).collect()
     }
 
     /// How many addresses the name had when it was looked up last; 1 before that.
@@ -162,7 +162,7 @@ impl Turn {
     }
 }
 
-impl Service<Name> for Turn {
+impl Service<Name> for RoundRobinResolver {
     type Response = std::vec::IntoIter<SocketAddr>;
     type Error = io::Error;
     type Future = Boxed<io::Result<Self::Response>>;
@@ -172,16 +172,16 @@ impl Service<Name> for Turn {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let turn = self.clone();
+        let resolver = self.clone();
         Box::pin(async move {
             let looked_up = tokio::task::spawn_blocking(move || (name.as_str(), 0).to_socket_addrs());
             let mut addresses: Vec<_> = looked_up.await.map_err(io::Error::other)??.collect();
-            if let (Some(first), Some(kind)) = (turn.first, addresses.first().map(SocketAddr::is_ipv4)) {
+            if let (Some(first), Some(kind)) = (resolver.first, addresses.first().map(SocketAddr::is_ipv4)) {
                 // Those of the other kind are mostly the same servers once more.
                 addresses.sort_unstable_by_key(|address| (address.is_ipv4() != kind, *address));
                 addresses.dedup();
                 let same = addresses.partition_point(|address| address.is_ipv4() == kind);
-                turn.found.store(same, Ordering::Relaxed);
+                resolver.found.store(same, Ordering::Relaxed);
                 addresses[..same].rotate_left(first % same.max(1));
             }
             Ok(addresses.into_iter())
@@ -265,14 +265,14 @@ mod tests {
 
     #[tokio::test]
     async fn each_client_begins_with_another_address() {
-        let turns = Turn::turns(3);
+        let resolvers = RoundRobinResolver::for_clients(3);
         let mut firsts = Vec::new();
-        for mut turn in turns.clone() {
+        for mut resolver in resolvers.clone() {
             let name = "localhost".parse().expect("a name");
-            firsts.extend(turn.call(name).await.expect("every machine has it").next());
+            firsts.extend(resolver.call(name).await.expect("every machine has it").next());
         }
         firsts.sort_unstable();
         firsts.dedup();
-        assert_eq!(firsts.len(), turns[0].addresses().min(3));
+        assert_eq!(firsts.len(), resolvers[0].addresses().min(3));
     }
 }

@@ -20,8 +20,8 @@ const MAX_BODY: config::ByteSize = config::ByteSize::mib(64);
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(
-    extend("x-not-supported" = ServerSettings::lacking(&[])),
-    extend("x-without-meaning" = ServerSettings::idle(&[]))
+    extend("x-not-supported" = ServerSettings::unsupported(&[])),
+    extend("x-without-meaning" = ServerSettings::without_meaning(&[]))
 )]
 pub struct ServerSettings {
     /// Address to listen on, `host:port`; `:port` is every interface. Loopback unless you say otherwise.
@@ -138,7 +138,7 @@ impl Default for ServerSettings {
 impl ServerSettings {
     /// The Collector's server options that we lack, and what to use instead, with those of the component around it: a schema
     /// that flattens another does not take over what that one says of itself.
-    pub fn lacking(own: &[(&'static str, &'static str)]) -> Reasons {
+    pub fn unsupported(own: &[(&'static str, &'static str)]) -> Reasons {
         let common = [
             (
                 "compression_algorithms",
@@ -151,7 +151,7 @@ impl ServerSettings {
     }
 
     /// The Collector's server options that change nothing here, and why, with those of the component around it.
-    pub fn idle(own: &[(&'static str, &'static str)]) -> Reasons {
+    pub fn without_meaning(own: &[(&'static str, &'static str)]) -> Reasons {
         let common = [
             ("read_buffer_size", "buffers grow with what a connection carries"),
             ("write_buffer_size", "buffers grow with what a connection carries"),

@@ -1,7 +1,7 @@
 //! Admission: one walk that makes bytes trustworthy.
 //!
-//! The walk answers *tidy* or not, and counts; only when it says no, `diagnose` finds out what is
-//! broken, and `rewrite` puts in order what is merely untidy.
+//! The walk answers *canonical* or not, and counts; only when it says no, `diagnose` finds out what is
+//! broken, and `rewrite` puts in order what is merely out of order.
 
 mod diagnose;
 mod rewrite;
@@ -38,7 +38,7 @@ impl Limits {
 /// A request that was let in.
 #[derive(Clone, Debug)]
 pub struct Admitted {
-    /// Tidy bytes: those that came in, unless [`Self::rewritten`].
+    /// Canonical bytes: those that came in, unless [`Self::rewritten`].
     pub bytes: Bytes,
     /// How many spans, log records or metric data points they hold.
     pub items: u32,
@@ -85,9 +85,9 @@ pub fn admit(signal: Signal, bytes: Bytes, limits: &Limits) -> Result<Admitted, 
 }
 
 /// `field `name` of Span`.
-struct Place(&'static crate::schema::Message, &'static crate::schema::Field);
+struct FieldName(&'static crate::schema::Message, &'static crate::schema::Field);
 
-impl fmt::Display for Place {
+impl fmt::Display for FieldName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "field `{}` of {}", self.1.name, self.0.name)
     }

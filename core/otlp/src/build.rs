@@ -15,7 +15,7 @@
 //! # assert_eq!(throughline_otlp::batch::count(throughline_otlp::Signal::Logs, &bytes), 1);
 //! ```
 //!
-//! Setting a singular field twice leaves an untidy request: admission would merge it, views would see the first.
+//! Setting a singular field twice leaves a non-canonical request: admission would merge it, views would see the first.
 
 mod metrics;
 mod records;

@@ -5,10 +5,10 @@
 //! it came in. A record that is changed lives at the end of the output while it is being edited, so that whatever
 //! is read from it is what was written.
 
+mod by_path;
 mod fresh;
 mod level;
 mod lists;
-mod place;
 mod record;
 mod splicer;
 mod strings;
@@ -35,7 +35,7 @@ pub enum Keep {
 /// What [`rewrite`] made.
 #[derive(Clone, Debug)]
 pub struct Rewritten {
-    /// The request, tidy as before.
+    /// The request, canonical as before.
     pub bytes: Bytes,
     /// How many items it has fewer than before.
     pub dropped_items: u32,
@@ -56,7 +56,7 @@ pub fn rewrite_groups(
     strings::rewrite_groups(signal, bytes, edit)
 }
 
-/// Lets `edit` look at and change every resource, scope and record of a tidy request at the given levels, in this
+/// Lets `edit` look at and change every resource, scope and record of a canonical request at the given levels, in this
 /// order. A group whose resource or scope is missing is visited with an empty one, which comes into being
 /// if it is changed. Groups that lose all their records go too.
 pub fn rewrite(

@@ -1,7 +1,7 @@
 //! OTLP on the wire: requests of protobuf bytes that are admitted once, read through borrowed views and
 //! changed by splices. No I/O, no decoding into owned trees.
 //!
-//! * [`admit()`] makes bytes trustworthy: everything else in this crate expects bytes that it returned (*tidy* bytes).
+//! * [`admit()`] makes bytes trustworthy: everything else in this crate expects bytes that it returned (*canonical* bytes).
 //!   On other bytes nothing panics, but answers may be incomplete.
 //! * [`view`] reads, [`edit`] changes records, [`batch`] counts, joins and splits requests.
 //! * [`schema`] describes every message of OTLP 1.x, [`path`] names places inside them.

@@ -139,7 +139,7 @@ fn quoted(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// What stands at a path in a tidy message.
+/// What stands at a path in a canonical message.
 pub(crate) fn get<'a>(schema: &'static Message, bytes: &'a [u8], path: &[Segment]) -> Option<Node<'a>> {
     let Some((first, rest)) = path.split_first() else {
         return Some(if schema.is(&schema::ANY_VALUE) {

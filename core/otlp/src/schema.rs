@@ -24,7 +24,7 @@ pub struct Message {
     /// The fields by number, compiled for the admission walk.
     pub(crate) rules: [Rule; RULES],
     /// What a tag of one byte stands for: a shortcut through the rules.
-    pub(crate) steps: [Step; 128],
+    pub(crate) steps: [TagKind; 128],
 }
 
 /// What part a message plays in an export request.
@@ -136,7 +136,7 @@ impl Message {
         std::ptr::eq(self, other)
     }
 
-    /// Whether tidy bytes have this field before the repeated messages beside it: a resource before the scopes, a
+    /// Whether canonical bytes have this field before the repeated messages beside it: a resource before the scopes, a
     /// scope before its records.
     #[must_use]
     pub const fn leads(&self, number: u32) -> bool {
@@ -151,7 +151,7 @@ pub(crate) const RULES: usize = 32;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rule {
     pub(crate) check: Check,
-    /// If one of these bits was set before, the message is untidy.
+    /// If one of these bits was set before, the message is not canonical.
     pub(crate) forbids: u32,
     /// The bits that this field sets.
     pub(crate) sets: u32,
@@ -172,7 +172,7 @@ pub(crate) enum Check {
 
 /// What admission does at a tag of one byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum TagKind {
     /// The tag is not as simple as that.
     Other,
     Varint,
@@ -184,18 +184,18 @@ pub(crate) enum Step {
 }
 
 /// Compiles the shortcut.
-pub(crate) const fn shorten(rules: &[Rule; RULES]) -> [Step; 128] {
-    let mut steps = [Step::Other; 128];
+pub(crate) const fn shorten(rules: &[Rule; RULES]) -> [TagKind; 128] {
+    let mut steps = [TagKind::Other; 128];
     let mut number = 1;
     while number < 16 {
         let (wire_type, step) = match rules[number].check {
-            Check::Varint => (0, Step::Varint),
-            Check::Fixed64 => (1, Step::Fixed64),
-            Check::Fixed32 => (5, Step::Fixed32),
-            Check::Bytes => (2, Step::Bytes),
-            Check::Utf8 => (2, Step::Text),
-            Check::Message(_) => (2, Step::Message),
-            Check::Unknown | Check::Varints | Check::Fixed64s => (0, Step::Other),
+            Check::Varint => (0, TagKind::Varint),
+            Check::Fixed64 => (1, TagKind::Fixed64),
+            Check::Fixed32 => (5, TagKind::Fixed32),
+            Check::Bytes => (2, TagKind::Bytes),
+            Check::Utf8 => (2, TagKind::Text),
+            Check::Message(_) => (2, TagKind::Message),
+            Check::Unknown | Check::Varints | Check::Fixed64s => (0, TagKind::Other),
         };
         steps[number << 3 | wire_type] = step;
         number += 1;

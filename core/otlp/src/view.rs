@@ -1,4 +1,4 @@
-//! Borrowed views over tidy bytes. Nothing is decoded before it is asked for, nothing is allocated.
+//! Borrowed views over canonical bytes. Nothing is decoded before it is asked for, nothing is allocated.
 //!
 //! Every view is the bytes of one message with accessors named like its fields. A field that is absent reads as its
 //! default, as protobuf has it.

@@ -163,7 +163,7 @@ async fn edits(editor: &dyn DynEditor, signal: Signal) -> Result<(), String> {
         let admitted =
             admit(signal, bytes, &Limits::default()).map_err(|error| format!("it wrote no OTLP: {error}"))?;
         if admitted.rewritten || admitted.items + edited.dropped_items != chunk.items {
-            return Err("what it wrote is not tidy, or its items do not add up".into());
+            return Err("what it wrote is not canonical, or its items do not add up".into());
         }
         if let Some(barrier) = barrier {
             let (settle, ticket) = Settle::ticket();

@@ -1,18 +1,18 @@
 //! Timelines as a journal keeps them: a line an event.
 
 use serde::{Deserialize, Serialize};
-use throughline_change::timeline::{Fact, Timelines};
+use throughline_change::timeline::{ChangeEvent, Timelines};
 use throughline_component::{Replay, Unreadable};
 
 /// All timelines.
-pub(super) struct Known(pub(super) Timelines);
+pub(super) struct JournaledTimelines(pub(super) Timelines);
 
 /// A line of the journal.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Entry {
     /// Something happened to a change.
-    Event(Box<Fact>),
+    Event(Box<ChangeEvent>),
     /// A change has another name.
     Renamed { old: String, new: String },
 }
@@ -20,7 +20,7 @@ pub(super) enum Entry {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Line<'a> {
-    Event(&'a Fact),
+    Event(&'a ChangeEvent),
     Renamed { old: &'a str, new: &'a str },
 }
 
@@ -37,17 +37,17 @@ fn write(line: &impl Serialize, into: &mut Vec<u8>) {
     }
 }
 
-impl Known {
+impl JournaledTimelines {
     /// Takes an entry; says whether it was new.
     pub(super) fn take(&mut self, entry: &Entry) -> bool {
         match entry {
-            Entry::Event(fact) => self.0.take(fact),
+            Entry::Event(event) => self.0.take(event),
             Entry::Renamed { old, new } => self.0.rename(old, new),
         }
     }
 }
 
-impl Replay for Known {
+impl Replay for JournaledTimelines {
     fn replay(&mut self, entry: &[u8]) -> Result<(), Unreadable> {
         for line in entry.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             self.take(&serde_json::from_slice(line).map_err(|_| Unreadable)?);
@@ -56,9 +56,9 @@ impl Replay for Known {
     }
 
     fn snapshot(&self) -> Vec<u8> {
-        let (facts, renamed) = self.0.contents();
+        let (events, renamed) = self.0.contents();
         let mut lines = Vec::new();
-        facts.into_iter().for_each(|fact| write(&Line::Event(fact), &mut lines));
+        events.into_iter().for_each(|event| write(&Line::Event(event), &mut lines));
         renamed.into_iter().for_each(|(old, new)| write(&Line::Renamed { old, new }, &mut lines));
         lines
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use throughline_change::timeline::{Fact, Limits, Timelines, superseded};
+use throughline_change::timeline::{ChangeEvent, Limits, Timelines, superseded};
 use throughline_component::{
     Batch, Build, ConfigError, Counter, Delivery, Exporter, Factory, Journaled, Outcome,
 };
@@ -20,7 +20,7 @@ use throughline_net::{Route, TelemetryRoutes};
 use throughline_otlp::Signal;
 use throughline_otlp::view::{Record, Request, ResourceLookup};
 
-use journal::{Entry, Known};
+use journal::{Entry, JournaledTimelines};
 use serve::{Page, Pages};
 
 pub(crate) const FACTORY: Factory = Factory::exporter::<Changes>("changes");
@@ -47,7 +47,7 @@ impl Default for Config {
 
 /// The exporter.
 pub(crate) struct Changes {
-    known: Arc<Journaled<Known>>,
+    known: Arc<Journaled<JournaledTimelines>>,
     repeated: Counter,
     forgotten: Counter,
 }
@@ -66,7 +66,8 @@ impl Exporter for Changes {
             return Err(ConfigError::new("max_events_per_change", "must be at least 10"));
         }
         let limits = Limits { memory, events_per_change: config.max_events_per_change as usize };
-        let known = Journaled::of(cx, config.storage.as_deref(), || Known(Timelines::new(limits)))?;
+        let known =
+            Journaled::of(cx, config.storage.as_deref(), || JournaledTimelines(Timelines::new(limits)))?;
         let pages = Arc::new(Pages::new(Arc::clone(&known), Arc::clone(&cx.clock)));
         // Tests build components without an agent around them.
         if let Some(routes) = cx.services.get::<TelemetryRoutes>() {
@@ -119,7 +120,7 @@ fn entries(signal: Signal, bytes: &[u8]) -> Vec<Entry> {
         if let Some((old, new)) = superseded(log) {
             entries.push(Entry::Renamed { old: old.to_owned(), new: new.to_owned() });
         }
-        entries.extend(Fact::read(log, resource).map(|fact| Entry::Event(Box::new(fact))));
+        entries.extend(ChangeEvent::read(log, resource).map(|event| Entry::Event(Box::new(event))));
     }
     entries
 }

@@ -14,7 +14,7 @@ use throughline_component::Journaled;
 use throughline_component::port::{Clock, StoreError};
 use throughline_net::{Body, Handler, Reply, Request};
 
-use super::journal::Known;
+use super::journal::JournaledTimelines;
 
 /// How many changes an answer has unless asked for another number, and at most.
 const LIMIT: usize = 100;
@@ -28,7 +28,7 @@ const STUCK: Duration = Duration::from_secs(3600);
 
 /// Answers questions about changes, one at a time: whoever asks a lot waits for himself.
 pub(super) struct Pages {
-    known: Arc<Journaled<Known>>,
+    known: Arc<Journaled<JournaledTimelines>>,
     clock: Arc<dyn Clock>,
     turn: tokio::sync::Mutex<()>,
 }
@@ -48,7 +48,7 @@ const PARAMETERS: &str = "stuck (a duration, 1h unless given), state (waiting, r
                           repository, owner_team, limit";
 
 impl Pages {
-    pub(super) fn new(known: Arc<Journaled<Known>>, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(known: Arc<Journaled<JournaledTimelines>>, clock: Arc<dyn Clock>) -> Self {
         Self { known, clock, turn: tokio::sync::Mutex::default() }
     }
 

@@ -28,8 +28,8 @@ fn request() -> bytes::Bytes {
     })
 }
 
-fn known() -> Known {
-    Known(Timelines::new(Limits { memory: 1 << 20, events_per_change: 10 }))
+fn known() -> JournaledTimelines {
+    JournaledTimelines(Timelines::new(Limits { memory: 1 << 20, events_per_change: 10 }))
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn events_and_new_names_are_taken_and_come_back_from_the_journal_and_from_a_snap
         assert!(first.take(entry));
         entry.write(&mut journal);
     }
-    let told = |known: &Known| known.0.find(CHANGE);
+    let told = |known: &JournaledTimelines| known.0.find(CHANGE);
     assert!(
         matches!(told(&first), Found::One(report) if report.former_names == ["github.com/acme/live@abc"])
     );

@@ -7,7 +7,7 @@ use super::Page;
 use super::limits::{Limits, clean};
 use super::names::{self, Strategy};
 use super::point::Point;
-use super::registry::{Head, Refused, Registry, Room};
+use super::registry::{Head, Refused, Registry, RegistryLimits};
 use super::series::{self, Kind, Labels, Sample, Series};
 use super::tally::{Refusal, Tally};
 
@@ -18,7 +18,7 @@ const AGE: &str = "throughline.age";
 const NO_VALUE: u32 = 1;
 const DELTA: i32 = 1;
 
-/// Folds a tidy metrics request into the registry. What is refused is added to `tally`.
+/// Folds a canonical metrics request into the registry. What is refused is added to `tally`.
 pub(super) fn fold(
     request: &[u8],
     registry: &mut Registry,
@@ -54,13 +54,13 @@ struct Fold<'a> {
     page: &'a Page,
     strategy: Strategy,
     limits: &'a Limits,
-    room: Room,
+    room: RegistryLimits,
     now: i64,
     tally: &'a mut Tally,
 }
 
 /// What all metrics of a scope have in common.
-struct Around {
+struct ScopeContext {
     /// The labels of every point, unless they are beyond the limits.
     base: Result<Labels, Refusal>,
     /// Names stay as they are.
@@ -68,7 +68,7 @@ struct Around {
 }
 
 impl Fold<'_> {
-    fn metric(&mut self, around: &Around, metric: Metric<'_>) {
+    fn metric(&mut self, around: &ScopeContext, metric: Metric<'_>) {
         let Some(data) = metric.data().filter(|_| !metric.name().is_empty()) else {
             return self.tally.refuse(Refusal::Empty, 1);
         };
@@ -103,7 +103,7 @@ impl Fold<'_> {
         }
     }
 
-    fn head(&self, around: &Around, metric: Metric<'_>, data: Data<'_>) -> Result<Head, Refusal> {
+    fn head(&self, around: &ScopeContext, metric: Metric<'_>, data: Data<'_>) -> Result<Head, Refusal> {
         if !self.limits.takes_name(metric.name()) || !self.limits.takes_name(metric.unit()) {
             return Err(Refusal::Name);
         }
@@ -197,9 +197,17 @@ impl Fold<'_> {
         Ok(())
     }
 
-    fn around(&self, identity: &Result<Labels, Refusal>, resource: Resource<'_>, scope: Scope<'_>) -> Around {
+    fn around(
+        &self,
+        identity: &Result<Labels, Refusal>,
+        resource: Resource<'_>,
+        scope: Scope<'_>,
+    ) -> ScopeContext {
         let exact = scope.name().starts_with(EXACT);
-        Around { base: identity.clone().and_then(|identity| self.base(identity, resource, scope)), exact }
+        ScopeContext {
+            base: identity.clone().and_then(|identity| self.base(identity, resource, scope)),
+            exact,
+        }
     }
 
     /// The labels that every point of a scope has.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use throughline_config as config;
 use throughline_otlp::view::AnyValue;
 
-use super::registry::Room;
+use super::registry::RegistryLimits;
 
 /// Bounds of the registry. Points beyond one are refused, and counted with its name as their reason.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -45,9 +45,9 @@ impl Default for Limits {
 }
 
 impl Limits {
-    pub(super) fn room(&self) -> Room {
+    pub(super) fn room(&self) -> RegistryLimits {
         let (bytes, page) = (size(self.max_bytes), size(self.max_page_bytes));
-        Room { series: self.max_series as usize, bytes, page }
+        RegistryLimits { series: self.max_series as usize, bytes, page }
     }
 
     pub(super) fn labels(&self) -> usize {

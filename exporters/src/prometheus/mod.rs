@@ -6,7 +6,6 @@
 mod accept;
 mod escape;
 mod fold;
-mod kept;
 mod limits;
 mod names;
 mod pages;
@@ -15,6 +14,7 @@ mod registry;
 mod render;
 mod series;
 mod size;
+mod snapshot;
 mod tally;
 
 use std::collections::BTreeMap;
@@ -37,9 +37,9 @@ use throughline_net::{
 };
 use throughline_otlp::Signal;
 
-use kept::State;
 use limits::Limits;
 use pages::Pages;
+use snapshot::State;
 use tally::{Refusal, Tally};
 
 pub(crate) const FACTORY: Factory = Factory::exporter::<Prometheus>("prometheus");
@@ -48,9 +48,9 @@ pub(crate) const FACTORY: Factory = Factory::exporter::<Prometheus>("prometheus"
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[schemars(extend("additionalProperties" = false))]
 #[schemars(
-    extend("x-not-supported" = ServerSettings::lacking(&[
+    extend("x-not-supported" = ServerSettings::unsupported(&[
     ])),
-    extend("x-without-meaning" = ServerSettings::idle(&[]))
+    extend("x-without-meaning" = ServerSettings::without_meaning(&[]))
 )]
 pub(crate) struct Config {
     /// The settings of every server; `endpoint` must be given.

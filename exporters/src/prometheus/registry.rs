@@ -19,7 +19,7 @@ pub(super) struct Registry {
 
 /// What a registry may hold.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
+pub(super) struct RegistryLimits {
     pub(super) series: usize,
     pub(super) bytes: usize,
     pub(super) page: usize,
@@ -69,7 +69,7 @@ impl Registry {
         head: &Head,
         labels: Labels,
         series: Series,
-        room: &Room,
+        room: &RegistryLimits,
     ) -> Result<(), Refused> {
         let Head { name, kind, help } = head;
         let mut family = self.families.get_mut(name);
@@ -147,7 +147,7 @@ impl Registry {
 }
 
 /// Whether a registry may become as large as that.
-fn fits(size: Size, before: Size, room: &Room) -> Result<(), Refused> {
+fn fits(size: Size, before: Size, room: &RegistryLimits) -> Result<(), Refused> {
     if size.bytes > room.bytes.max(before.bytes) {
         return Err(Refused::Bytes);
     }

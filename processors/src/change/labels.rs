@@ -10,7 +10,7 @@ use throughline_otlp::view::{AnyValue, Attributes, KeyValue};
 
 /// What a record says of its own change and place.
 #[derive(Clone, Default)]
-pub(super) struct Seen<'a> {
+pub(super) struct Identifiers<'a> {
     /// As it stands there: neighbours mostly have the same, and need not be read again.
     pub(super) repository: Best<&'a [u8]>,
     pub(super) pull_request: Best<u64>,
@@ -69,13 +69,13 @@ enum Role {
 }
 
 /// A key of interest, and what it is.
-type Known = (&'static [u8], Role);
+type KeyRole = (&'static [u8], Role);
 
 /// Keys of interest, and where each is by its length and ends, by which alone most attributes are ruled out.
 struct Roles {
     /// One more than the key's number; zero if there is none. No two keys share a slot.
     slots: [u8; 256],
-    known: Vec<Known>,
+    known: Vec<KeyRole>,
 }
 
 static ROLES: LazyLock<Roles> = LazyLock::new(|| {
@@ -88,7 +88,7 @@ static ROLES: LazyLock<Roles> = LazyLock::new(|| {
         roles.push((label, Role::Label(index)));
         roles.extend(ranked(inputs).map(|(key, rank)| (key, Role::Input(index, rank))));
     }
-    let known: Vec<Known> = roles.into_iter().map(|(key, role)| (key.as_bytes(), role)).collect();
+    let known: Vec<KeyRole> = roles.into_iter().map(|(key, role)| (key.as_bytes(), role)).collect();
     let mut slots = [0; 256];
     for ((key, _), number) in known.iter().zip(1..) {
         slots[usize::from(slot(key))] = number;
@@ -103,7 +103,7 @@ fn slot(key: &[u8]) -> u8 {
     (key.len() as u8) ^ first.wrapping_mul(7) ^ last.wrapping_mul(21)
 }
 
-impl<'a> Seen<'a> {
+impl<'a> Identifiers<'a> {
     pub(super) fn read(attributes: Attributes<'a>) -> Self {
         let mut seen = Self::default();
         roles(attributes, |role, pair| seen.take(role, pair));

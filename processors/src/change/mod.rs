@@ -39,7 +39,7 @@ impl Default for Config {
 /// The processor. Its state is shared by all pipelines that name it.
 pub(crate) struct Change {
     id: ComponentId,
-    identity: Arc<Journaled<Learnt>>,
+    identity: Arc<Journaled<JournaledIdentity>>,
     clock: Arc<dyn Clock>,
     internal: Option<Arc<Internal>>,
     mask: Option<Arc<dyn Mask>>,
@@ -47,8 +47,8 @@ pub(crate) struct Change {
 }
 
 struct Counters {
-    tied: Counter,
-    untied: Counter,
+    linked: Counter,
+    unlinked: Counter,
     ambiguous: Counter,
     refused: Counter,
     superseded: Counter,
@@ -77,13 +77,15 @@ impl Editor for Change {
         let signals = |result: &str| cx.counter("throughline_change_signals", Some(("result", result)));
         Ok(Self {
             id: cx.id.clone(),
-            identity: Journaled::of(cx, config.storage.as_deref(), || Learnt(Identity::new(bounds)))?,
+            identity: Journaled::of(cx, config.storage.as_deref(), || {
+                JournaledIdentity(Identity::new(bounds))
+            })?,
             clock: Arc::clone(&cx.clock),
             internal: cx.services.get::<Internal>(),
             mask: cx.services.get::<dyn Mask>(),
             counters: Counters {
-                tied: signals("tied"),
-                untied: signals("untied"),
+                linked: signals("linked"),
+                unlinked: signals("unlinked"),
                 ambiguous: signals("ambiguous"),
                 refused: cx.counter("throughline_change_alias_conflicts", None),
                 superseded: cx.counter("throughline_change_superseded", None),
@@ -105,16 +107,16 @@ impl Editor for Change {
 
     fn begin<'a>(&'a self, signal: Signal, _: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
         match self.identity.read() {
-            Ok(identity) => Some(Box::new(pass::Walk::new(self, identity, signal))),
+            Ok(identity) => Some(Box::new(pass::ChangePass::new(self, identity, signal))),
             Err(error) => Some(Box::new(pass::Unopened(error))),
         }
     }
 }
 
 /// What was learnt, as a journal keeps it: a line a claim.
-struct Learnt(Identity);
+struct JournaledIdentity(Identity);
 
-impl Replay for Learnt {
+impl Replay for JournaledIdentity {
     fn replay(&mut self, entry: &[u8]) -> Result<(), Unreadable> {
         let mut read = 0;
         for claim in entry.split(|byte| *byte == b'\n').filter_map(Claim::read) {

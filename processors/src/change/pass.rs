@@ -1,23 +1,25 @@
 //! One walk: learn, resolve, label.
 
-use throughline_change::{Hint, Known, Repository, Resolution, Sha, Superseded, Tie, change_key, event};
+use throughline_change::{
+    Hint, Link, Repository, RepositoryIndex, Resolution, Sha, Superseded, change_key, event,
+};
 use throughline_component::port::StoreError;
 use throughline_component::{Barrier, Notice, Outcome, Pass, ReadGuard, Verdict};
 use throughline_otlp::edit::{Level, Record};
 use throughline_otlp::path::Path;
 use throughline_otlp::{Signal, Value};
 
-use super::labels::{Has, Seen, copied, known as known_labels};
-use super::{Change, Learnt};
+use super::labels::{Has, Identifiers, copied, known as known_labels};
+use super::{Change, JournaledIdentity};
 
-pub(super) struct Walk<'a> {
+pub(super) struct ChangePass<'a> {
     change: &'a Change,
     /// Read for the whole walk: one lock a chunk, none a record, and walks beside each other. Only what teaches something
     /// new has it for itself.
-    identity: ReadGuard<'a, Learnt>,
-    resource: Around,
+    identity: ReadGuard<'a, JournaledIdentity>,
+    resource: ResourceState,
     /// The last repository that was named, since neighbours mostly name the same.
-    named: Option<(Vec<u8>, Known)>,
+    named: Option<(Vec<u8>, RepositoryIndex)>,
     counts: Counts,
     superseded: Vec<Superseded>,
     /// New claims, as the journal will have them.
@@ -43,9 +45,9 @@ impl Pass for Unopened {
 
 /// What the resource says for all records below it.
 #[derive(Default)]
-struct Around {
+struct ResourceState {
     has_change_id: bool,
-    repository: Option<Known>,
+    repository: Option<RepositoryIndex>,
     pull_request: Option<u64>,
     commit: Option<Sha>,
     /// The bounded labels that it gives, for the points of its metrics.
@@ -54,19 +56,23 @@ struct Around {
 
 #[derive(Default)]
 struct Counts {
-    tied: u64,
-    untied: u64,
+    linked: u64,
+    unlinked: u64,
     ambiguous: u64,
     refused: u64,
     forgotten: u64,
 }
 
-impl<'a> Walk<'a> {
-    pub(super) fn new(change: &'a Change, identity: ReadGuard<'a, Learnt>, signal: Signal) -> Self {
+impl<'a> ChangePass<'a> {
+    pub(super) fn new(
+        change: &'a Change,
+        identity: ReadGuard<'a, JournaledIdentity>,
+        signal: Signal,
+    ) -> Self {
         Self {
             change,
             identity,
-            resource: Around::default(),
+            resource: ResourceState::default(),
             named: None,
             counts: Counts::default(),
             superseded: Vec::new(),
@@ -77,12 +83,12 @@ impl<'a> Walk<'a> {
     }
 
     fn enter(&mut self, record: &mut Record<'_>) {
-        let seen = Seen::read(record.attributes());
+        let seen = Identifiers::read(record.attributes());
         let name = seen.repository.value.and_then(|text| self.change.repository(text));
-        let known = name.as_ref().and_then(|name| self.know(name));
+        let known = name.as_ref().and_then(|name| self.repository_index(name));
         let mut labels = if self.has_points { known_labels(record.attributes()) } else { Vec::new() };
         labels.extend(name.as_ref().filter(|_| self.has_points).map(|name| ("repository", name.to_string())));
-        self.resource = Around {
+        self.resource = ResourceState {
             labels,
             has_change_id: seen.has.change_id,
             repository: known,
@@ -100,7 +106,7 @@ impl<'a> Walk<'a> {
     }
 
     fn label(&mut self, record: &mut Record<'_>) {
-        let seen = Seen::read(record.attributes());
+        let seen = Identifiers::read(record.attributes());
         let own = seen.repository.value.and_then(|text| self.repository(text));
         let hint = Hint {
             repository: own.or(self.resource.repository),
@@ -122,7 +128,7 @@ impl<'a> Walk<'a> {
             self.learn(Hint { commit: Some(sha), ..hint });
         }
         if hint.commit.is_none() && hint.pull_request.is_none() {
-            self.counts.tied += u64::from(has.change_id);
+            self.counts.linked += u64::from(has.change_id);
             return;
         }
         let resolution = match self.identity.0.recall(hint) {
@@ -133,29 +139,29 @@ impl<'a> Walk<'a> {
             }
         };
         match resolution {
-            Resolution::Tied(tie) => {
-                self.counts.tied += 1;
-                write(record, &tie, hint.commit, has, &mut self.scratch);
+            Resolution::Linked(link) => {
+                self.counts.linked += 1;
+                write(record, &link, hint.commit, has, &mut self.scratch);
             }
             Resolution::Ambiguous => self.counts.ambiguous += 1,
-            Resolution::Unknown => self.counts.untied += 1,
+            Resolution::Unknown => self.counts.unlinked += 1,
         }
     }
 
-    fn repository(&mut self, text: &[u8]) -> Option<Known> {
+    fn repository(&mut self, text: &[u8]) -> Option<RepositoryIndex> {
         if let Some((last, known)) = &self.named
             && last == text
         {
             return Some(*known);
         }
-        let known = self.know(&self.change.repository(text)?)?;
+        let known = self.repository_index(&self.change.repository(text)?)?;
         self.named = Some((text.to_owned(), known));
         Some(known)
     }
 
-    fn know(&mut self, repository: &Repository) -> Option<Known> {
-        let known = self.identity.0.known(repository);
-        let known = known.or_else(|| self.identity.change(|learnt| learnt.0.know(repository)));
+    fn repository_index(&mut self, repository: &Repository) -> Option<RepositoryIndex> {
+        let known = self.identity.0.index_of(repository);
+        let known = known.or_else(|| self.identity.change(|learnt| learnt.0.intern(repository)));
         self.counts.refused += u64::from(known.is_none());
         known
     }
@@ -177,7 +183,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-impl Pass for Walk<'_> {
+impl Pass for ChangePass<'_> {
     fn edit(&mut self, record: &mut Record<'_>) -> Verdict {
         match record.level() {
             Level::Resource => self.enter(record),
@@ -189,8 +195,8 @@ impl Pass for Walk<'_> {
     fn finish(self: Box<Self>) -> Option<Barrier> {
         let Self { change, identity, counts, superseded, claims, .. } = *self;
         let barrier = identity.append(claims);
-        change.counters.tied.add(counts.tied);
-        change.counters.untied.add(counts.untied);
+        change.counters.linked.add(counts.linked);
+        change.counters.unlinked.add(counts.unlinked);
         change.counters.ambiguous.add(counts.ambiguous);
         change.counters.refused.add(counts.refused);
         change.counters.forgotten.add(counts.forgotten);
@@ -211,12 +217,12 @@ impl Pass for Walk<'_> {
 }
 
 /// Sets the labels that are not there yet. On metrics the unbounded ones go to exemplars.
-fn write(record: &mut Record<'_>, tie: &Tie<'_>, commit: Option<Sha>, has: Has, change_id: &mut String) {
+fn write(record: &mut Record<'_>, link: &Link<'_>, commit: Option<Sha>, has: Has, change_id: &mut String) {
     let mut hex = [0; 64];
-    tie.write_change_id(change_id);
+    link.write_change_id(change_id);
     let change_id = change_id.as_str();
     // The digits behind the `#`.
-    let number = tie.pull_request().and_then(|_| change_id.get(tie.repository.as_str().len() + 1..));
+    let number = link.pull_request().and_then(|_| change_id.get(link.repository.as_str().len() + 1..));
     if record.level() == Level::Metric {
         record.insert_exemplar_attribute("change_id", Value::Str(change_id));
         if let Some(commit) = &commit {
@@ -239,9 +245,9 @@ fn write(record: &mut Record<'_>, tie: &Tie<'_>, commit: Option<Sha>, has: Has, 
         record.append_attribute("pull_request", Value::Str(number));
     }
     if !has.repository {
-        record.append_attribute("repository", Value::Str(tie.repository.as_str()));
+        record.append_attribute("repository", Value::Str(link.repository.as_str()));
     }
-    let all = tie.change_ids();
+    let all = link.change_ids();
     if !all.is_empty() {
         let all: Vec<Value<'_>> = all.iter().map(|id| Value::Str(id.as_str())).collect();
         record.insert_attribute("change_ids", Value::Array(&all));

@@ -29,7 +29,7 @@ fn with(config: Config) -> (Change, Arc<Internal>) {
     (Change::build(config, &cx).expect("right settings"), mailbox)
 }
 
-/// What the processor makes of a request, tidy as ever.
+/// What the processor makes of a request, canonical as ever.
 fn walk(change: &Change, signal: Signal, bytes: Bytes) -> Bytes {
     let context = Arc::new(Context::internal(ComponentId::new("test"), 0));
     let chunk = Chunk { bytes: bytes.clone(), items: 1, position: None, context, settle: Settle::nobody() };
@@ -42,7 +42,7 @@ fn walk(change: &Change, signal: Signal, bytes: Bytes) -> Bytes {
     .bytes;
     drop(pass.finish());
     let admitted = admit(signal, out.clone(), &Limits::default()).expect("it is legal");
-    assert!(!admitted.rewritten, "what leaves is tidy");
+    assert!(!admitted.rewritten, "what leaves is canonical");
     out
 }
 
@@ -93,21 +93,21 @@ fn label(signal: Signal, bytes: &Bytes, name: &str) -> Option<String> {
 }
 
 #[test]
-fn a_span_that_knows_only_a_commit_is_tied_once_its_pull_request_is_known() {
+fn a_span_that_knows_only_a_commit_is_linked_once_its_pull_request_is_known() {
     let (change, _) = processor();
     let bare = || span(&[("vcs.ref.head.revision", Value::Str(A))], &[]);
     assert_eq!(label(Signal::Traces, &walk(&change, Signal::Traces, bare()), "change_id"), None);
     walk(&change, Signal::Logs, log(&[("repository", LIVE), ("pull_request", "7"), ("commit_sha", A)]));
-    let tied = walk(&change, Signal::Traces, bare());
+    let linked = walk(&change, Signal::Traces, bare());
     for (name, value) in [
         ("change_id", "github.com/acme/live#7"),
         ("commit_sha", A),
         ("pull_request", "7"),
         ("repository", LIVE),
     ] {
-        assert_eq!(label(Signal::Traces, &tied, name).as_deref(), Some(value), "{name}");
+        assert_eq!(label(Signal::Traces, &linked, name).as_deref(), Some(value), "{name}");
     }
-    assert_eq!((change.counters.tied.get(), change.counters.untied.get()), (2, 1));
+    assert_eq!((change.counters.linked.get(), change.counters.unlinked.get()), (2, 1));
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn points_have_the_bounded_labels_from_the_first_one_on_and_no_series_splits_by_
     let expected = [("cluster", "mine"), ("environment", "production"), ("risk_tier", "high")]
         .map(|(key, value)| (key.to_owned(), value.to_owned()));
     assert_eq!(point_labels(&change, &resource, &own), expected);
-    // Now the commit is tied, and the series is the same.
+    // Now the commit is linked, and the series is the same.
     walk(&change, Signal::Logs, log(&[("repository", LIVE), ("pull_request", "7"), ("commit_sha", A)]));
     assert_eq!(point_labels(&change, &resource, &own), expected);
     let named = [

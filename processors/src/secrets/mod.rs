@@ -87,7 +87,7 @@ impl Editor for Secrets {
     }
 
     fn begin<'a>(&'a self, _: Signal, chunk: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
-        let walk = pass::Walk::new(self, &chunk.bytes)?;
+        let walk = pass::SecretsPass::new(self, &chunk.bytes)?;
         Some(Box::new(walk))
     }
 }

@@ -11,13 +11,13 @@ use throughline_redaction::{Counts, Scanner};
 
 use super::Secrets;
 
-pub(super) struct Walk<'a> {
+pub(super) struct SecretsPass<'a> {
     secrets: &'a Secrets,
     hits: Hits,
     counts: Counts,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> SecretsPass<'a> {
     /// `None` if there is nothing to mask.
     pub(super) fn new(secrets: &'a Secrets, bytes: &[u8]) -> Option<Self> {
         let offsets = secrets.scanner.hits(bytes);
@@ -29,7 +29,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-impl Pass for Walk<'_> {
+impl Pass for SecretsPass<'_> {
     fn edit(&mut self, record: &mut Record<'_>) -> Verdict {
         // Only what stood there when it began was searched; what editors behind this one write is theirs to answer for.
         if self.hits.any_in(&record.source_range()) {
@@ -67,7 +67,7 @@ impl Hits {
 }
 
 fn mask(scanner: &Scanner, record: &mut Record<'_>, counts: &mut Counts) {
-    let (mut names, mut above) = (Names::default(), Above::default());
+    let (mut names, mut above) = (Names::default(), EnclosingKeys::default());
     record.rewrite_strings_and_unknown(&mut |leaf| {
         let masked = if leaf.is_id() {
             None
@@ -90,9 +90,9 @@ fn plain(scanner: &Scanner, leaf: &Leaf<'_>, counts: &mut Counts) -> Option<Vec<
 /// The names around the string that was looked at last, each with whether it or one above it is secret. Strings side by side have
 /// most of them in common, and each is judged once.
 #[derive(Default)]
-struct Above(Vec<(Range<*const u8>, bool)>);
+struct EnclosingKeys(Vec<(Range<*const u8>, bool)>);
 
-impl Above {
+impl EnclosingKeys {
     fn is_secret(&mut self, scanner: &Scanner, keys: &[&[u8]]) -> bool {
         let same =
             self.0.iter().zip(keys).take_while(|((known, _), key)| *known == key.as_ptr_range()).count();

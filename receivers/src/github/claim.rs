@@ -7,12 +7,12 @@ use throughline_component::Journaled;
 use throughline_component::port::StoreError;
 use tokio::sync::watch;
 
-use super::seen::{Seen, State};
+use super::recent_deliveries::{RecentDeliveries, State};
 
 /// A delivery in the hands of one request. Dropping it lets go, whatever became of the delivery, and wakes who waits.
 #[derive(Debug)]
 pub(super) struct Claim {
-    seen: Arc<Journaled<Seen>>,
+    seen: Arc<Journaled<RecentDeliveries>>,
     delivery: String,
     /// Dropped after [`Drop::drop`] has run, so that who is woken finds the delivery free or settled.
     _wakes: watch::Sender<()>,
@@ -34,7 +34,7 @@ pub(super) enum Claimed {
 /// # Errors
 /// The journal cannot be opened.
 pub(super) async fn claim(
-    seen: &Arc<Journaled<Seen>>,
+    seen: &Arc<Journaled<RecentDeliveries>>,
     delivery: &str,
     patience: Duration,
 ) -> Result<Claimed, StoreError> {

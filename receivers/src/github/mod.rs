@@ -7,7 +7,7 @@
 mod claim;
 mod events;
 mod payload;
-mod seen;
+mod recent_deliveries;
 mod spans;
 
 use std::collections::BTreeMap;
@@ -37,12 +37,12 @@ use throughline_otlp::{Signal, Value, build};
 use crate::domain_event;
 use claim::{Claimed, claim};
 use payload::Payload;
-use seen::Seen;
+use recent_deliveries::RecentDeliveries;
 
 pub(crate) const FACTORY: Factory = Factory::receiver::<GitHub>("github");
 
 /// How long a delivery may take before GitHub is told to have it redelivered.
-const PATIENCE: Duration = Duration::from_secs(8);
+const TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Receives GitHub webhooks as domain events and CI spans.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -71,10 +71,10 @@ pub(crate) struct Config {
 #[serde(default)]
 #[schemars(extend("additionalProperties" = false))]
 #[schemars(
-    extend("x-not-supported" = ServerSettings::lacking(&[
+    extend("x-not-supported" = ServerSettings::unsupported(&[
         ("include_span_events", "events come as log records of their own"),
     ])),
-    extend("x-without-meaning" = ServerSettings::idle(&[]))
+    extend("x-without-meaning" = ServerSettings::without_meaning(&[]))
 )]
 struct Webhook {
     /// The settings of every server; `endpoint` is `localhost:8080` unless set.
@@ -107,7 +107,7 @@ struct Endpoint {
     config: Config,
     clock: Arc<dyn Clock>,
     budget: Arc<Budget>,
-    seen: Arc<Journaled<Seen>>,
+    seen: Arc<Journaled<RecentDeliveries>>,
     mask: Option<Arc<dyn Mask>>,
     deliveries: BTreeMap<&'static str, Counter>,
     warnings: Arc<Warnings>,
@@ -136,7 +136,7 @@ impl Receiver for GitHub {
         let result = |result: &'static str| {
             (result, cx.counter("throughline_github_deliveries", Some(("result", result))))
         };
-        let seen = Journaled::of(cx, config.storage.as_deref(), Seen::default)?;
+        let seen = Journaled::of(cx, config.storage.as_deref(), RecentDeliveries::default)?;
         let endpoint = Endpoint {
             id: cx.id.clone(),
             config,
@@ -252,7 +252,7 @@ impl Endpoint {
         }
         let delivery = request.header("x-github-delivery").unwrap_or_default().to_owned();
         let unsettled = |why: &str| ("unsettled", say(StatusCode::SERVICE_UNAVAILABLE, why));
-        let _claim = match claim(&self.seen, &delivery, PATIENCE).await {
+        let _claim = match claim(&self.seen, &delivery, TIMEOUT).await {
             Ok(Claimed::Ours(claim)) => claim,
             Ok(Claimed::Settled) => return ("repeated", say(StatusCode::OK, "delivered before")),
             Ok(Claimed::Lost) => return unsettled("delivered just before, but not settled; redeliver it"),
@@ -312,7 +312,7 @@ impl Endpoint {
             }
             worst
         };
-        match tokio::time::timeout(PATIENCE, settled).await {
+        match tokio::time::timeout(TIMEOUT, settled).await {
             Ok(Outcome::Done { .. }) => ("settled", say(StatusCode::OK, "recorded")),
             Ok(Outcome::Reject { why, .. }) => ("malformed", say(StatusCode::UNPROCESSABLE_ENTITY, &why)),
             Ok(Outcome::Retry { why, .. }) => unsettled(&why),

@@ -19,10 +19,10 @@ use super::Shared;
 #[serde(default)]
 #[schemars(extend("additionalProperties" = false))]
 #[schemars(
-    extend("x-not-supported" = ServerSettings::lacking(&[
+    extend("x-not-supported" = ServerSettings::unsupported(&[
         ("profiles_url_path", "there are no pipelines of profiles"),
     ])),
-    extend("x-without-meaning" = ServerSettings::idle(&[]))
+    extend("x-without-meaning" = ServerSettings::without_meaning(&[]))
 )]
 pub(super) struct Settings {
     /// The settings of every server.

@@ -140,7 +140,7 @@ service:
 
 #[test]
 fn what_the_collector_has_and_we_lack_says_so() {
-    let lacking = [
+    let unsupported = [
         ("receivers", "otlp", "protocols: {http: {middlewares: []}}"),
         ("receivers", "otlp", "protocols: {grpc: {transport: unix}}"),
         ("exporters", "otlp_http", "cookies: {}"),
@@ -174,7 +174,7 @@ service:
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     assert_eq!(validate(&[]).0, Some(0), "{}", validate(&[]).1);
-    for (section, component, option) in lacking {
+    for (section, component, option) in unsupported {
         let more = format!("yaml:{{{section}: {{{component}: {{{option}}}}}}}");
         let (code, said) = validate(&["--config", &more]);
         assert_eq!((code, said.lines().count()), (Some(2), 1), "{more}: {said}");

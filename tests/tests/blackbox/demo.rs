@@ -8,21 +8,21 @@ use sha2::{Digest, Sha256};
 use throughline_tests::{cli, http, records};
 
 /// One run of the demo: its story, and the folder it left.
-struct Told {
+struct DemoOutput {
     folder: tempfile::TempDir,
     story: String,
 }
 
-fn tell(seed: &str) -> Told {
+fn tell(seed: &str) -> DemoOutput {
     let folder = tempfile::tempdir().expect("there is a temporary folder");
     let arguments = ["demo", "--once", "--seed", seed, "--folder", "demo"];
     let output = cli(folder.path(), &arguments);
     let story = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{story}\n{}", String::from_utf8_lossy(&output.stderr));
-    Told { folder, story }
+    DemoOutput { folder, story }
 }
 
-impl Told {
+impl DemoOutput {
     fn change(&self) -> &str {
         let line = self.story.lines().find_map(|line| line.trim().strip_prefix("THE CHANGE"));
         line.expect("the story names its change").trim()

@@ -192,12 +192,12 @@ fn deliveries_in_any_order_and_any_repetition_give_the_same_trace_and_the_same_e
         for event in &events {
             opened |= event.attribute("event_type") == "ChangeMerged";
             let change = event.attribute("change_id");
-            // Whoever names the pull request belongs to it at once; who comes after the merge can be tied by its commit.
+            // Whoever names the pull request belongs to it at once; who comes after the merge can be linked by its commit.
             let names_it = !event.attribute("pull_request").is_empty();
             if names_it || opened {
                 assert_eq!(change, "github.com/acme/infra#7", "in the order {order:?}: {event:?}");
             } else {
-                // Identity binds late: until then it is tied to nothing, or to its commit, never to another pull request.
+                // Identity binds late: until then it is linked to nothing, or to its commit, never to another pull request.
                 assert!(!change.contains('#') || change.ends_with("#7"), "in the order {order:?}: {event:?}");
             }
         }

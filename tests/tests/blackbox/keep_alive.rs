@@ -67,12 +67,12 @@ impl Load {
 
 fn over_http(name: &str, address: &str, stop: &AtomicBool) -> Sent {
     let mut sent = Sent::default();
-    let mut kept: Option<Kept> = None;
+    let mut kept: Option<HttpConnection> = None;
     let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
         let connection = kept.get_or_insert_with(|| {
             sent.connections += 1;
-            Kept::connect(address)
+            HttpConnection::connect(address)
         });
         let body = format!("{name} {number}");
         match connection.send(address, &otlp::log(&body)) {
@@ -107,13 +107,13 @@ fn over_grpc(address: &str, stop: &AtomicBool) -> Sent {
 }
 
 /// A connection that is used again and again.
-struct Kept {
+struct HttpConnection {
     stream: BufReader<TcpStream>,
     /// The server said that it closes it.
     ended: bool,
 }
 
-impl Kept {
+impl HttpConnection {
     fn connect(address: &str) -> Self {
         let stream = BufReader::new(http::connect(address).expect("the agent listens"));
         Self { stream, ended: false }
@@ -216,12 +216,12 @@ fn a_request_whose_body_arrives_over_a_reload_is_answered() {
     let folder = tempfile::tempdir().expect("there is a temporary folder");
     let agent = Agent::start(folder.path(), CONFIG);
     let (address, body) = (agent.http(), otlp::log("slow"));
-    let mut slow = Kept::connect(&address);
+    let mut slow = HttpConnection::connect(&address);
     slow.write(&head(&address, body.len()));
     slow.write(&body[..5]);
     // The agent has it in hand: a request of a neighbour that came later is through.
     assert_eq!(
-        Kept::connect(&address).send(&address, &otlp::log("beside it")).map(|(status, _)| status),
+        HttpConnection::connect(&address).send(&address, &otlp::log("beside it")).map(|(status, _)| status),
         Some(200)
     );
     reload(&agent, CONFIG);
@@ -243,7 +243,7 @@ fn a_reload_that_takes_a_listener_away_closes_its_idle_connections_politely_and_
     let folder = tempfile::tempdir().expect("there is a temporary folder");
     let agent = Agent::start(folder.path(), CONFIG);
     let address = agent.http();
-    let mut idle = Kept::connect(&address);
+    let mut idle = HttpConnection::connect(&address);
     assert_eq!(idle.send(&address, &otlp::log("over HTTP")).map(|(status, _)| status), Some(200));
     let grpc = Connection::open(&agent.grpc());
     let answers = |text: &str| grpc.export_together(LOGS, vec![otlp::log(text), Bytes::new()]);

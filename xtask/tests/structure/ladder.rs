@@ -9,33 +9,33 @@ use serde_json::Value as Json;
 use crate::sources;
 
 /// Every crate of ours with the crates of ours it may import; `dev` for its tests alone.
-const LADDER: &[Room] = &[
-    Room { name: "otlp", may: &[], dev: CORE },
-    Room { name: "config", may: &[], dev: CORE },
-    Room { name: "component", may: &["otlp", "config"], dev: CORE },
-    Room { name: "net", may: &["otlp", "config", "component"], dev: CORE },
-    Room { name: "queue", may: &["otlp", "config", "component", "net"], dev: CORE },
-    Room { name: "change", may: &["otlp"], dev: CORE },
-    Room { name: "redaction", may: &["otlp"], dev: CORE },
-    Room { name: "graph", may: &["otlp", "config", "component", "net", "queue"], dev: CORE },
-    Room { name: "receivers", may: COMPONENTS, dev: CORE },
-    Room { name: "processors", may: COMPONENTS, dev: CORE },
-    Room { name: "connectors", may: COMPONENTS, dev: CORE },
-    Room { name: "exporters", may: COMPONENTS, dev: CORE },
+const LADDER: &[CrateRule] = &[
+    CrateRule { name: "otlp", may: &[], dev: CORE },
+    CrateRule { name: "config", may: &[], dev: CORE },
+    CrateRule { name: "component", may: &["otlp", "config"], dev: CORE },
+    CrateRule { name: "net", may: &["otlp", "config", "component"], dev: CORE },
+    CrateRule { name: "queue", may: &["otlp", "config", "component", "net"], dev: CORE },
+    CrateRule { name: "change", may: &["otlp"], dev: CORE },
+    CrateRule { name: "redaction", may: &["otlp"], dev: CORE },
+    CrateRule { name: "graph", may: &["otlp", "config", "component", "net", "queue"], dev: CORE },
+    CrateRule { name: "receivers", may: COMPONENTS, dev: CORE },
+    CrateRule { name: "processors", may: COMPONENTS, dev: CORE },
+    CrateRule { name: "connectors", may: COMPONENTS, dev: CORE },
+    CrateRule { name: "exporters", may: COMPONENTS, dev: CORE },
     // `file_storage` is the skin of the durable log.
-    Room {
+    CrateRule {
         name: "extensions",
         may: &["otlp", "config", "component", "net", "change", "redaction", "queue"],
         dev: CORE,
     },
-    Room { name: "agent", may: BELOW_AGENT, dev: CORE },
-    Room { name: "testkit", may: CORE, dev: CORE },
-    Room { name: "benches", may: ALL, dev: ALL },
-    Room { name: "tests", may: ALL, dev: ALL },
-    Room { name: "xtask", may: &[], dev: &[] },
+    CrateRule { name: "agent", may: BELOW_AGENT, dev: CORE },
+    CrateRule { name: "testkit", may: CORE, dev: CORE },
+    CrateRule { name: "benches", may: ALL, dev: ALL },
+    CrateRule { name: "tests", may: ALL, dev: ALL },
+    CrateRule { name: "xtask", may: &[], dev: &[] },
 ];
 
-struct Room {
+struct CrateRule {
     name: &'static str,
     may: &'static [&'static str],
     dev: &'static [&'static str],
@@ -90,13 +90,13 @@ impl Arrow {
     /// Why the ladder forbids it, if it does.
     fn objection(&self) -> Option<String> {
         let Self { from, to, dev } = self;
-        let Some(room) = LADDER.iter().find(|room| room.name == from) else {
+        let Some(rule) = LADDER.iter().find(|rule| rule.name == from) else {
             return Some(format!("`{from}` has no place on the ladder"));
         };
         let allowed = if *dev {
-            room.dev.contains(&to.as_str()) || room.may.contains(&to.as_str())
+            rule.dev.contains(&to.as_str()) || rule.may.contains(&to.as_str())
         } else {
-            room.may.contains(&to.as_str())
+            rule.may.contains(&to.as_str())
         };
         (!allowed).then(|| {
             format!("`{from}` may not import `{to}`{}", if *dev { ", not even for tests" } else { "" })

@@ -14,10 +14,10 @@ fn bare(n: u8) -> Hint {
     Hint { commit: Some(sha(n)), ..Hint::default() }
 }
 
-fn tied(resolution: Resolution<'_>) -> Tie<'_> {
+fn linked(resolution: Resolution<'_>) -> Link<'_> {
     match resolution {
-        Resolution::Tied(tie) => tie,
-        other => panic!("not tied: {other:?}"),
+        Resolution::Linked(link) => link,
+        other => panic!("not linked: {other:?}"),
     }
 }
 
@@ -31,7 +31,7 @@ fn a_head_and_the_merge_commit_are_one_change() {
     let mut identity = Identity::default();
     identity.claim(&Claim::PullRequestCommit(repository(1), 7, sha(1)));
     identity.claim(&Claim::PullRequestCommit(repository(1), 7, sha(2)));
-    let (head, merge) = (tied(identity.resolve(bare(1))), tied(identity.resolve(bare(2))));
+    let (head, merge) = (linked(identity.resolve(bare(1))), linked(identity.resolve(bare(2))));
     assert_eq!(head.change_id().as_str(), "github.com/acme/r1#7");
     assert_eq!(head, merge);
 }
@@ -42,11 +42,11 @@ fn a_commit_that_two_pull_requests_claim_carries_both_and_they_stay_two() {
     for number in [9, 7] {
         identity.claim(&Claim::PullRequestCommit(repository(1), number, sha(1)));
     }
-    let tie = tied(identity.resolve(bare(1)));
-    assert_eq!(tie.change_id().as_str(), "github.com/acme/r1#9", "the newest");
-    assert_eq!(tie.change_ids().len(), 2);
+    let link = linked(identity.resolve(bare(1)));
+    assert_eq!(link.change_id().as_str(), "github.com/acme/r1#9", "the newest");
+    assert_eq!(link.change_ids().len(), 2);
     identity.claim(&Claim::PullRequestCommit(repository(1), 7, sha(2)));
-    assert_eq!(tied(identity.resolve(bare(2))).change_id().as_str(), "github.com/acme/r1#7");
+    assert_eq!(linked(identity.resolve(bare(2))).change_id().as_str(), "github.com/acme/r1#7");
 }
 
 #[test]
@@ -54,12 +54,12 @@ fn a_bare_commit_ties_only_if_one_repository_claims_it() {
     let mut identity = Identity::default();
     assert_eq!(identity.resolve(bare(1)), Resolution::Unknown);
     identity.claim(&Claim::Commit(repository(1), sha(1)));
-    assert!(matches!(identity.resolve(bare(1)), Resolution::Tied(_)));
+    assert!(matches!(identity.resolve(bare(1)), Resolution::Linked(_)));
     identity.claim(&Claim::PullRequestCommit(repository(2), 3, sha(1)));
     assert_eq!(identity.resolve(bare(1)), Resolution::Ambiguous, "a fork has it too");
-    let known = identity.know(&repository(2)).expect("there is room");
+    let known = identity.intern(&repository(2)).expect("there is room");
     let hint = Hint { repository: Some(known), ..bare(1) };
-    assert_eq!(tied(identity.resolve(hint)).change_id().as_str(), "github.com/acme/r2#3");
+    assert_eq!(linked(identity.resolve(hint)).change_id().as_str(), "github.com/acme/r2#3");
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_name_that_was_given_out_is_superseded_once() {
     let mut identity = Identity::default();
     identity.claim(&Claim::Commit(repository(1), sha(1)));
     identity.observe(bare(1));
-    let old = tied(identity.resolve(bare(1))).change_id();
+    let old = linked(identity.resolve(bare(1))).change_id();
     let learned = identity.claim(&Claim::PullRequestCommit(repository(1), 7, sha(1)));
     let new = ChangeId::of_pull_request(&repository(1), 7);
     assert_eq!(learned.superseded, Some(Superseded { old, new }));
@@ -80,7 +80,7 @@ fn a_name_that_an_earlier_self_may_have_given_out_is_superseded_too() {
     before.claim(&Claim::Commit(repository(1), sha(1)));
     let mut after = Identity::default();
     before.claims().iter().for_each(|claim| after.remember(claim));
-    let old = tied(after.resolve(bare(1))).change_id();
+    let old = linked(after.resolve(bare(1))).change_id();
     let learned = after.claim(&Claim::PullRequestCommit(repository(1), 7, sha(1)));
     let new = ChangeId::of_pull_request(&repository(1), 7);
     assert_eq!(learned.superseded, Some(Superseded { old, new }));
@@ -96,15 +96,15 @@ fn a_name_nobody_was_told_is_replaced_in_silence() {
 #[test]
 fn who_names_a_pull_request_belongs_to_it_and_teaches_its_commit() {
     let mut identity = Identity::default();
-    let known = identity.know(&repository(1)).expect("there is room");
+    let known = identity.intern(&repository(1)).expect("there is room");
     let hint = |number| Hint { repository: Some(known), pull_request: Some(number), commit: Some(sha(1)) };
     for number in [9, 7] {
         assert_eq!(identity.recall(hint(number)), None, "there is something to learn");
         assert!(identity.observe(hint(number)).new);
         assert_eq!(identity.recall(hint(number)), Some(identity.resolve(hint(number))));
-        assert_eq!(tied(identity.resolve(hint(number))).pull_request(), Some(number));
+        assert_eq!(linked(identity.resolve(hint(number))).pull_request(), Some(number));
     }
-    assert_eq!(tied(identity.resolve(bare(1))).change_ids().len(), 2);
+    assert_eq!(linked(identity.resolve(bare(1))).change_ids().len(), 2);
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn bounds_hold_and_are_told() {
         identity.claim(&Claim::Commit(repository(1), sha(n)));
     }
     assert_eq!((identity.len(), identity.forgotten()), (3, 7));
-    assert!(matches!(identity.resolve(bare(9)), Resolution::Tied(_)), "the newest are kept");
+    assert!(matches!(identity.resolve(bare(9)), Resolution::Linked(_)), "the newest are kept");
     for number in 1..=2 {
         assert!(identity.claim(&Claim::PullRequestCommit(repository(1), number, sha(9))).new);
     }
@@ -123,7 +123,7 @@ fn bounds_hold_and_are_told() {
     identity.claim(&Claim::Commit(repository(2), sha(9)));
     assert!(identity.claim(&Claim::Commit(repository(3), sha(9))).refused);
     assert!(identity.claim(&Claim::Commit(repository(4), sha(11))).refused, "a fourth repository");
-    assert_eq!((identity.known(&repository(4)), identity.know(&repository(4))), (None, None));
+    assert_eq!((identity.index_of(&repository(4)), identity.intern(&repository(4))), (None, None));
 }
 
 fn claims() -> impl Strategy<Value = Vec<Claim>> {
@@ -138,7 +138,7 @@ fn claims() -> impl Strategy<Value = Vec<Claim>> {
 fn answers(claims: &[Claim]) -> (BTreeSet<Claim>, Vec<String>) {
     let mut identity = Identity::default();
     claims.iter().for_each(|claim| drop(identity.claim(claim)));
-    let named: Vec<_> = (0..3).map(|r| identity.know(&repository(r))).chain([None]).collect();
+    let named: Vec<_> = (0..3).map(|r| identity.intern(&repository(r))).chain([None]).collect();
     let hints = named.into_iter().flat_map(|repository| (0..4).map(move |c| Hint { repository, ..bare(c) }));
     let resolved = hints.map(|hint| format!("{:?}", identity.resolve(hint))).collect();
     (identity.claims(), resolved)

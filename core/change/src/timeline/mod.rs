@@ -1,14 +1,14 @@
 //! What is known of each change's way to production: its events, filed by change and told as stages.
 //!
-//! [`Fact`] is what an event says; [`Timelines`] keeps the facts of many changes within a bound; a [`Report`] is what is made of
+//! [`ChangeEvent`] is what an event says; [`Timelines`] keeps the events of many changes within a bound; a [`Report`] is what is made of
 //! them when somebody asks, so that the order in which events came never shows.
 
-mod fact;
+mod change_event;
 mod report;
 pub mod stages;
 mod store;
 mod story;
 
-pub use fact::{Fact, Place, superseded};
+pub use change_event::{ChangeEvent, EntityLabels, superseded};
 pub use report::{LinkReport, Listing, Report, StageReport, State, Summary};
 pub use store::{Found, Limits, Timelines};

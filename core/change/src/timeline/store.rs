@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::fact::Fact;
+use super::change_event::ChangeEvent;
 use super::report::{Report, Summary};
 use super::story;
 use crate::{Repository, Sha, change_key};
@@ -32,7 +32,7 @@ pub struct Timelines {
 
 #[derive(Debug, Default)]
 struct Entry {
-    facts: Vec<Fact>,
+    events: Vec<ChangeEvent>,
     former_names: Vec<Box<str>>,
     left_out: u64,
     heard: u64,
@@ -81,11 +81,11 @@ impl Timelines {
     }
 
     /// Takes an event; says whether it was new to any of its changes.
-    pub fn take(&mut self, fact: &Fact) -> bool {
+    pub fn take(&mut self, event: &ChangeEvent) -> bool {
         let mut new = false;
-        for change in &fact.change_ids {
+        for change in &event.change_ids {
             let change = self.renamed.get(change).unwrap_or(change).clone();
-            new |= self.file(&change, fact.clone());
+            new |= self.file(&change, event.clone());
         }
         new
     }
@@ -101,8 +101,8 @@ impl Timelines {
         for name in &before.former_names {
             self.renamed.insert(name.clone(), new.into());
         }
-        for fact in before.facts {
-            self.file(new, fact);
+        for event in before.events {
+            self.file(new, event);
         }
         let entry = self.entry(new);
         let names: usize = before.former_names.iter().map(|name| named(name)).sum();
@@ -113,26 +113,29 @@ impl Timelines {
         true
     }
 
-    fn file(&mut self, change: &str, fact: Fact) -> bool {
+    fn file(&mut self, change: &str, event: ChangeEvent) -> bool {
         let most = self.limits.events_per_change.max(1);
         let entry = self.entry(change);
-        if entry.facts.iter().any(|known| known.event_id == fact.event_id) {
+        if entry.events.iter().any(|known| known.event_id == event.event_id) {
             return false;
         }
-        let added = fact.size();
-        entry.facts.push(fact);
+        let added = event.size();
+        entry.events.push(event);
         let mut freed = 0;
-        if entry.facts.len() > most {
+        if entry.events.len() > most {
             entry.left_out += 1;
             // A change that is opened, merged or closed is so once; jobs come by the hundred.
-            let is_milestone = |fact: &Fact| {
-                matches!(fact.kind.name, "ChangeOpened" | "ChangeMerged" | "ChangeClosed" | "ApprovalGranted")
+            let is_milestone = |event: &ChangeEvent| {
+                matches!(
+                    event.kind.name,
+                    "ChangeOpened" | "ChangeMerged" | "ChangeClosed" | "ApprovalGranted"
+                )
             };
-            let index = (0..entry.facts.len()).min_by_key(|at| {
-                let fact = &entry.facts[*at];
-                (is_milestone(fact), fact.at)
+            let index = (0..entry.events.len()).min_by_key(|at| {
+                let event = &entry.events[*at];
+                (is_milestone(event), event.at)
             });
-            freed = index.map_or(0, |index| entry.facts.swap_remove(index).size());
+            freed = index.map_or(0, |index| entry.events.swap_remove(index).size());
         }
         self.bytes = (self.bytes + added).saturating_sub(freed);
         self.touch(change);
@@ -161,9 +164,9 @@ impl Timelines {
     fn remove(&mut self, change: &str) -> Option<Entry> {
         let entry = self.changes.remove(change)?;
         self.heard.remove(&entry.heard);
-        let facts: usize = entry.facts.iter().map(Fact::size).sum();
+        let events: usize = entry.events.iter().map(ChangeEvent::size).sum();
         let names: usize = entry.former_names.iter().map(|name| named(name)).sum();
-        self.bytes = self.bytes.saturating_sub(named(change) + facts + names);
+        self.bytes = self.bytes.saturating_sub(named(change) + events + names);
         Some(entry)
     }
 
@@ -200,7 +203,7 @@ impl Timelines {
 
     /// A change in one line, by its id.
     pub fn summary(&self, id: &str) -> Option<Summary> {
-        self.changes.get(id).map(|entry| story::summary(id, &entry.facts))
+        self.changes.get(id).map(|entry| story::summary(id, &entry.events))
     }
 
     /// The change that a person means: by its id, its key, the address of its pull request, a commit of it (seven digits or
@@ -225,19 +228,19 @@ impl Timelines {
     }
 
     /// All that was taken, to be journaled as a snapshot: the events in the order of the changes' ids, then the renamings.
-    pub fn contents(&self) -> (Vec<&Fact>, Vec<(&str, &str)>) {
+    pub fn contents(&self) -> (Vec<&ChangeEvent>, Vec<(&str, &str)>) {
         let mut changes: Vec<_> = self.changes.iter().collect();
         changes.sort_unstable_by_key(|(_, entry)| entry.heard);
-        let facts = changes.into_iter().flat_map(|(_, entry)| &entry.facts).collect();
+        let events = changes.into_iter().flat_map(|(_, entry)| &entry.events).collect();
         let mut renamed: Vec<_> = self.renamed.iter().map(|(old, new)| (&**old, &**new)).collect();
         renamed.sort_unstable();
-        (facts, renamed)
+        (events, renamed)
     }
 }
 
 impl Entry {
     fn report(&self, id: &str) -> Report {
-        story::report(id, &self.facts, &self.former_names, self.left_out)
+        story::report(id, &self.events, &self.former_names, self.left_out)
     }
 }
 
@@ -270,7 +273,7 @@ impl Wanted {
         match self {
             Self::Id(wanted) => id == wanted,
             Self::Hex(digits) => {
-                let commits = || entry.facts.iter().flat_map(|fact| [&*fact.commit, &*fact.merge_commit]);
+                let commits = || entry.events.iter().flat_map(|event| [&*event.commit, &*event.merge_commit]);
                 hex::encode(change_key(id)) == *digits
                     || id.split_once('@').is_some_and(|(_, sha)| sha.starts_with(digits.as_str()))
                     || commits().any(|commit| commit.starts_with(digits.as_str()))

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::fact::Fact;
+use super::change_event::ChangeEvent;
 use super::report::{LinkReport, Report, StageReport, State, Summary, time};
 use super::stages::{self, Ending, Stage};
 use crate::change_key;
@@ -11,8 +11,8 @@ use crate::change_key;
 struct Row<'f> {
     stage: &'static Stage,
     /// The event that began it, or else the one that ended it.
-    first: &'f Fact,
-    last: &'f Fact,
+    first: &'f ChangeEvent,
+    last: &'f ChangeEvent,
     began: Option<u64>,
     ended: Option<u64>,
     good: bool,
@@ -21,22 +21,27 @@ struct Row<'f> {
 }
 
 /// An event, the stage that it is of, and how it ends that, if it does.
-type Told<'f> = (&'f Fact, &'static Stage, Option<Ending>);
+type StagedEvent<'f> = (&'f ChangeEvent, &'static Stage, Option<Ending>);
 
 /// Tells in one line where a change stands.
-pub(super) fn summary(change_id: &str, facts: &[Fact]) -> Summary {
-    let sorted = sorted(facts);
-    summarise(change_id, facts, &sorted, &rows(&sorted))
+pub(super) fn summary(change_id: &str, events: &[ChangeEvent]) -> Summary {
+    let sorted = sorted(events);
+    summarise(change_id, events, &sorted, &rows(&sorted))
 }
 
 /// Tells the story of a change.
-pub(super) fn report(change_id: &str, facts: &[Fact], former_names: &[Box<str>], left_out: u64) -> Report {
-    let sorted = sorted(facts);
+pub(super) fn report(
+    change_id: &str,
+    events: &[ChangeEvent],
+    former_names: &[Box<str>],
+    left_out: u64,
+) -> Report {
+    let sorted = sorted(events);
     let rows = rows(&sorted);
-    let mut moments: Vec<u64> = facts.iter().map(|fact| fact.at).collect();
+    let mut moments: Vec<u64> = events.iter().map(|event| event.at).collect();
     moments.sort_unstable();
     Report {
-        summary: summarise(change_id, facts, &sorted, &rows),
+        summary: summarise(change_id, events, &sorted, &rows),
         former_names: former_names.iter().map(|name| name.to_string()).collect(),
         stages: rows.iter().map(|row| row.report(&moments)).collect(),
         links: links(&sorted),
@@ -44,50 +49,55 @@ pub(super) fn report(change_id: &str, facts: &[Fact], former_names: &[Box<str>],
     }
 }
 
-fn sorted(facts: &[Fact]) -> Vec<Told<'_>> {
-    let mut sorted: Vec<Told<'_>> = facts
+fn sorted(events: &[ChangeEvent]) -> Vec<StagedEvent<'_>> {
+    let mut sorted: Vec<StagedEvent<'_>> = events
         .iter()
-        .filter_map(|fact| stages::of(fact.kind).map(|(stage, end)| (fact, stage, end)))
+        .filter_map(|event| stages::of(event.kind).map(|(stage, end)| (event, stage, end)))
         .collect();
     // Of one moment, what begins comes first.
-    sorted.sort_by_key(|(fact, _, end)| (fact.at, end.is_some(), &*fact.event_id));
+    sorted.sort_by_key(|(event, _, end)| (event.at, end.is_some(), &*event.event_id));
     sorted
 }
 
-fn summarise(change_id: &str, facts: &[Fact], sorted: &[Told<'_>], rows: &[Row<'_>]) -> Summary {
+fn summarise(
+    change_id: &str,
+    events: &[ChangeEvent],
+    sorted: &[StagedEvent<'_>],
+    rows: &[Row<'_>],
+) -> Summary {
     let (state, what, since) = state(rows);
-    let environments: BTreeSet<&str> = facts.iter().map(|fact| &*fact.place.environment).collect();
+    let environments: BTreeSet<&str> = events.iter().map(|event| &*event.entity.environment).collect();
     let opened = rows.iter().find(|row| row.stage.name == "opened").and_then(|row| row.ended);
-    let owner = sorted.iter().map(|(fact, ..)| &*fact.place.owner_team).find(|team| !team.is_empty());
+    let owner = sorted.iter().map(|(event, ..)| &*event.entity.owner_team).find(|team| !team.is_empty());
     Summary {
         change_id: change_id.to_owned(),
         change_key: hex::encode(change_key(change_id)),
         state,
         what,
         since: time(since),
-        last_event: time(facts.iter().map(|fact| fact.at).max().unwrap_or(0)),
+        last_event: time(events.iter().map(|event| event.at).max().unwrap_or(0)),
         opened: opened.and_then(time),
         environments: environments.into_iter().filter(|name| !name.is_empty()).map(str::to_owned).collect(),
         owner_team: owner.unwrap_or_default().to_owned(),
     }
 }
 
-fn rows<'f>(sorted: &[Told<'f>]) -> Vec<Row<'f>> {
+fn rows<'f>(sorted: &[StagedEvent<'f>]) -> Vec<Row<'f>> {
     let mut rows: Vec<Row<'f>> = Vec::new();
-    for &(fact, stage, ending) in sorted {
+    for &(event, stage, ending) in sorted {
         let Some(ending) = ending else {
             // Some sources tell several times that a thing has begun.
             let again = |row: &Row<'_>| {
-                row.is_open() && std::ptr::eq(row.stage, stage) && stage.by_object && row.is_of(fact)
+                row.is_open() && std::ptr::eq(row.stage, stage) && stage.by_object && row.is_of(event)
             };
-            if !fact.object.is_empty() && rows.iter().any(again) {
+            if !event.object.is_empty() && rows.iter().any(again) {
                 continue;
             }
-            let began = Some(fact.at);
+            let began = Some(event.at);
             rows.push(Row {
                 stage,
-                first: fact,
-                last: fact,
+                first: event,
+                last: event,
                 began,
                 ended: None,
                 good: true,
@@ -98,24 +108,24 @@ fn rows<'f>(sorted: &[Told<'f>]) -> Vec<Row<'f>> {
         let good = match ending {
             Ending::Good => true,
             Ending::Bad => false,
-            Ending::Result => stages::is_good(&fact.result),
+            Ending::Result => stages::is_good(&event.result),
         };
         // A request of the one who answered, or else the oldest.
-        let fits = |row: &&mut Row<'_>| row.is_open() && std::ptr::eq(row.stage, stage) && row.is_of(fact);
+        let fits = |row: &&mut Row<'_>| row.is_open() && std::ptr::eq(row.stage, stage) && row.is_of(event);
         let mut open: Vec<&mut Row<'_>> = rows.iter_mut().filter(fits).collect();
-        let asked = open.iter().position(|row| !fact.actor.is_empty() && row.first.asked == fact.actor);
+        let asked = open.iter().position(|row| !event.actor.is_empty() && row.first.asked == event.actor);
         if !open.is_empty() {
             let row = open.swap_remove(asked.unwrap_or(0));
-            (row.last, row.ended, row.good) = (fact, Some(fact.at), good);
+            (row.last, row.ended, row.good) = (event, Some(event.at), good);
             continue;
         }
-        let began = fact.duration_ms.map(|millis| fact.at.saturating_sub(millis.saturating_mul(1_000_000)));
+        let began = event.duration_ms.map(|millis| event.at.saturating_sub(millis.saturating_mul(1_000_000)));
         rows.push(Row {
             stage,
-            first: fact,
-            last: fact,
+            first: event,
+            last: event,
             began,
-            ended: Some(fact.at),
+            ended: Some(event.at),
             good,
             abandoned: false,
         });
@@ -138,11 +148,11 @@ impl<'f> Row<'f> {
     }
 
     /// Whether the event that ends a stage ends this one.
-    fn is_of(&self, end: &Fact) -> bool {
+    fn is_of(&self, end: &ChangeEvent) -> bool {
         if self.stage.by_object {
             return self.first.object == end.object && self.first.attempt == end.attempt;
         }
-        self.first.place.environment == end.place.environment
+        self.first.entity.environment == end.entity.environment
     }
 
     /// When it began, as far as is known.
@@ -157,7 +167,7 @@ impl<'f> Row<'f> {
 
     /// What a later one of its kind has in common with it: of those only the last counts.
     fn kind(&self) -> (&'static str, [&'f str; 4]) {
-        let place = &self.first.place;
+        let place = &self.first.entity;
         let own = match self.stage.name {
             "approval" => [&*self.first.asked, "", "", ""],
             "policy" => ["", "", "", ""],
@@ -167,14 +177,14 @@ impl<'f> Row<'f> {
     }
 
     fn name(&self) -> &str {
-        let place = &self.last.place;
+        let place = &self.last.entity;
         let names = [&self.last.name, &self.first.name, &place.application, &place.stack_id];
         names.into_iter().map(|name| &**name).find(|name| !name.is_empty()).unwrap_or_default()
     }
 
     fn environment(&self) -> &str {
-        let own = &*self.last.place.environment;
-        if own.is_empty() { &self.first.place.environment } else { own }
+        let own = &*self.last.entity.environment;
+        if own.is_empty() { &self.first.entity.environment } else { own }
     }
 
     /// The stage with its name, for a sentence.
@@ -332,17 +342,17 @@ fn awaited(rows: &[Row<'_>], current: &[&Row<'_>]) -> (String, Option<u64>) {
 }
 
 /// Commits in the order in which they were first named.
-fn links(sorted: &[Told<'_>]) -> Vec<LinkReport> {
+fn links(sorted: &[StagedEvent<'_>]) -> Vec<LinkReport> {
     let mut seen = BTreeSet::new();
     let mut links = Vec::new();
-    for (fact, ..) in sorted {
-        for commit in [&fact.commit, &fact.merge_commit] {
+    for (event, ..) in sorted {
+        for commit in [&event.commit, &event.merge_commit] {
             if !commit.is_empty() && seen.insert(&**commit) {
                 links.push(LinkReport {
                     commit_sha: commit.to_string(),
-                    by: fact.kind.name.to_owned(),
-                    source: fact.source.to_string(),
-                    at: time(fact.at),
+                    by: event.kind.name.to_owned(),
+                    source: event.source.to_string(),
+                    at: time(event.at),
                 });
             }
         }

@@ -99,13 +99,13 @@ pub(super) async fn accept(socket: TcpListener, listener: Arc<Listener>, mut sto
     }
 }
 
-/// Serves one connection.
+/// ServedRoutes one connection.
 async fn connection(stream: TcpStream, peer: SocketAddr, listener: Arc<Listener>) {
     let costs = listener.process.peers.connection(peer.ip(), listener.process.budget.as_ref());
     let stream = Socket::new(stream, &costs);
     let table = listener.table();
     let (settings, superseded) = (&table.settings, table.superseded());
-    let who = Who { peer, costs, superseded };
+    let who = PeerContext { peer, costs, superseded };
     match &table.tls {
         // Apart, so that a connection that waits costs no more than what it waits for.
         None => Box::pin(serve(stream, listener, settings, who)).await,
@@ -141,8 +141,8 @@ fn speaks_plain_text(error: &std::io::Error) -> bool {
     matches!(error, Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)))
 }
 
-/// Who is at the other end of a connection.
-struct Who {
+/// PeerContext is at the other end of a connection.
+struct PeerContext {
     peer: SocketAddr,
     costs: Arc<Connection>,
     /// The settings under which the connection began are in force no more.
@@ -151,11 +151,11 @@ struct Who {
 
 /// Finds out which HTTP the peer speaks, and serves it. A peer that does not say so must not hold its slot for longer than
 /// headers may take.
-async fn serve<S>(stream: S, listener: Arc<Listener>, settings: &ServerSettings, who: Who)
+async fn serve<S>(stream: S, listener: Arc<Listener>, settings: &ServerSettings, who: PeerContext)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Who { peer, costs, mut superseded } = who;
+    let PeerContext { peer, costs, mut superseded } = who;
     let mut stop = listener.stop.clone();
     let header_timeout = Some(settings.read_header_timeout.get()).filter(|timeout| !timeout.is_zero());
     let patience = header_timeout.unwrap_or(Duration::MAX);

@@ -45,7 +45,7 @@ pub trait Handler: Send + Sync {
 pub struct Route {
     /// The exact path, `/v1/traces`, or all that is below one, `/changes/*`.
     pub path: String,
-    /// Who answers.
+    /// PeerContext answers.
     pub handler: Arc<dyn Handler>,
 }
 
@@ -119,13 +119,13 @@ impl Generation {
 struct Listener {
     process: Arc<Process>,
     endpoint: String,
-    /// Who opened it.
+    /// PeerContext opened it.
     owner: ComponentId,
     /// On the account of who opened it: of some requests nobody knows whom they were meant for.
     refusals: Refusals,
     runtime: Handle,
     is_aside: bool,
-    serving: RwLock<Serves>,
+    serving: RwLock<ServedRoutes>,
     socket: Mutex<Socket>,
     /// Connections end with the listener.
     stopper: Stopper,
@@ -133,7 +133,7 @@ struct Listener {
 }
 
 /// What a listener serves, and what it will.
-struct Serves {
+struct ServedRoutes {
     now: Arc<Table>,
     /// What a generation that is not committed will serve.
     staged: Option<(u64, Table)>,
@@ -385,7 +385,7 @@ impl Listener {
             refusals: Refusals::new(&process.meter, &process.warnings, owner),
             runtime,
             is_aside,
-            serving: RwLock::new(Serves { now, staged: None, gone: BTreeSet::new() }),
+            serving: RwLock::new(ServedRoutes { now, staged: None, gone: BTreeSet::new() }),
             socket: Mutex::new(socket),
             stopper,
             stop,

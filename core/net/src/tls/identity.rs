@@ -13,7 +13,7 @@ use throughline_component::ConfigError;
 use throughline_config::{Duration, Secret};
 
 use super::{Result, certificates, pem, provider};
-use crate::Reread;
+use crate::FileReloader;
 
 /// Where a certificate and its key are found.
 #[derive(Clone)]
@@ -51,7 +51,7 @@ impl Source {
 }
 
 /// What we show to peers. The files are small, and a handshake costs more than reading them does.
-pub(super) struct Identity(Reread<Arc<CertifiedKey>>);
+pub(super) struct Identity(FileReloader<Arc<CertifiedKey>>);
 
 impl Identity {
     /// Reads the pair for the first time; none if the settings name none.
@@ -60,7 +60,7 @@ impl Identity {
             return Ok(None);
         }
         let interval = reload_interval.map(Duration::get).filter(|interval| !interval.is_zero());
-        Reread::new(interval, move || source.read()).map(|pair| Some(Self(pair)))
+        FileReloader::new(interval, move || source.read()).map(|pair| Some(Self(pair)))
     }
 
     fn current(&self) -> Arc<CertifiedKey> {

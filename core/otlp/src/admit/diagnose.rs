@@ -1,6 +1,6 @@
 //! Finds the first broken field and says what is wrong with it.
 
-use super::{Malformed, Place};
+use super::{FieldName, Malformed};
 use crate::schema::{Cardinality, Field, Kind, Message};
 use crate::wire::{self, Broken, Fields, Payload};
 
@@ -24,7 +24,7 @@ fn message(
             Err(broken) => return Err(Malformed { at, what: in_words(schema, buffer, at, broken) }),
         };
         let Some(known) = schema.field(field.number) else { continue };
-        let place = Place(schema, known);
+        let place = FieldName(schema, known);
         match (known.kind, field.payload) {
             (Kind::Message(nested), Payload::Len(_)) => {
                 let Some(depth) = depth.checked_sub(1) else {
@@ -80,7 +80,7 @@ fn varints(packed: &[u8]) -> Option<()> {
 fn in_words(schema: &'static Message, buffer: &[u8], at: usize, broken: Broken) -> String {
     let field = wire::varint(buffer, at).and_then(|(tag, _)| wire::field_number(tag));
     let place = match field.map(|number| (number, schema.field(number))) {
-        Some((_, Some(known))) => Place(schema, known).to_string(),
+        Some((_, Some(known))) => FieldName(schema, known).to_string(),
         Some((number, None)) => format!("unknown field {number} of {}", schema.name),
         None => format!("a field of {}", schema.name),
     };

@@ -5,7 +5,7 @@
 
 use smallvec::{SmallVec, smallvec};
 
-use super::Place;
+use super::FieldName;
 use crate::batch;
 use crate::schema::{Cardinality, Field, Kind, Message, Role};
 use crate::steps;
@@ -32,7 +32,7 @@ struct Pass {
 }
 
 /// A string that is not UTF-8.
-struct Damage(Place);
+struct Damage(FieldName);
 
 /// One field of the output; of a message maybe several parts of the input.
 struct Slot<'a> {
@@ -93,7 +93,7 @@ fn in_order<'a>(schema: &'static Message, parts: &[&'a [u8]]) -> Result<Vec<Slot
             let content = field.len_bytes().unwrap_or_default();
             steps::add(if matches!(known.kind, Kind::Message(_)) { 0 } else { content.len() });
             if matches!(known.kind, Kind::String) && simdutf8::basic::from_utf8(content).is_err() {
-                return Err(Damage(Place(schema, known)));
+                return Err(Damage(FieldName(schema, known)));
             }
             let earlier = match known.cardinality {
                 Cardinality::Repeated => None,

@@ -1,14 +1,14 @@
-//! The fast path: is this request tidy as it is, and how many items does it hold?
+//! The fast path: is this request canonical as it is, and how many items does it hold?
 //!
 //! Measured by the span, so it knows the common case: an attribute that is all ASCII is shorter than 128 bytes wherever it
 //! states a length, hence one test of all its bytes stands for its lengths being one byte and its text being UTF-8.
 
-use crate::schema::{self, Check, Message, Role, Step};
+use crate::schema::{self, Check, Message, Role, TagKind};
 use crate::steps;
 use crate::utf8::{is_ascii, is_text};
 use crate::wire::{self, Fields};
 
-/// The number of items if `bytes` are tidy; `None` if they are malformed, untidy, too deep or hold invalid UTF-8.
+/// The number of items if `bytes` are canonical; `None` if they are malformed, not canonical, too deep or hold invalid UTF-8.
 pub(super) fn tidy_items(request: &'static Message, bytes: &[u8], depth: u32) -> Option<u32> {
     message(request, bytes, depth)
 }
@@ -20,8 +20,8 @@ fn message(schema: &'static Message, bytes: &[u8], depth: u32) -> Option<u32> {
     let mut at = 0;
     while let Some(&tag) = bytes.get(at) {
         steps::add(1);
-        let step = if tag < 0x80 { schema.steps[usize::from(tag)] } else { Step::Other };
-        if step == Step::Other {
+        let step = if tag < 0x80 { schema.steps[usize::from(tag)] } else { TagKind::Other };
+        if step == TagKind::Other {
             at = any_field(schema, bytes, at, &mut seen, &mut items, depth)?;
             continue;
         }
@@ -32,7 +32,7 @@ fn message(schema: &'static Message, bytes: &[u8], depth: u32) -> Option<u32> {
         }
         seen |= rule.sets;
         match step {
-            Step::Message => {
+            TagKind::Message => {
                 let Check::Message(nested) = rule.check else { return None };
                 let depth = depth.checked_sub(1)?;
                 if nested.role != Role::KeyValue {
@@ -46,18 +46,18 @@ fn message(schema: &'static Message, bytes: &[u8], depth: u32) -> Option<u32> {
                     key_value(length_delimited(bytes, &mut at)?, depth)?;
                 }
             }
-            Step::Text => {
+            TagKind::Text => {
                 if !is_text(length_delimited(bytes, &mut at)?) {
                     return None;
                 }
             }
-            Step::Bytes => {
+            TagKind::Bytes => {
                 length_delimited(bytes, &mut at)?;
             }
-            Step::Fixed64 => at = forward(bytes, at, 8)?,
-            Step::Fixed32 => at = forward(bytes, at, 4)?,
-            Step::Varint => (_, at) = wire::varint(bytes, at)?,
-            Step::Other => {}
+            TagKind::Fixed64 => at = forward(bytes, at, 8)?,
+            TagKind::Fixed32 => at = forward(bytes, at, 4)?,
+            TagKind::Varint => (_, at) = wire::varint(bytes, at)?,
+            TagKind::Other => {}
         }
     }
     Some(items)

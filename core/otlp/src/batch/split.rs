@@ -8,7 +8,7 @@ use crate::schema::{Kind, Message, Role};
 use crate::steps;
 use crate::wire::{self, Fields, WireType};
 
-/// Splits a tidy request into requests of at most `max_items` items, each with its number of items. Every part repeats
+/// Splits a canonical request into requests of at most `max_items` items, each with its number of items. Every part repeats
 /// resource, scope and, where a metric is cut between its points, the metric's description. Groups without any record go
 /// away. A request that is small enough is passed on as it is; a `max_items` of 0 is taken as 1.
 ///
@@ -22,17 +22,17 @@ pub fn split(signal: Signal, bytes: &Bytes, max_items: u32) -> Vec<(Bytes, u32)>
     Split::new(signal, bytes.clone(), max_items).collect()
 }
 
-/// The parts of a tidy request, made as they are asked for. What it holds meanwhile is at most twice the request.
+/// The parts of a canonical request, made as they are asked for. What it holds meanwhile is at most twice the request.
 #[derive(Debug)]
 pub struct Split {
     bytes: Bytes,
     /// The messages around the next field to be looked at, the request itself first.
-    around: Vec<Around>,
+    around: Vec<Enclosing>,
     max_items: u32,
 }
 
 #[derive(Debug)]
-struct Around {
+struct Enclosing {
     schema: &'static Message,
     number: u32,
     /// Where its next field begins, and where it ends.
@@ -49,7 +49,7 @@ impl Split {
     #[must_use]
     pub fn new(signal: Signal, bytes: Bytes, max_items: u32) -> Self {
         let (schema, end) = (signal.request(), bytes.len());
-        let request = Around { schema, number: 0, at: 0, end, common: Vec::new(), opened: None };
+        let request = Enclosing { schema, number: 0, at: 0, end, common: Vec::new(), opened: None };
         Self { bytes, around: vec![request], max_items: max_items.max(1) }
     }
 
@@ -103,14 +103,21 @@ impl Iterator for Split {
             }
             inner.at = end;
             let (common, at) = (common(nested, content), end - content.len());
-            self.around.push(Around { schema: nested, number: field.number, at, end, common, opened: None });
+            self.around.push(Enclosing {
+                schema: nested,
+                number: field.number,
+                at,
+                end,
+                common,
+                opened: None,
+            });
         }
         self.around.iter_mut().rev().for_each(|around| close(around, &mut out));
         (!out.is_empty()).then(|| (out.into(), items))
     }
 }
 
-fn close(around: &mut Around, out: &mut Vec<u8>) {
+fn close(around: &mut Enclosing, out: &mut Vec<u8>) {
     if let Some(start) = around.opened.take() {
         wire::close_length(out, start, 1);
     }

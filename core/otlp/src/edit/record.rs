@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
+use super::by_path;
 use super::lists;
-use super::place;
 use super::splicer::Splicer;
 use super::strings::{self, Leaf, Rewrite};
 use super::{Keep, Level};
@@ -17,16 +17,16 @@ use crate::wire::{self, WireType};
 pub struct Record<'a> {
     level: Level,
     source: &'a [u8],
-    spot: Spot,
+    range: FieldRange,
     output: &'a mut Splicer,
     scratch: &'a mut Splicer,
-    resource: Place,
-    scope: Place,
+    resource: ByteRange,
+    scope: ByteRange,
     copy: Option<Copied>,
 }
 
 /// Where a record stands in the source.
-pub(super) struct Spot {
+pub(super) struct FieldRange {
     /// The number of its field.
     pub(super) number: u32,
     /// The whole field; empty if there is none.
@@ -37,7 +37,7 @@ pub(super) struct Spot {
 
 /// Where the content of a finished record stands.
 #[derive(Clone, Copy)]
-pub(super) enum Place {
+pub(super) enum ByteRange {
     Source(usize, usize),
     Output(usize, usize),
 }
@@ -51,12 +51,12 @@ struct Copied {
 
 /// How an edit ended.
 pub(super) enum Outcome {
-    Unchanged(Place),
-    Changed(Place),
+    Unchanged(ByteRange),
+    Changed(ByteRange),
     Dropped,
 }
 
-impl Place {
+impl ByteRange {
     pub(super) const NOWHERE: Self = Self::Source(0, 0);
 
     pub(super) fn of<'a>(self, source: &'a [u8], output: &'a [u8]) -> &'a [u8] {
@@ -78,7 +78,7 @@ impl<'a> Record<'a> {
     /// Where the record's content stands in the request that is being rewritten; empty for a resource or scope that is missing.
     #[must_use]
     pub fn source_range(&self) -> Range<usize> {
-        self.spot.content.clone()
+        self.range.content.clone()
     }
 
     /// The bytes of the record as they are now.
@@ -87,7 +87,7 @@ impl<'a> Record<'a> {
     pub fn bytes(&self) -> &[u8] {
         match &self.copy {
             Some(copy) => &self.output.out[copy.content..],
-            None => &self.source[self.spot.content.clone()],
+            None => &self.source[self.range.content.clone()],
         }
     }
 
@@ -223,7 +223,7 @@ impl Record<'_> {
     /// If the path leads nowhere, to another level, or to a field of another type. Nothing is changed then.
     pub fn set<'v>(&mut self, path: &Path, value: impl Into<Value<'v>>) -> Result<(), PathError> {
         let value = value.into();
-        self.at_path(path, place::Action::Set(&value)).map(drop)
+        self.at_path(path, by_path::Action::Set(&value)).map(drop)
     }
 
     /// Removes what stands at `path`: a field, an attribute, an element of a list. Whether it was there.
@@ -231,7 +231,7 @@ impl Record<'_> {
     /// # Errors
     /// If there can be nothing at the path, or it leads to another level.
     pub fn remove(&mut self, path: &Path) -> Result<bool, PathError> {
-        self.at_path(path, place::Action::Remove)
+        self.at_path(path, by_path::Action::Remove)
     }
 
     /// Shows every string and bytes field to `edit`, at any depth, keys of attributes and maps included, and replaces what
@@ -249,13 +249,13 @@ impl Record<'_> {
         self.adopt()
     }
 
-    fn at_path(&mut self, path: &Path, action: place::Action<'_>) -> Result<bool, PathError> {
+    fn at_path(&mut self, path: &Path, action: by_path::Action<'_>) -> Result<bool, PathError> {
         let (level, rest) = path.level(self.level);
         if level != self.level {
             return Err(PathError::OtherLevel);
         }
         let result =
-            self.transform(|splicer, source| place::apply(splicer, source, level.message(), rest, action));
+            self.transform(|splicer, source| by_path::apply(splicer, source, level.message(), rest, action));
         result.inspect(|_| {
             self.adopt();
         })
@@ -268,33 +268,33 @@ impl<'a> Record<'a> {
     pub(super) fn new(
         level: Level,
         source: &'a [u8],
-        spot: Spot,
+        range: FieldRange,
         output: &'a mut Splicer,
         scratch: &'a mut Splicer,
-        resource: Place,
-        scope: Place,
+        resource: ByteRange,
+        scope: ByteRange,
     ) -> Self {
-        Self { level, source, spot, output, scratch, resource, scope, copy: None }
+        Self { level, source, range, output, scratch, resource, scope, copy: None }
     }
 
     /// Ends the edit: fixes the record's length, or takes it out of the output.
     pub(super) fn settle(self, keep: Keep) -> Outcome {
         match (keep, self.copy) {
             (Keep::Yes, None) => {
-                Outcome::Unchanged(Place::Source(self.spot.content.start, self.spot.content.end))
+                Outcome::Unchanged(ByteRange::Source(self.range.content.start, self.range.content.end))
             }
             (Keep::Yes, Some(copy)) => {
                 let length = self.output.out.len() - copy.content;
                 wire::close_length(&mut self.output.out, copy.content, copy.width);
                 let end = self.output.out.len();
-                Outcome::Changed(Place::Output(end - length, end))
+                Outcome::Changed(ByteRange::Output(end - length, end))
             }
             (Keep::No(_), copy) => {
                 // A missing resource that goes takes its group along, which is the walk's business.
                 if let Some(copy) = copy {
                     self.output.out.truncate(copy.tag);
-                } else if !self.spot.field.is_empty() {
-                    self.output.cut(self.source, self.spot.field.start, self.spot.field.end);
+                } else if !self.range.field.is_empty() {
+                    self.output.cut(self.source, self.range.field.start, self.range.field.end);
                 }
                 Outcome::Dropped
             }
@@ -331,7 +331,7 @@ impl<'a> Record<'a> {
         self.scratch.reset();
         let content = match &self.copy {
             Some(copy) => &self.output.out[copy.content..],
-            None => &self.source[self.spot.content.clone()],
+            None => &self.source[self.range.content.clone()],
         };
         let result = edit(self.scratch, content);
         self.scratch.finish(content);
@@ -355,18 +355,18 @@ impl<'a> Record<'a> {
         if let Some(copy) = &self.copy {
             return copy.content;
         }
-        self.output.reach(self.source, self.spot.field.start);
+        self.output.reach(self.source, self.range.field.start);
         let out = &mut self.output.out;
         let tag = out.len();
-        wire::put_tag(out, self.spot.number, WireType::Len);
-        let width = wire::varint_len(self.spot.content.len() as u64 + 48);
+        wire::put_tag(out, self.range.number, WireType::Len);
+        let width = wire::varint_len(self.range.content.len() as u64 + 48);
         out.resize(out.len() + width, 0);
         let content = out.len();
         if with_content {
-            steps::add(self.spot.content.len());
-            out.extend_from_slice(&self.source[self.spot.content.clone()]);
+            steps::add(self.range.content.len());
+            out.extend_from_slice(&self.source[self.range.content.clone()]);
         }
-        self.output.copied = self.spot.field.end;
+        self.output.copied = self.range.field.end;
         self.copy = Some(Copied { tag, content, width });
         content
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::record::{Outcome, Place, Spot};
+use super::record::{ByteRange, FieldRange, Outcome};
 use super::splicer::Splicer;
 use super::{Keep, Level, Levels, Record, Rewritten};
 use crate::schema::Kind;
@@ -104,7 +104,7 @@ impl Walk<'_> {
             }
             let place = match resource {
                 Some(place) => place,
-                None => match self.leading(Level::Resource, &field, Place::NOWHERE) {
+                None => match self.leading(Level::Resource, &field, ByteRange::NOWHERE) {
                     Some(place) => place,
                     None => return self.drop_all(group, 1),
                 },
@@ -124,14 +124,14 @@ impl Walk<'_> {
                 }
             }
         }
-        if resource.is_none() && self.absent(Level::Resource, group.end, Place::NOWHERE).is_none() {
+        if resource.is_none() && self.absent(Level::Resource, group.end, ByteRange::NOWHERE).is_none() {
             return self.drop_all(group, 1);
         }
         scopes.stay()
     }
 
     /// Whether the group stays.
-    fn in_scope_group(&mut self, group: &Field<'_>, resource: Place) -> bool {
+    fn in_scope_group(&mut self, group: &Field<'_>, resource: ByteRange) -> bool {
         let mut scope = None;
         let mut records = Members::default();
         for field in Fields::within(self.source, group.value_range()) {
@@ -150,8 +150,9 @@ impl Walk<'_> {
                 return true;
             }
             if field.number == 2 {
-                let spot = Spot { number: 2, field: field.start..field.end, content: field.value_range() };
-                records.add(self.visit(self.record_level, spot, resource, place).is_some());
+                let range =
+                    FieldRange { number: 2, field: field.start..field.end, content: field.value_range() };
+                records.add(self.visit(self.record_level, range, resource, place).is_some());
             }
         }
         if scope.is_none() && self.absent(Level::Scope, group.end, resource).is_none() {
@@ -161,20 +162,31 @@ impl Walk<'_> {
     }
 
     /// Visits the resource or scope, given the first member of its group: it is that, or it is absent.
-    fn leading(&mut self, level: Level, first: &Field<'_>, resource: Place) -> Option<Place> {
+    fn leading(&mut self, level: Level, first: &Field<'_>, resource: ByteRange) -> Option<ByteRange> {
         if first.number != 1 {
             return self.absent(level, first.start, resource);
         }
-        let spot = Spot { number: 1, field: first.start..first.end, content: first.value_range() };
-        self.visit(level, spot, resource, Place::NOWHERE)
+        let range = FieldRange { number: 1, field: first.start..first.end, content: first.value_range() };
+        self.visit(level, range, resource, ByteRange::NOWHERE)
     }
 
-    fn absent(&mut self, level: Level, at: usize, resource: Place) -> Option<Place> {
-        self.visit(level, Spot { number: 1, field: at..at, content: at..at }, resource, Place::NOWHERE)
+    fn absent(&mut self, level: Level, at: usize, resource: ByteRange) -> Option<ByteRange> {
+        self.visit(
+            level,
+            FieldRange { number: 1, field: at..at, content: at..at },
+            resource,
+            ByteRange::NOWHERE,
+        )
     }
 
     /// Lets the caller edit one record. `None` if it is to go.
-    fn visit(&mut self, level: Level, spot: Spot, resource: Place, scope: Place) -> Option<Place> {
+    fn visit(
+        &mut self,
+        level: Level,
+        range: FieldRange,
+        resource: ByteRange,
+        scope: ByteRange,
+    ) -> Option<ByteRange> {
         if self.output.out.len() > self.most {
             match (self.room)(self.output.out.len()) {
                 Some(most) => self.most = most,
@@ -182,11 +194,11 @@ impl Walk<'_> {
             }
         }
         if self.is_over || !self.levels.contains(level) {
-            return Some(Place::Source(spot.content.start, spot.content.end));
+            return Some(ByteRange::Source(range.content.start, range.content.end));
         }
-        let content = spot.content.clone();
+        let content = range.content.clone();
         let mut record =
-            Record::new(level, self.source, spot, &mut self.output, &mut self.scratch, resource, scope);
+            Record::new(level, self.source, range, &mut self.output, &mut self.scratch, resource, scope);
         let keep = (self.edit)(&mut record);
         if let Keep::No(cause) = keep {
             self.cause = cause;

@@ -20,7 +20,7 @@ pub struct JsonError {
     pub message: String,
 }
 
-/// The protobuf bytes of a request in JSON. They are not tidy yet: a repeated key is written twice.
+/// The protobuf bytes of a request in JSON. They are not canonical yet: a repeated key is written twice.
 ///
 /// # Errors
 /// Bad JSON, or a value of the wrong type for its key, with its place.
@@ -28,7 +28,7 @@ pub fn decode(signal: Signal, json: &[u8]) -> Result<Vec<u8>, JsonError> {
     decode::request(signal.request(), json)
 }
 
-/// The JSON of tidy protobuf bytes, in one line. Unknown fields have no name and are left out.
+/// The JSON of canonical protobuf bytes, in one line. Unknown fields have no name and are left out.
 pub fn encode(signal: Signal, request: &[u8]) -> Vec<u8> {
     encode_within(signal, request, usize::MAX).unwrap_or_else(|start| start)
 }

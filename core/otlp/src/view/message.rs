@@ -6,14 +6,14 @@ use crate::wire::{Fields, Payload};
 
 /// A view over the bytes of one message.
 pub trait View<'a>: Copy {
-    /// A view over these bytes, which should be tidy.
+    /// A view over these bytes, which should be canonical.
     fn over(bytes: &'a [u8]) -> Self;
 
     /// The bytes of the message.
     fn bytes(self) -> &'a [u8];
 }
 
-/// The first field of this number: the only one in tidy bytes, unless it is repeated.
+/// The first field of this number: the only one in canonical bytes, unless it is repeated.
 #[inline]
 pub(super) fn first(bytes: &[u8], number: u32) -> Option<Payload<'_>> {
     Fields::new(bytes).find(|field| field.number == number).map(|field| field.payload)

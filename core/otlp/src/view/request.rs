@@ -12,7 +12,7 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// A view over a tidy request.
+    /// A view over a canonical request.
     #[must_use]
     pub const fn new(signal: Signal, bytes: &'a [u8]) -> Self {
         Self { signal, bytes }

@@ -37,7 +37,7 @@ proptest! {
         for (part, items) in &parts {
             prop_assert!(*items <= max_items);
             let again = admit(signal, part.clone(), &Limits::default()).expect("parts are legal");
-            prop_assert!(!again.rewritten, "parts are tidy");
+            prop_assert!(!again.rewritten, "parts are canonical");
             prop_assert_eq!(again.items, *items);
         }
         if admitted.items <= max_items {

@@ -1,4 +1,4 @@
-//! What is built is what prost decodes, and tidy.
+//! What is built is what prost decodes, and canonical.
 
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -15,7 +15,7 @@ use crate::reference::Decoded;
 
 fn decoded(signal: Signal, bytes: &bytes::Bytes) -> Decoded {
     let admitted = admit(signal, bytes.clone(), &Limits::default()).expect("it is legal");
-    assert!(!admitted.rewritten, "what is built is tidy");
+    assert!(!admitted.rewritten, "what is built is canonical");
     Decoded::decode(signal, bytes).expect("it is legal")
 }
 

@@ -14,8 +14,8 @@ proptest! {
     #[test]
     fn what_is_written_as_json_and_read_back_means_the_same(signal in signals(), entropy in entropy()) {
         let input = Bytes::from(generate::request(&mut Dice(&entropy), signal, LEGAL));
-        let tidy = admit(signal, input, &Limits::default()).expect("it is legal").bytes;
-        reference::check_json(signal, &tidy);
+        let canonical = admit(signal, input, &Limits::default()).expect("it is legal").bytes;
+        reference::check_json(signal, &canonical);
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub(crate) fn roll_chain(dice: &mut Dice<'_>) -> Vec<(Level, Op)> {
     (0..=dice.below(4)).map(|_| (LEVELS[dice.below(5)], Op::roll(dice))).collect()
 }
 
-/// Every edit of the chain equals decode, edit, encode; the outcome is tidy; an edit that changes nothing copies nothing.
+/// Every edit of the chain equals decode, edit, encode; the outcome is canonical; an edit that changes nothing copies nothing.
 pub(crate) fn check(signal: Signal, entropy: &[u8], chain: &[(Level, Op)]) {
     let input = Bytes::from(generate::request(&mut Dice(entropy), signal, LEGAL));
     let admitted = admit(signal, input, &Limits::default()).expect("it is legal");
@@ -65,7 +65,7 @@ pub(crate) fn check(signal: Signal, entropy: &[u8], chain: &[(Level, Op)]) {
     let got = Decoded::decode(signal, &bytes).expect("what is written is legal");
     assert_eq!(format!("{got:?}"), format!("{expected:?}"));
     let again = admit(signal, bytes, &Limits::default()).expect("what is written is legal");
-    assert!(!again.rewritten, "what is written is tidy");
+    assert!(!again.rewritten, "what is written is canonical");
     assert_eq!(again.items, items);
 }
 

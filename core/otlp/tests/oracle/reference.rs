@@ -71,13 +71,13 @@ pub(crate) fn check_admission(signal: Signal, input: &[u8]) {
 }
 
 /// What is written as JSON and read back means the same. (JSON has no unknown fields, and one NaN.)
-pub(crate) fn check_json(signal: Signal, tidy: &Bytes) {
-    let text = json::encode(signal, tidy);
+pub(crate) fn check_json(signal: Signal, canonical: &Bytes) {
+    let text = json::encode(signal, canonical);
     serde_json::from_slice::<serde_json::Value>(&text).expect("it is JSON");
     let read = json::decode(signal, &text).expect("what we wrote, we can read");
     let admitted = admit(signal, Bytes::from(read), &Limits::default()).expect("it is legal");
     let decoded = |bytes: &[u8]| format!("{:?}", Decoded::decode(signal, bytes).expect("legal protobuf"));
-    assert_eq!(decoded(tidy), decoded(&admitted.bytes));
+    assert_eq!(decoded(canonical), decoded(&admitted.bytes));
 }
 
 /// Any text is read as JSON or refused in words with a place, and what was read is legal protobuf.

@@ -6,10 +6,10 @@ use throughline_component::{Build, ComponentId, Journaled, Services};
 use throughline_config::ByteSize;
 
 use super::super::Page as Settings;
-use super::super::kept::State;
 use super::super::limits::Limits;
 use super::super::registry::Head;
 use super::super::series::{Kind, Sample, Series};
+use super::super::snapshot::State;
 use super::*;
 
 /// A clock that is moved by hand.

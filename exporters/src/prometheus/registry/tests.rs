@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::super::series::{Exemplar, Sample};
 use super::*;
 
-const ROOM: Room = Room { series: 10, bytes: 8_000, page: 8_000 };
+const ROOM: RegistryLimits = RegistryLimits { series: 10, bytes: 8_000, page: 8_000 };
 
 fn head(name: String, kind: Kind) -> Head {
     Head { name, kind, help: "what it is".into() }
@@ -71,16 +71,16 @@ proptest! {
 
 #[test]
 fn each_bound_is_told_by_its_name_and_leaves_no_empty_family_behind() {
-    let put = |room: Room| {
+    let put = |room: RegistryLimits| {
         let mut registry = Registry::default();
         let put = registry.put(&head("m".into(), Kind::Gauge), labels_of(1), series(0, 0, 0, 0), &room);
         assert!(put.is_ok() || registry == Registry::default(), "{registry:?}");
         put
     };
     assert_eq!(put(ROOM), Ok(()));
-    assert_eq!(put(Room { series: 0, ..ROOM }), Err(Refused::Full));
-    assert_eq!(put(Room { bytes: 100, ..ROOM }), Err(Refused::Bytes));
-    assert_eq!(put(Room { page: 100, ..ROOM }), Err(Refused::Page));
+    assert_eq!(put(RegistryLimits { series: 0, ..ROOM }), Err(Refused::Full));
+    assert_eq!(put(RegistryLimits { bytes: 100, ..ROOM }), Err(Refused::Bytes));
+    assert_eq!(put(RegistryLimits { page: 100, ..ROOM }), Err(Refused::Page));
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn what_is_there_takes_new_values_when_the_bounds_have_become_tighter() {
     let mut registry = Registry::default();
     let head = head("m".into(), Kind::Histogram);
     assert_eq!(registry.put(&head, labels_of(1), series(20, 0, 1, 0), &ROOM), Ok(()));
-    let tight = Room { bytes: 10, page: 10, ..ROOM };
+    let tight = RegistryLimits { bytes: 10, page: 10, ..ROOM };
     assert_eq!(registry.put(&head, labels_of(1), series(20, 0, 2, 0), &tight), Ok(()));
     assert_eq!(registry.put(&head, labels_of(1), series(21, 0, 3, 0), &tight), Err(Refused::Bytes));
 }

@@ -92,7 +92,7 @@ fn request(way: &[u32], content: &[u8]) -> Vec<u8> {
     })
 }
 
-/// Tidy bytes, as editors may expect.
+/// Canonical bytes, as editors may expect.
 fn admitted(signal: Signal, bytes: Vec<u8>) -> Bytes {
     admit(signal, bytes.into(), &Limits::default()).expect("it is legal").bytes
 }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use throughline_otlp::view::{Record, Request, ResourceLookup};
 use throughline_otlp::{Signal, Value, build};
 
-use super::super::{Place, Report, State};
+use super::super::{EntityLabels, Report, State};
 use super::*;
 use crate::event;
 
@@ -15,9 +15,9 @@ fn limits() -> Limits {
 }
 
 /// An event, `minutes` after the start.
-fn fact(kind: &str, minutes: u64) -> Fact {
+fn event(kind: &str, minutes: u64) -> ChangeEvent {
     let kind = event::named(kind).expect("an event of the table");
-    Fact {
+    ChangeEvent {
         event_id: format!("evt-{}-{minutes}", kind.name).into(),
         kind,
         change_ids: vec![CHANGE.into()],
@@ -33,21 +33,24 @@ fn fact(kind: &str, minutes: u64) -> Fact {
         duration_ms: None,
         commit: "".into(),
         merge_commit: "".into(),
-        place: Place::default(),
+        entity: EntityLabels::default(),
     }
 }
 
-fn of(object: &str, name: &str, result: &str, fact: Fact) -> Fact {
-    Fact { object: object.into(), name: name.into(), result: result.into(), ..fact }
+fn of(object: &str, name: &str, result: &str, event: ChangeEvent) -> ChangeEvent {
+    ChangeEvent { object: object.into(), name: name.into(), result: result.into(), ..event }
 }
 
-fn production(fact: Fact) -> Fact {
-    Fact { place: Place { environment: "production".into(), ..Place::default() }, ..fact }
+fn production(event: ChangeEvent) -> ChangeEvent {
+    ChangeEvent {
+        entity: EntityLabels { environment: "production".into(), ..EntityLabels::default() },
+        ..event
+    }
 }
 
-fn report(facts: &[Fact]) -> Report {
+fn report(events: &[ChangeEvent]) -> Report {
     let mut timelines = Timelines::new(limits());
-    facts.iter().for_each(|fact| assert!(timelines.take(fact)));
+    events.iter().for_each(|event| assert!(timelines.take(event)));
     match timelines.find(CHANGE) {
         Found::One(report) => *report,
         other => panic!("{other:?}"),
@@ -58,19 +61,19 @@ fn stages(report: &Report) -> Vec<(&str, &str, Option<f64>)> {
     report.stages.iter().map(|stage| (&*stage.stage, &*stage.outcome, stage.took_seconds)).collect()
 }
 
-fn stands(facts: &[Fact]) -> (State, String) {
-    let Summary { state, what, .. } = report(facts).summary;
+fn stands(events: &[ChangeEvent]) -> (State, String) {
+    let Summary { state, what, .. } = report(events).summary;
     (state, what)
 }
 
 #[test]
 fn what_begins_and_what_ends_is_one_stage() {
     let report = report(&[
-        fact("ChangeOpened", 0),
-        of("run-1", "ci", "", fact("PipelineStarted", 1)),
-        of("run-1", "ci", "failure", fact("PipelineCompleted", 6)),
-        Fact { attempt: 2, ..of("run-1", "ci", "", fact("PipelineStarted", 8)) },
-        Fact { attempt: 2, ..of("run-1", "ci", "success", fact("PipelineCompleted", 14)) },
+        event("ChangeOpened", 0),
+        of("run-1", "ci", "", event("PipelineStarted", 1)),
+        of("run-1", "ci", "failure", event("PipelineCompleted", 6)),
+        ChangeEvent { attempt: 2, ..of("run-1", "ci", "", event("PipelineStarted", 8)) },
+        ChangeEvent { attempt: 2, ..of("run-1", "ci", "success", event("PipelineCompleted", 14)) },
     ]);
     assert_eq!(
         stages(&report),
@@ -82,7 +85,10 @@ fn what_begins_and_what_ends_is_one_stage() {
 
 #[test]
 fn a_stage_whose_beginning_nobody_told_begins_as_long_before_its_end_as_it_took() {
-    let job = Fact { duration_ms: Some(120_000), ..of("job-1", "test", "success", fact("JobCompleted", 5)) };
+    let job = ChangeEvent {
+        duration_ms: Some(120_000),
+        ..of("job-1", "test", "success", event("JobCompleted", 5))
+    };
     let report = report(&[job]);
     assert_eq!(stages(&report), [("job", "success", Some(120.0))]);
     assert_eq!(report.stages[0].began.map(|at| at.as_nanosecond()), Some(i128::from(START + 3 * MINUTE)));
@@ -90,12 +96,12 @@ fn a_stage_whose_beginning_nobody_told_begins_as_long_before_its_end_as_it_took(
 
 #[test]
 fn a_review_answers_the_request_to_the_reviewer_who_gave_it() {
-    let ask = |who: &str, minutes| Fact {
+    let ask = |who: &str, minutes| ChangeEvent {
         asked: who.into(),
         event_id: format!("ask-{who}").into(),
-        ..fact("ApprovalRequested", minutes)
+        ..event("ApprovalRequested", minutes)
     };
-    let granted = Fact { actor: "bob".into(), ..fact("ApprovalGranted", 9) };
+    let granted = ChangeEvent { actor: "bob".into(), ..event("ApprovalGranted", 9) };
     let report = report(&[ask("ada", 1), ask("bob", 2), granted]);
     let answers: Vec<_> = report.stages.iter().map(|stage| (&*stage.asked, &*stage.outcome)).collect();
     assert_eq!(answers, [("ada", "requested"), ("bob", "granted")]);
@@ -103,30 +109,33 @@ fn a_review_answers_the_request_to_the_reviewer_who_gave_it() {
 
 #[test]
 fn where_a_change_stands_follows_from_its_last_stages() {
-    let opened = fact("ChangeOpened", 0);
-    let merged = fact("ChangeMerged", 20);
-    let asked = Fact { asked: "ada".into(), ..fact("ApprovalRequested", 1) };
-    let granted = Fact { actor: "ada".into(), ..fact("ApprovalGranted", 9) };
-    let plan = |kind: &str, minutes| of("plan", "", "", fact(kind, minutes));
-    let run = |kind: &str, result: &str, minutes| of("run-1", "ci", result, fact(kind, minutes));
-    let deploy = |kind: &str, result: &str, minutes| of("d", "", result, fact(kind, minutes));
+    let opened = event("ChangeOpened", 0);
+    let merged = event("ChangeMerged", 20);
+    let asked = ChangeEvent { asked: "ada".into(), ..event("ApprovalRequested", 1) };
+    let granted = ChangeEvent { actor: "ada".into(), ..event("ApprovalGranted", 9) };
+    let plan = |kind: &str, minutes| of("plan", "", "", event(kind, minutes));
+    let run = |kind: &str, result: &str, minutes| of("run-1", "ci", result, event(kind, minutes));
+    let deploy = |kind: &str, result: &str, minutes| of("d", "", result, event(kind, minutes));
     let (waiting, running, failed, done) = (State::Waiting, State::Running, State::Failed, State::Done);
-    let cases: &[(&[Fact], State, &str)] = &[
+    let cases: &[(&[ChangeEvent], State, &str)] = &[
         (std::slice::from_ref(&opened), waiting, "review"),
         (&[opened.clone(), asked.clone()], waiting, "approval by ada"),
         (&[opened.clone(), asked.clone(), granted.clone()], waiting, "merge"),
         (&[opened.clone(), plan("PlanCompleted", 2), granted.clone()], waiting, "apply or merge"),
         (&[opened.clone(), run("PipelineStarted", "", 2)], running, "pipeline ci"),
         (
-            &[opened.clone(), Fact { detail: "at Lint".into(), ..run("PipelineCompleted", "failure", 3) }],
+            &[
+                opened.clone(),
+                ChangeEvent { detail: "at Lint".into(), ..run("PipelineCompleted", "failure", 3) },
+            ],
             failed,
             "pipeline ci: failure at Lint",
         ),
         // What failed before the merge is history.
         (&[opened.clone(), run("PipelineCompleted", "failure", 3), merged.clone()], waiting, "deployment"),
         (&[opened.clone(), plan("PlanCompleted", 2), merged.clone()], waiting, "apply"),
-        (&[opened.clone(), fact("PolicyDenied", 3)], failed, "policy: denied"),
-        (&[opened.clone(), fact("PolicyDenied", 3), plan("PlanCompleted", 5)], waiting, "review"),
+        (&[opened.clone(), event("PolicyDenied", 3)], failed, "policy: denied"),
+        (&[opened.clone(), event("PolicyDenied", 3), plan("PlanCompleted", 5)], waiting, "review"),
         (&[merged.clone(), deploy("DeploymentStarted", "", 21)], running, "deployment"),
         (&[merged.clone(), deploy("DeploymentFinished", "success", 22)], waiting, "deployment to production"),
         (
@@ -139,44 +148,44 @@ fn where_a_change_stands_follows_from_its_last_stages() {
             failed,
             "deployment in production: failure",
         ),
-        (&[merged.clone(), production(fact("ApplySucceeded", 22))], done, "apply in production"),
-        (&[opened.clone(), granted.clone(), fact("ApprovalDismissed", 10)], waiting, "review"),
-        (&[opened.clone(), fact("ChangeDequeued", 10)], failed, "out of merge queue: failed"),
+        (&[merged.clone(), production(event("ApplySucceeded", 22))], done, "apply in production"),
+        (&[opened.clone(), granted.clone(), event("ApprovalDismissed", 10)], waiting, "review"),
+        (&[opened.clone(), event("ChangeDequeued", 10)], failed, "out of merge queue: failed"),
         (
-            &[opened.clone(), granted.clone(), fact("ChangeDequeued", 10), fact("ChangeQueued", 11)],
+            &[opened.clone(), granted.clone(), event("ChangeDequeued", 10), event("ChangeQueued", 11)],
             waiting,
             "merge",
         ),
-        (&[opened.clone(), fact("ChangeClosed", 5)], done, "closed without a merge"),
-        (&[opened.clone(), fact("ChangeClosed", 5), fact("ChangeOpened", 7)], waiting, "review"),
+        (&[opened.clone(), event("ChangeClosed", 5)], done, "closed without a merge"),
+        (&[opened.clone(), event("ChangeClosed", 5), event("ChangeOpened", 7)], waiting, "review"),
     ];
-    for (facts, state, what) in cases {
-        let names: Vec<_> = facts.iter().map(|fact| fact.kind.name).collect();
-        assert_eq!(stands(facts), (*state, (*what).to_owned()), "{names:?}");
+    for (events, state, what) in cases {
+        let names: Vec<_> = events.iter().map(|event| event.kind.name).collect();
+        assert_eq!(stands(events), (*state, (*what).to_owned()), "{names:?}");
     }
 }
 
 #[test]
 fn a_run_that_never_ended_is_not_running_once_another_has_begun() {
-    let begun = |run: &str, minutes| of(run, "ci", "", fact("PipelineStarted", minutes));
-    let facts = [
-        fact("ChangeOpened", 0),
+    let begun = |run: &str, minutes| of(run, "ci", "", event("PipelineStarted", minutes));
+    let events = [
+        event("ChangeOpened", 0),
         begun("run-1", 1),
         begun("run-2", 2),
-        of("run-2", "ci", "success", fact("PipelineCompleted", 3)),
+        of("run-2", "ci", "success", event("PipelineCompleted", 3)),
     ];
-    assert_eq!(stands(&facts), (State::Waiting, "review".into()));
-    assert_eq!(report(&facts).stages[1].outcome, "no end heard");
+    assert_eq!(stands(&events), (State::Waiting, "review".into()));
+    assert_eq!(report(&events).stages[1].outcome, "no end heard");
 }
 
 #[test]
 fn what_is_told_several_times_to_have_begun_began_once() {
-    let begun = |minutes| of("atlantis/plan@a", "", "", fact("PlanStarted", minutes));
+    let begun = |minutes| of("atlantis/plan@a", "", "", event("PlanStarted", minutes));
     let report = report(&[
         begun(1),
         begun(2),
         begun(3),
-        of("atlantis/plan@a", "", "success", fact("PlanCompleted", 5)),
+        of("atlantis/plan@a", "", "success", event("PlanCompleted", 5)),
     ]);
     assert_eq!(stages(&report), [("plan", "success", Some(240.0))]);
 }
@@ -184,8 +193,8 @@ fn what_is_told_several_times_to_have_begun_began_once() {
 #[test]
 fn a_commit_is_linked_by_the_event_that_named_it_first() {
     let head = "a".repeat(40);
-    let named = |kind: &str, minutes, sha: &str| Fact { commit: sha.into(), ..fact(kind, minutes) };
-    let merged = Fact { merge_commit: "b".into(), ..named("ChangeMerged", 8, &head) };
+    let named = |kind: &str, minutes, sha: &str| ChangeEvent { commit: sha.into(), ..event(kind, minutes) };
+    let merged = ChangeEvent { merge_commit: "b".into(), ..named("ChangeMerged", 8, &head) };
     let report = report(&[
         named("PlanStarted", 3, &head),
         named("ChangeOpened", 0, &head),
@@ -200,9 +209,12 @@ fn a_commit_is_linked_by_the_event_that_named_it_first() {
 fn a_change_is_found_by_whatever_a_person_has() {
     let head = format!("abcdef0{}", "1".repeat(33));
     let mut timelines = Timelines::new(limits());
-    timelines.take(&Fact { commit: head.as_str().into(), ..fact("ChangeOpened", 0) });
-    let other =
-        |id: &str| Fact { event_id: id.into(), change_ids: vec![id.into()], ..fact("ChangeOpened", 0) };
+    timelines.take(&ChangeEvent { commit: head.as_str().into(), ..event("ChangeOpened", 0) });
+    let other = |id: &str| ChangeEvent {
+        event_id: id.into(),
+        change_ids: vec![id.into()],
+        ..event("ChangeOpened", 0)
+    };
     timelines.take(&other("github.com/acme/live#17"));
     timelines.take(&other("github.com/acme/web#17"));
     let key = hex::encode(change_key(CHANGE));
@@ -234,12 +246,12 @@ fn a_change_is_found_by_whatever_a_person_has() {
 #[test]
 fn a_change_that_got_another_name_keeps_its_story_and_is_found_by_both() {
     let old = "github.com/acme/live@aaa";
-    let at_old = |kind: &str, minutes| Fact { change_ids: vec![old.into()], ..fact(kind, minutes) };
+    let at_old = |kind: &str, minutes| ChangeEvent { change_ids: vec![old.into()], ..event(kind, minutes) };
     let mut timelines = Timelines::new(limits());
     timelines.take(&at_old("CommitPushed", 1));
     assert!(timelines.rename(old, CHANGE));
     assert!(!timelines.rename(old, CHANGE));
-    timelines.take(&fact("ChangeOpened", 0));
+    timelines.take(&event("ChangeOpened", 0));
     timelines.take(&at_old("PipelineStarted", 2));
     for name in [old, CHANGE] {
         let Found::One(report) = timelines.find(name) else { panic!("{name}") };
@@ -256,10 +268,10 @@ fn a_change_that_got_another_name_keeps_its_story_and_is_found_by_both() {
 fn memory_is_bounded_and_the_change_that_was_silent_longest_goes_first() {
     let id = |change: u64| format!("github.com/acme/live#{change}");
     let mut timelines = Timelines::new(Limits { memory: 100_000, events_per_change: 200 });
-    let heard = |change: u64, event: u64| Fact {
-        event_id: format!("{change}-{event}").into(),
+    let heard = |change: u64, number: u64| ChangeEvent {
+        event_id: format!("{change}-{number}").into(),
         change_ids: vec![id(change).into()],
-        ..fact("JobStarted", event)
+        ..event("JobStarted", number)
     };
     for round in 0..200 {
         // The first is heard of again and again.
@@ -279,9 +291,9 @@ fn memory_is_bounded_and_the_change_that_was_silent_longest_goes_first() {
 #[test]
 fn of_many_events_the_milestones_stay() {
     let mut timelines = Timelines::new(Limits { events_per_change: 10, ..limits() });
-    timelines.take(&fact("ChangeOpened", 0));
+    timelines.take(&event("ChangeOpened", 0));
     for at in 1..50 {
-        timelines.take(&of(&format!("job-{at}"), "", "", fact("JobStarted", at)));
+        timelines.take(&of(&format!("job-{at}"), "", "", event("JobStarted", at)));
     }
     let Found::One(report) = timelines.find(CHANGE) else { panic!() };
     assert_eq!((report.stages.len(), report.left_out_events, &*report.stages[0].stage), (10, 40, "opened"));
@@ -315,17 +327,17 @@ fn a_fact_is_read_from_its_record_and_from_its_journal() {
             });
         });
     });
-    let mut facts = Vec::new();
+    let mut events = Vec::new();
     for (group, _, record) in Request::new(Signal::Logs, &bytes).records() {
         let Record::Log(log) = record else { panic!("a log record") };
-        facts.extend(Fact::read(log, &ResourceLookup::of(group, None)));
+        events.extend(ChangeEvent::read(log, &ResourceLookup::of(group, None)));
     }
-    let [fact] = facts.as_slice() else { panic!("an event without a change is none: {facts:?}") };
-    assert_eq!(&*fact.detail, "2 to create, 1 to delete");
-    assert_eq!((&*fact.actor, &*fact.source, fact.duration_ms), ("ada", "github", Some(1500)));
-    assert_eq!(fact.change_ids, ["github.com/acme/live#6".into(), CHANGE.into()]);
-    let line = serde_json::to_vec(fact).expect("plain data serialises");
-    assert_eq!(serde_json::from_slice::<Fact>(&line).expect("it is read again"), *fact);
+    let [event] = events.as_slice() else { panic!("an event without a change is none: {events:?}") };
+    assert_eq!(&*event.detail, "2 to create, 1 to delete");
+    assert_eq!((&*event.actor, &*event.source, event.duration_ms), ("ada", "github", Some(1500)));
+    assert_eq!(event.change_ids, ["github.com/acme/live#6".into(), CHANGE.into()]);
+    let line = serde_json::to_vec(event).expect("plain data serialises");
+    assert_eq!(serde_json::from_slice::<ChangeEvent>(&line).expect("it is read again"), *event);
 }
 
 proptest! {
@@ -335,23 +347,23 @@ proptest! {
         picks in proptest::collection::vec((0..event::TYPES.len(), 0_u64..30, 0_u8..3), 1..20),
         shuffle in any::<prop::sample::Index>(),
     ) {
-        let facts: Vec<Fact> = picks
+        let events: Vec<ChangeEvent> = picks
             .iter()
             .map(|(kind, at, object)| {
-                let made = fact(event::TYPES[*kind].name, *at);
+                let made = event(event::TYPES[*kind].name, *at);
                 let id = format!("{}-{object}", made.event_id);
                 let result = if object % 2 == 0 { "success" } else { "failure" };
-                Fact { event_id: id.into(), ..of(&format!("o-{object}"), "", result, made) }
+                ChangeEvent { event_id: id.into(), ..of(&format!("o-{object}"), "", result, made) }
             })
             .collect();
-        let told = |facts: &mut dyn Iterator<Item = &Fact>| {
+        let told = |events: &mut dyn Iterator<Item = &ChangeEvent>| {
             let mut timelines = Timelines::new(limits());
-            facts.for_each(|fact| _ = timelines.take(fact));
+            events.for_each(|event| _ = timelines.take(event));
             timelines.find(CHANGE)
         };
-        let forward = told(&mut facts.iter());
-        prop_assert_eq!(&forward, &told(&mut facts.iter().rev()));
-        let turn = shuffle.index(facts.len());
-        prop_assert_eq!(&forward, &told(&mut facts[turn..].iter().chain(&facts).chain(&facts[..turn])));
+        let forward = told(&mut events.iter());
+        prop_assert_eq!(&forward, &told(&mut events.iter().rev()));
+        let turn = shuffle.index(events.len());
+        prop_assert_eq!(&forward, &told(&mut events[turn..].iter().chain(&events).chain(&events[..turn])));
     }
 }

@@ -12,7 +12,7 @@ const MOST: usize = 64;
 
 /// What is known of one change.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Known {
+pub(super) struct ChangeState {
     moments: Vec<Moment>,
     /// Metrics that are observed once for a change, and were: when what was observed ended.
     once: Vec<(Box<str>, u64)>,
@@ -29,7 +29,7 @@ pub(super) struct Observation {
     pub(super) at: u64,
 }
 
-impl Known {
+impl ChangeState {
     /// Takes an event.
     pub(super) fn take(&mut self, moment: Moment) {
         self.moments.push(moment);

@@ -10,7 +10,7 @@ const CAPACITY: usize = 100_000;
 
 /// A bounded set of delivery ids, oldest out first.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct RecentDeliveries {
     ids: HashSet<String>,
     order: VecDeque<String>,
     /// Those that a request has in hand now. Never journaled: after a restart nobody has.
@@ -21,13 +21,13 @@ pub(super) struct Seen {
 pub(super) enum State {
     /// It has settled.
     Settled,
-    /// Nobody had it; now whoever asked has it, until [`Seen::let_go`]. Dropping the sender wakes who waits.
+    /// Nobody had it; now whoever asked has it, until [`RecentDeliveries::let_go`]. Dropping the sender wakes who waits.
     Free(watch::Sender<()>),
     /// A request has it; the receiver hears when that one lets go.
     InHand(watch::Receiver<()>),
 }
 
-impl Seen {
+impl RecentDeliveries {
     pub(super) fn contains(&self, id: &str) -> bool {
         self.ids.contains(id)
     }
@@ -68,7 +68,7 @@ impl Seen {
 }
 
 /// A journal has an id a line.
-impl Replay for Seen {
+impl Replay for RecentDeliveries {
     fn replay(&mut self, entry: &[u8]) -> Result<(), Unreadable> {
         for id in entry.split(|byte| *byte == b'\n') {
             self.insert(String::from_utf8_lossy(id).into_owned());

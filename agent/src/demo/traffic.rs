@@ -16,16 +16,16 @@ use crate::changes::client;
 
 /// What was sent.
 #[derive(Debug, Default)]
-pub(super) struct Played {
+pub(super) struct SentTraffic {
     pub(super) deliveries: u32,
     pub(super) repeated: u32,
     pub(super) otlp_requests: u32,
 }
 
 /// Plays the whole script.
-pub(super) async fn play(script: &Script, addresses: &Addresses) -> Result<Played, String> {
+pub(super) async fn send(script: &Script, addresses: &Addresses) -> Result<SentTraffic, String> {
     let (client, other) = (client()?, script.other());
-    let mut stage = Stage { script, addresses, client, played: Played::default(), count: 0 };
+    let mut stage = Stage { script, addresses, client, sent: SentTraffic::default(), count: 0 };
     stage.pull_request("opened", 0.0).await?;
     stage.run("in_progress", None, 1, 1.0).await?;
     stage.job(1, true, 1.2).await?;
@@ -49,7 +49,7 @@ pub(super) async fn play(script: &Script, addresses: &Addresses) -> Result<Playe
     stage.script = &other;
     stage.pull_request("opened", 62.0).await?;
     stage.review(95.0).await?;
-    Ok(stage.played)
+    Ok(stage.sent)
 }
 
 /// The value of `X-Hub-Signature-256`.
@@ -63,7 +63,7 @@ struct Stage<'a> {
     script: &'a Script,
     addresses: &'a Addresses,
     client: Client,
-    played: Played,
+    sent: SentTraffic,
     count: u32,
 }
 
@@ -86,12 +86,12 @@ impl Stage<'_> {
         let delivery =
             Delivery { event, id: format!("demo-{:04}", self.count), body: Bytes::from(body.to_string()) };
         self.send(&delivery).await?;
-        self.played.deliveries += 1;
+        self.sent.deliveries += 1;
         Ok(delivery)
     }
 
     async fn redeliver(&mut self, delivery: &Delivery) -> Result<(), String> {
-        self.played.repeated += 1;
+        self.sent.repeated += 1;
         self.send(delivery).await
     }
 
@@ -107,7 +107,7 @@ impl Stage<'_> {
     }
 
     async fn otlp(&mut self, signal: Signal, body: Bytes) -> Result<(), String> {
-        self.played.otlp_requests += 1;
+        self.sent.otlp_requests += 1;
         let headers = [("content-type", "application/x-protobuf")];
         self.post(&format!("http://{}/v1/{signal}", self.addresses.http), &headers, body).await
     }

@@ -25,16 +25,16 @@ pub(super) fn apply<'a>(
     path: &[Segment],
     action: Action<'a>,
 ) -> Result<bool, PathError> {
-    Walk { splicer, source, action }.message(schema, 0..source.len(), path)
+    PathEdit { splicer, source, action }.message(schema, 0..source.len(), path)
 }
 
-struct Walk<'s, 'a> {
+struct PathEdit<'s, 'a> {
     splicer: &'s mut Splicer,
     source: &'a [u8],
     action: Action<'a>,
 }
 
-impl<'a> Walk<'_, 'a> {
+impl<'a> PathEdit<'_, 'a> {
     fn message(
         &mut self,
         schema: &'static Message,

@@ -15,7 +15,7 @@ const MOST_CHANGES: usize = 64;
 
 /// A domain event, as far as the story of its changes goes. Text that the event does not have is empty.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Fact {
+pub struct ChangeEvent {
     /// The same for every delivery of the same transition.
     #[serde(rename = "id")]
     pub event_id: Box<str>,
@@ -62,13 +62,13 @@ pub struct Fact {
     pub merge_commit: Box<str>,
     /// Where.
     #[serde(rename = "at_", default)]
-    pub place: Place,
+    pub entity: EntityLabels,
 }
 
 /// The bounded labels of an event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Place {
+pub struct EntityLabels {
     /// `repository`
     #[serde(skip_serializing_if = "str::is_empty")]
     pub repository: Box<str>,
@@ -92,7 +92,7 @@ pub struct Place {
     pub runner_pool: Box<str>,
 }
 
-impl Fact {
+impl ChangeEvent {
     /// Reads a domain event that belongs to a change; any other record is none.
     pub fn read(log: LogRecord<'_>, resource: &ResourceLookup<'_>) -> Option<Self> {
         let kind = event::of_record(log.event_name())?;
@@ -134,7 +134,7 @@ impl Fact {
             duration_ms: number("duration_ms"),
             commit: text("commit_sha").into(),
             merge_commit: text("throughline.merge_commit_sha").into(),
-            place: Place {
+            entity: EntityLabels {
                 repository: text("repository").into(),
                 environment: environment(text("environment")).into(),
                 stack_id: text("stack_id").into(),
@@ -148,8 +148,15 @@ impl Fact {
 
     /// How many bytes it takes in memory.
     pub fn size(&self) -> usize {
-        let Place { repository, environment, stack_id, application, owner_team, risk_tier, runner_pool } =
-            &self.place;
+        let EntityLabels {
+            repository,
+            environment,
+            stack_id,
+            application,
+            owner_team,
+            risk_tier,
+            runner_pool,
+        } = &self.entity;
         let place = [repository, environment, stack_id, application, owner_team, risk_tier, runner_pool];
         let own = [
             &self.event_id,

@@ -1,9 +1,9 @@
 use throughline_component::port::SystemClock;
 
-use super::super::registry::{Head, Room};
+use super::super::registry::{Head, RegistryLimits};
 use super::*;
 
-const ROOM: Room = Room { series: 10, bytes: 1 << 20, page: 1 << 20 };
+const ROOM: RegistryLimits = RegistryLimits { series: 10, bytes: 1 << 20, page: 1 << 20 };
 
 /// A clock whose two hands are set by hand.
 #[derive(Debug)]

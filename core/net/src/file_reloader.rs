@@ -10,7 +10,7 @@ use tokio::time::Instant;
 ///
 /// What cannot be read any more, or makes no sense, leaves the last good value in service: files that belong together
 /// are replaced one after the other, and what does not fit now will in a while.
-pub struct Reread<T> {
+pub struct FileReloader<T> {
     read: Box<dyn Fn() -> Result<T, ConfigError> + Send + Sync>,
     interval: Option<Duration>,
     state: Mutex<State<T>>,
@@ -23,7 +23,7 @@ struct State<T> {
     complaint: Option<ConfigError>,
 }
 
-impl<T> Reread<T> {
+impl<T> FileReloader<T> {
     /// Reads for the first time. Without an `interval` the value stays.
     ///
     /// # Errors
@@ -92,8 +92,8 @@ mod tests {
                 text.parse::<u32>().map_err(|e| ConfigError::new("", e.to_string()))
             }
         };
-        let fixed = Reread::new(None, read.clone()).expect("a number");
-        let number = Reread::new(Some(Duration::from_secs(1)), read).expect("a number");
+        let fixed = FileReloader::new(None, read.clone()).expect("a number");
+        let number = FileReloader::new(Some(Duration::from_secs(1)), read).expect("a number");
         write("2");
         assert_eq!(*number.current(), 1, "not yet");
         tokio::time::advance(Duration::from_secs(1)).await;

@@ -10,8 +10,8 @@ use serde_json::Value as Json;
 use throughline_change::timeline::Listing;
 
 use super::child::Addresses;
-use super::play::Played;
 use super::script::Script;
+use super::traffic::SentTraffic;
 use crate::changes::{self, client};
 
 /// Writing to memory does not fail.
@@ -20,8 +20,8 @@ macro_rules! put {
 }
 
 /// Reads all outputs and tells what they say of the change.
-pub(super) async fn story(
-    played: &Played,
+pub(super) async fn report(
+    sent: &SentTraffic,
     script: &Script,
     at: &Addresses,
     folder: &Path,
@@ -35,17 +35,17 @@ pub(super) async fn story(
 
     let mut out = String::new();
     let change = arrived(&events).ok_or("no event tells of a change that reached its environment")?;
-    // What `throughline change` prints of any agent.
+    // What `throughline change` fingerprints of any agent.
     let report = get(&at.telemetry, &changes::path(change)).await?;
     let report = serde_json::from_str(&report).map_err(|error| format!("{error} in {report}"))?;
     put!(out, "\n{}", changes::story(&report));
     let others: Listing =
         serde_json::from_str(&get(&at.telemetry, "/changes").await?).map_err(|error| error.to_string())?;
     put!(out, "  ALL CHANGES\n{}", indented(&changes::listing(&others)));
-    tied(&mut out, &[("spans", &spans), ("logs", &logs), ("events", &events)], &page, change);
+    linked(&mut out, &[("spans", &spans), ("logs", &logs), ("events", &events)], &page, change);
     masked(&mut out, &logs, &own);
     metrics(&mut out, &page);
-    accounts(&mut out, &ledger, &own, played);
+    accounts(&mut out, &ledger, &own, sent);
     put!(out, "\n  LOOK FOR YOURSELF");
     put!(
         out,
@@ -83,14 +83,14 @@ fn by_hand(script: &Script, github: &str) -> String {
         script.at(120.0),
         hex::encode(script.id::<20>("by hand")),
     );
-    let signature = super::play::sign(&script.webhook_secret, body.as_bytes());
+    let signature = super::traffic::sign(&script.webhook_secret, body.as_bytes());
     format!(
         "    curl http://{github}/events -H 'X-GitHub-Event: pull_request' -H 'X-GitHub-Delivery: by-hand-1' \\\n      \
          -H 'X-Hub-Signature-256: {signature}' \\\n      -d '{body}'"
     )
 }
 
-/// The page, once the change that was played is counted: observations wait for what is told in another order.
+/// The page, once the change that was sent is counted: observations wait for what is told in another order.
 async fn counted(prometheus: &str) -> Result<String, String> {
     let mut page = get(prometheus, "/metrics").await?;
     for _ in 0..100 {
@@ -168,14 +168,14 @@ fn indented(text: &str) -> String {
     text.lines().map(|line| format!("  {line}\n")).collect()
 }
 
-fn tied(out: &mut String, kinds: &[(&str, &[Entry])], page: &str, change: &str) {
-    put!(out, "\n  TIED TO THE CHANGE");
+fn linked(out: &mut String, kinds: &[(&str, &[Entry])], page: &str, change: &str) {
+    put!(out, "\n  LINKED TO THE CHANGE");
     for (kind, entries) in kinds {
         let mut ways: BTreeMap<&str, usize> = BTreeMap::new();
         for entry in *entries {
             let way = match entry.text("change_id") {
-                "" => "not tied: nothing in them names a change",
-                id if id != change => "tied to another change",
+                "" => "not linked: nothing in them names a change",
+                id if id != change => "linked to another change",
                 _ if entry.attributes.contains_key("vcs.change.id") => "by their pull request",
                 _ if entry.text("event_type").is_empty() => "by nothing but a commit SHA",
                 _ => "as events of the change",
@@ -228,7 +228,7 @@ fn metrics(out: &mut String, page: &str) {
     }
 }
 
-fn accounts(out: &mut String, ledger: &Json, own: &str, played: &Played) {
+fn accounts(out: &mut String, ledger: &Json, own: &str, sent: &SentTraffic) {
     put!(out, "\n  THE LEDGER (items)");
     put!(
         out,
@@ -265,9 +265,9 @@ fn accounts(out: &mut String, ledger: &Json, own: &str, played: &Played) {
     put!(
         out,
         "    {balance}; {} deliveries and {} OTLP requests were sent, {} deliveries twice (recognised: {})",
-        played.deliveries,
-        played.otlp_requests,
-        played.repeated,
+        sent.deliveries,
+        sent.otlp_requests,
+        sent.repeated,
         repeated.unwrap_or("0")
     );
 }
