@@ -243,7 +243,7 @@ pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// One resource, one scope, one log record with a time.
-fn request(time: u64) -> bytes::Bytes {
+pub(crate) fn request(time: u64) -> bytes::Bytes {
     [&[0x0a, 13, 0x12, 11, 0x12, 9, 0x09][..], &time.to_le_bytes()].concat().into()
 }
 
