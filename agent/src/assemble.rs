@@ -265,7 +265,7 @@ fn default(kind: Kind, id: &ComponentId, cx: &Build) -> Result<Built, ConfigErro
 fn fact(kind: Kind, built: &Built) -> Option<Fact> {
     match built {
         Built::Processor(_) if kind == Kind::Connector => Some(Fact::Connector),
-        Built::Editor(editor) => Some(Fact::Editor(editor.levels())),
+        Built::Editor(editor) => Some(Fact::Editor(editor.access())),
         Built::Processor(processor) => Some(Fact::Processor { holds: processor.holds() }),
         Built::Exporter(exporter, delivery) => {
             let queue = delivery.as_ref().and_then(|delivery| delivery.sending_queue.as_ref());

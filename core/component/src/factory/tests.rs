@@ -8,8 +8,8 @@ use super::*;
 use crate::build::tests::bare;
 use crate::port::{Charge, Forgetful, Journals};
 use crate::{
-    Batch, Chunk, ComponentId, Context, Fatal, Kept, Outcome, Outlet, Output, Pass, Sender, Settle, Stop,
-    Stopper, Ticket, Touch,
+    Access, Batch, Chunk, ComponentId, Context, Fatal, Kept, Outcome, Outlet, Output, Pass, Sender, Settle,
+    Stop, Stopper, Ticket,
 };
 
 /// Settings that all components here have.
@@ -53,9 +53,15 @@ impl Editor for Plain {
     fn build(config: Settings, _: &Build) -> Result<Self, ConfigError> {
         Ok(Self(config.size))
     }
-    fn levels(&self) -> Touch {
+    fn access(&self) -> Access {
         use throughline_otlp::edit::Levels;
-        Touch { visits: Levels::SPAN, reads_above: Levels::RESOURCE, writes: Levels::SPAN, whole: true }
+        Access {
+            visits: Levels::SPAN,
+            reads_above: Levels::RESOURCE,
+            writes: Levels::SPAN,
+            whole: true,
+            ..Access::default()
+        }
     }
     fn begin<'a>(&'a self, signal: Signal, _: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
         (signal == Signal::Traces).then(|| Box::new(Nothing) as Box<dyn Pass>)
@@ -285,7 +291,7 @@ async fn a_receiver_is_run_with_its_settings_and_its_output() {
 fn an_editor_is_asked_for_its_levels_and_begins_on_what_it_takes() {
     let factory = Factory::editor::<Plain>("plain");
     let Ok(Built::Editor(editor)) = factory.build(Value::Null, &bare("test")) else { panic!("it is one") };
-    assert!(editor.levels().whole);
+    assert!(editor.access().whole);
     let (batch, _ticket) = batch(1);
     assert!(editor.begin(Signal::Logs, &batch.chunks[0]).is_none());
     let mut pass = editor.begin(Signal::Traces, &batch.chunks[0]).expect("there is something to do");

@@ -6,12 +6,18 @@ fn ids(list: &[&str]) -> Vec<ComponentId> {
     list.iter().map(|id| ComponentId::new(id)).collect()
 }
 
-fn touch(visits: Levels, reads_above: Levels, writes: Levels) -> Fact {
-    Fact::Editor(Touch { visits, reads_above, writes, whole: false })
+fn editor(visits: Levels, reads_above: Levels, writes: Levels) -> Fact {
+    Fact::Editor(Access { visits, reads_above, writes, ..Access::default() })
 }
 
 fn scanner() -> Fact {
-    Fact::Editor(Touch { visits: Levels::ALL, reads_above: Levels::NONE, writes: Levels::ALL, whole: true })
+    Fact::Editor(Access {
+        visits: Levels::ALL,
+        reads_above: Levels::NONE,
+        writes: Levels::ALL,
+        whole: true,
+        ..Access::default()
+    })
 }
 
 fn stored(storage: Option<&str>, metadata: &[&str]) -> Fact {
@@ -24,9 +30,9 @@ fn facts() -> Facts {
     Facts::from([
         processor("secrets", scanner()),
         processor("secrets/default", scanner()),
-        processor("change", touch(Levels::SPAN, Levels::RESOURCE, Levels::SPAN)),
-        processor("tag", touch(Levels::SPAN, Levels::NONE, Levels::SPAN)),
-        processor("place", touch(Levels::RESOURCE, Levels::NONE, Levels::RESOURCE)),
+        processor("change", editor(Levels::SPAN, Levels::RESOURCE, Levels::SPAN)),
+        processor("tag", editor(Levels::SPAN, Levels::NONE, Levels::SPAN)),
+        processor("place", editor(Levels::RESOURCE, Levels::NONE, Levels::RESOURCE)),
         processor("batch", Fact::Processor { holds: false }),
         processor("tail", Fact::Processor { holds: true }),
         ((Kind::Connector, ComponentId::new("events")), Fact::Connector),

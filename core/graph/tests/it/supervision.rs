@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use throughline_component::{
-    Batch, Build, Chunk, ConfigError, Editor, Exporter, Factory, Outcome, Outlet, Pass, Processor,
-    RejectKind, Touch, Verdict,
+    Access, Batch, Build, Chunk, ConfigError, Editor, Exporter, Factory, Outcome, Outlet, Pass, Processor,
+    RejectKind, Verdict,
 };
 use throughline_graph::Fact;
 use throughline_otlp::Signal;
@@ -60,8 +60,8 @@ impl Editor for Touchy {
     fn build(_: NoSettings, cx: &Build) -> Result<Self, ConfigError> {
         Ok(Self(script(cx)))
     }
-    fn levels(&self) -> Touch {
-        Touch { visits: Levels::LOG, reads_above: Levels::NONE, writes: Levels::LOG, whole: false }
+    fn access(&self) -> Access {
+        Access { visits: Levels::LOG, writes: Levels::LOG, ..Access::default() }
     }
     fn begin<'a>(&'a self, _: Signal, _: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
         Some(Box::new(TouchyPass(&self.0)))
@@ -107,10 +107,10 @@ async fn start(queue_size: u32) -> Running {
 
 async fn start_with(delivery: serde_json::Value) -> Running {
     let script = Arc::<Script>::default();
-    let touch = Touch { visits: Levels::LOG, reads_above: Levels::NONE, writes: Levels::LOG, whole: false };
+    let access = Access { visits: Levels::LOG, writes: Levels::LOG, ..Access::default() };
     let mut world = World::new(&script)
         .processor(Factory::processor::<Later>("later"), Fact::Processor { holds: false })
-        .processor(Factory::editor::<Touchy>("touchy"), Fact::Editor(touch));
+        .processor(Factory::editor::<Touchy>("touchy"), Fact::Editor(access));
     for id in ["sink/a", "sink/b"] {
         let sink = Factory::exporter::<Sink>("sink");
         world = world.exporter(id, sink, delivery.clone(), (None, &[]));
