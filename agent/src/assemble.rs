@@ -9,7 +9,7 @@ use throughline_component::{
 };
 use throughline_config::{Component, Document, Error, Errors, Id, Process, Service, Settings};
 use throughline_graph::{Fact, Facts, Kept, Make, Masking, Plan, Setup, Wire, Wiring};
-use throughline_net::Listeners;
+use throughline_net::{Addresses, Listeners};
 use throughline_otlp::Signal;
 
 use crate::catalog::{MASKING, catalog, factory};
@@ -100,6 +100,8 @@ impl Parts {
         if masks {
             services.offer::<dyn Mask>(Arc::new(Masker));
         }
+        let addresses = Arc::new(Addresses::default());
+        services.offer(Arc::clone(&addresses));
         let components: BTreeMap<(Kind, ComponentId), Component> = settings
             .components
             .iter()
@@ -139,6 +141,10 @@ impl Parts {
                 Err(error) => parts.errors.push(component.locate(&error)),
             }
             parts.here.extend(check.take().iter().map(|problem| component.locate(problem)));
+        }
+        for (owner, problem) in addresses.conflicts(takes(settings)) {
+            let owners = parts.components.iter().filter(|((_, id), _)| *id == owner);
+            parts.errors.extend(owners.take(1).map(|(_, component)| component.locate(&problem)));
         }
         parts
     }
@@ -304,6 +310,12 @@ fn wiring(settings: &Settings) -> Wiring {
         exporters: ids(&pipeline.exporters),
     });
     Wiring { pipelines: pipelines.collect() }
+}
+
+/// Which receivers are in a pipeline of which signal.
+fn takes(settings: &Settings) -> impl Fn(&ComponentId, Signal) -> bool {
+    let pipelines = wiring(settings).pipelines;
+    move |id, signal| pipelines.iter().any(|wire| wire.signal == signal && wire.receivers.contains(id))
 }
 
 fn signal(signal: throughline_config::Signal) -> Signal {

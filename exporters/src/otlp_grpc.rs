@@ -107,11 +107,12 @@ fn uris(endpoint: &str, insecure: bool) -> Result<[Uri; 3], ConfigError> {
     };
     let authority = authority.trim_end_matches('/');
     let port = authority.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
-    if !endpoint.contains("://") && !matches!(port, Some(Ok(_))) {
-        return Err(bad("has no port"));
-    }
     if authority.is_empty() || authority.contains('/') {
         return Err(bad("is not an address"));
+    }
+    // As the Collector: it does not guess one from the scheme.
+    if !matches!(port, Some(Ok(_))) {
+        return Err(bad("has no port"));
     }
     let uri = |service: &'static str| {
         let path = PathAndQuery::from_static(service);
@@ -234,7 +235,17 @@ mod tests {
         assert_eq!(uri("otel:4317", true), Ok(format!("http://otel:4317{path}")));
         assert_eq!(uri("dns:///otel:4317", true), Ok(format!("http://otel:4317{path}")));
         assert_eq!(uri("http://otel:4317/", false), Ok(format!("http://otel:4317{path}")));
-        for bad in ["", "ftp://x", "otel:4317/v1/traces", "a b", "otel", "otel:", "otel:http"] {
+        for bad in [
+            "",
+            "ftp://x",
+            "otel:4317/v1/traces",
+            "a b",
+            "otel",
+            "otel:",
+            "otel:http",
+            "http://otel",
+            "https://otel/",
+        ] {
             assert!(uri(bad, true).is_err(), "{bad:?}");
         }
     }

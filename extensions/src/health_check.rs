@@ -14,7 +14,9 @@ use throughline_component::{
     Build, ComponentId, ConfigError, Extension, Factory, Failing, Fatal, Health, Services, Stop,
 };
 use throughline_config as config;
-use throughline_net::{Authenticator, Body, Handler, Listeners, Reply, Request, Route, ServerSettings};
+use throughline_net::{
+    Addresses, Authenticator, Body, Handler, Listeners, Reply, Request, Route, ServerSettings,
+};
 
 pub(crate) const FACTORY: Factory = Factory::extension::<HealthCheck>("health_check");
 
@@ -74,6 +76,7 @@ impl Extension for HealthCheck {
 
     fn build(mut config: Config, cx: &Build, _: &mut Services) -> Result<Self, ConfigError> {
         config.server.endpoint_or("localhost:13133");
+        Addresses::note(cx, &config.server, "", vec![(config.path.clone(), None)]);
         Ok(Self {
             id: cx.id.clone(),
             auth: config.server.checked(cx)?,

@@ -32,7 +32,7 @@ cargo xtask COMMAND
   soak [FILTER…]        The tests of kills, restarts, reloads, disks and abuse, for minutes instead of seconds.
   mutants [PACKAGE|FILE…]  Changes the code of queue, graph and component (or of what is named) line by line and runs their
                         tests, first a part of them, then all: what no test notices is listed, and is a failure
-                        unless .cargo/mutants.toml says why. Takes hours; needs cargo-mutants, and likes cargo-nextest.
+                        unless .cargo/mutants.toml says why. Takes hours; needs cargo-mutants.
   docs                  Writes docs/reference/ from the settings' doc comments; a test fails while it is behind.
   help                  This text.
 

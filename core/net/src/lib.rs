@@ -32,7 +32,7 @@ pub use connect::Protocol;
 pub use cors::CorsSettings;
 pub use file_reloader::FileReloader;
 pub use keepalive::{KeepaliveClient, KeepaliveServer, ServerParameters};
-pub use listeners::{ASIDE, Handler, Listeners, Reply, Resources, Route, Serving};
+pub use listeners::{ASIDE, Addresses, Handler, Listeners, Reply, Resources, Route, ServedPath, Serving};
 pub use request::Request;
 pub use retry::{Backoff, retry_after};
 pub use rope::Rope;

@@ -11,7 +11,7 @@ use crate::ranges::Ranges;
 #[derive(Debug, Default)]
 pub(crate) struct Cursor {
     pub(crate) low: u64,
-    /// Where what was ever read ends.
+    /// Where what earlier readers were given ends.
     pub(crate) high: u64,
     /// Below `high`, not settled, and still to be read again.
     pub(crate) holes: BTreeSet<u64>,
@@ -69,7 +69,7 @@ pub(crate) struct Passed {
 
 impl Cursor {
     pub(crate) fn at(low: u64) -> Self {
-        Self { low, high: low, next: low, dirty: true, ..Self::default() }
+        Self { low, next: low, ..Self::default() }
     }
 
     /// A cursor that was written down.
@@ -217,6 +217,7 @@ mod tests {
     #[test]
     fn a_cursor_moves_only_over_what_is_settled() {
         let mut cursor = Cursor::at(10);
+        assert!(cursor.wants(10) && !cursor.wants(9), "it begins there");
         (10..14).for_each(|sequence| cursor.give_out(sequence, 1));
         cursor.settle(12);
         assert_eq!((cursor.low, cursor.out.len()), (10, 3));
@@ -269,6 +270,7 @@ mod tests {
         cursor.skips.add(2, 5);
         assert!(cursor.wants(1) && !cursor.wants(2) && !cursor.wants(4) && cursor.wants(5));
         assert!(cursor.has_passed(2, 4) && !cursor.has_passed(1, 4) && !cursor.has_passed(2, 5));
+        assert!(!Cursor::from_place(cursor.place()).wants(2), "it is written down");
         (0..2).for_each(|sequence| cursor.give_out(sequence, 1));
         cursor.settle(1);
         assert_eq!(cursor.low, 0);

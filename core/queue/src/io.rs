@@ -86,15 +86,16 @@ impl Io {
         self.note_journal(journal)
     }
 
-    /// Notes how long a journal is, so that what is cut from it after the log was closed is missed.
+    /// Remembers how long a journal is; it is in the manifest with the next write or [note](Self::note_committed), and what is cut from
+    /// the journal later is missed.
     pub(crate) fn note_end(&mut self, journal: u64) {
         if let Some(file) = self.journals.get(&journal) {
             self.manifest.known.ends.insert(number(file.stem()), (file.generation(), file.size()));
         }
     }
 
-    /// Notes in the manifest which records are on the disk, once a second, so that what is cut from the newest segment after the
-    /// process was killed is missed. If that fails, it is noted with what comes next.
+    /// Notes in the manifest which records and journal entries are on the disk, once a second, so that what is cut from the newest
+    /// segment, or from a journal, after the process was killed is missed. If that fails, it is noted with what comes next.
     pub(crate) fn note_committed(&mut self, now: u64) {
         if now >= self.next_note {
             self.next_note = now.saturating_add(NOTE);

@@ -75,8 +75,7 @@ struct Read {
 impl JournalFile {
     /// Reads a journal, and says what it holds. Nothing is written yet: what is appended first goes to a new generation,
     /// since the end of a file from before may be torn. `known` is the newest generation that is known to have been
-    /// whole, zero if there was none, and nothing if that is not known; `end` how long it was, and in which generation, when it
-    /// was closed in good order.
+    /// whole, zero if there was none, and nothing if that is not known; `end` how long it was at least, and in which generation.
     pub(crate) fn open(
         ports: &Ports,
         settings: &Settings,
@@ -106,12 +105,12 @@ impl JournalFile {
             }
         }
         let trouble = trouble(name, found.as_ref(), known, sort.copies == 1 && settings.syncs());
-        // How long it was when the log was closed. Another generation says nothing of this one.
+        // How long it was when that was noted last. Another generation says nothing of this one.
         let cut = found
             .as_ref()
             .zip(end)
             .is_some_and(|((number, _, read), (generation, end))| *number == generation && read.good < end);
-        let trouble = trouble.or_else(|| cut.then(|| "it is shorter than it was when it was closed".into()));
+        let trouble = trouble.or_else(|| cut.then(|| "it is shorter than it was".into()));
         let trouble = trouble.map(|why| {
             let at =
                 found.as_ref().map_or_else(|| stem.to_owned(), |(n, salt, _)| generation(stem, *n, *salt));

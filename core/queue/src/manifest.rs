@@ -40,7 +40,7 @@ pub(crate) struct Known {
     pub(crate) complete: bool,
     /// By number of the stem: the newest generation of a journal, or of the cursors, that was whole.
     pub(crate) generations: BTreeMap<u64, u64>,
-    /// By number of the stem: how long the journal was, and in which generation, when the log was closed in good order.
+    /// By number of the stem: how long the journal was, and in which generation, when this was noted.
     pub(crate) ends: BTreeMap<u64, (u64, u64)>,
     pub(crate) streams: BTreeMap<u64, Kept>,
 }

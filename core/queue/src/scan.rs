@@ -110,3 +110,6 @@ impl Scanner {
 fn left(at: u64, end: u64) -> usize {
     usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,6 +80,11 @@ impl Shared {
         }
         for (journal, entries) in journals {
             append_entries(&mut io, journal, entries);
+            if self.settings.syncs() {
+                // Without syncs the machine may forget what the manifest says.
+                io.note_end(journal);
+                io.note_committed(self.now());
+            }
         }
         self.tidy(&mut io);
         true

@@ -21,6 +21,48 @@ pub(crate) fn rest(text: &[u8], start: usize) -> usize {
     }
 }
 
+/// How many bytes at `at` set colours of a terminal (`ESC[1;32m`), the escape character as it is or spelled.
+pub(crate) fn colours(text: &[u8], at: usize) -> usize {
+    const ESCAPES: [&[u8]; 7] = [b"\x1b", b"\\x1b", b"\\x1B", b"\\u001b", b"\\u001B", b"\\033", b"\\e"];
+    let mut end = at;
+    loop {
+        let rest = &text[end.min(text.len())..];
+        let Some(escape) = ESCAPES.iter().find(|escape| rest.starts_with(escape)) else { return end - at };
+        let [b'[', rest @ ..] = &rest[escape.len()..] else { return end - at };
+        let digits = rest.iter().take(16).take_while(|byte| byte.is_ascii_digit() || **byte == b';').count();
+        if rest.get(digits) != Some(&b'm') {
+            return end - at;
+        }
+        end += escape.len() + digits + 2;
+    }
+}
+
+/// What a separator between a name and a value is spelled like in JSON, scripts, HTML and URLs, and whether it is a colon.
+const SPELLED: [(&[u8], bool); 16] = [
+    (b"%3D", false),
+    (b"%3d", false),
+    (b"%3A", false),
+    (b"%3a", false),
+    (b"\\u003d", false),
+    (b"\\u003D", false),
+    (b"\\u003a", true),
+    (b"\\u003A", true),
+    (b"\\x3d", false),
+    (b"\\x3D", false),
+    (b"\\x3a", true),
+    (b"\\x3A", true),
+    (b"&#61;", false),
+    (b"&equals;", false),
+    (b"&#58;", true),
+    (b"&colon;", true),
+];
+
+/// The length of a spelled separator that these bytes begin with, and whether it is a colon behind which prose may stand.
+pub(crate) fn separator(text: &[u8]) -> Option<(usize, bool)> {
+    let (spelled, prose) = SPELLED.iter().find(|(spelled, _)| text.starts_with(spelled))?;
+    Some((spelled.len(), *prose))
+}
+
 /// The character that the escape `\uXXXX` stands for, whose digits these bytes start with.
 pub(crate) fn unicode(digits: &[u8]) -> Option<u32> {
     let digits = std::str::from_utf8(digits.get(..4)?).ok()?;

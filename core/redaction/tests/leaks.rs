@@ -79,6 +79,52 @@ fn an_escape_before_a_name_is_no_part_of_it() {
 }
 
 #[test]
+fn colours_and_spelled_separators_part_no_name_from_its_value() {
+    for colour in ["\x1b[0m", "\x1b[1;32m", "\\x1b[0m", "\\u001b[0m\\u001b[32m", "\\033[0m", "\\e[31m"] {
+        for text in [
+            format!("password{colour}=hunter2-hunter3"),
+            format!("password={colour}hunter2-hunter3{colour} next"),
+            format!("{colour}password{colour} : {colour} hunter2-hunter3"),
+            format!("{{\"log\":\"api_key{colour}: hunter2-hunter3\"}}"),
+        ] {
+            assert_masked(&text, "hunter2-hunter3");
+        }
+    }
+    for separator in [
+        "\\u003d", "\\u003D", "\\x3d", "\\u003a ", "\\x3A", "%3D", "%3a", "&#61;", "&equals;", "&#58;",
+        "&colon;",
+    ] {
+        for name in ["api_key", "DB_PASSWORD", "clientSecret"] {
+            assert_masked(
+                &format!("{{\"log\":\"env {name}{separator}hunter2-hunter3\"}}"),
+                "hunter2-hunter3",
+            );
+        }
+    }
+}
+
+#[test]
+fn objects_and_lists_behind_a_name_without_quotes_go_whole() {
+    for text in [
+        "password={\"a\":\"hunter2\"}",
+        "env password: {\"a\":[\"hunter2\", \"hunter3\"]} next",
+        "password = {\n  a = \"hunter2\"\n}",
+        "passwords: [hunter1, hunter2]",
+        "passwords: [\n  hunter1,\n  hunter2\n]",
+        "{Password:{A:hunter1 B:hunter2} X:1}",
+        "{Password:&{A:hunter1 B:hunter2} X:1}",
+        "{\"log\":\"password={\\\"a\\\":\\\"hunter2\\\"} next\"}",
+        "password={hunter1 that never ends hunter2",
+    ] {
+        assert_masked(text, "hunter");
+    }
+    assert!(mask("password={a: hunter2} next").ends_with("] next"), "what is behind it stays");
+    for text in ["password={}", "password: []", "password = { }"] {
+        assert_eq!(mask(text), text, "nothing is in it");
+    }
+}
+
+#[test]
 fn a_value_goes_on_over_escapes_that_end_nothing() {
     for value in [
         "hunter\\/secret",

@@ -32,7 +32,9 @@ use throughline_component::{
     Outcome, Stop,
 };
 use throughline_config::{self as config, IncludeExclude};
-use throughline_net::{Authenticator, Body, Handler, Listeners, Reply, Request, Route, ServerSettings};
+use throughline_net::{
+    Addresses, Authenticator, Body, Handler, Listeners, Reply, Request, Route, ServerSettings,
+};
 use throughline_otlp::Signal;
 
 use limits::Limits;
@@ -270,6 +272,7 @@ impl Exporter for Prometheus {
             refused: refused.into(),
             cut_target_info: cx.counter("throughline_prometheus_cut_target_info", None),
         });
+        Addresses::note(cx, &config.server, "", vec![(config.path.clone(), None)]);
         let refused_scrapes = cx.counter("throughline_prometheus_refused_scrapes", None);
         Ok(Self {
             id: cx.id.clone(),

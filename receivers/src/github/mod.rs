@@ -29,7 +29,9 @@ use throughline_component::{
     Stop, Ticket, Transport, Warnings,
 };
 use throughline_config::{Secret, reasons};
-use throughline_net::{Authenticator, Body, Handler, Listeners, Reply, Request, Route, ServerSettings};
+use throughline_net::{
+    Addresses, Authenticator, Body, Handler, Listeners, Reply, Request, Route, ServerSettings,
+};
 use throughline_otlp::{Signal, Value, build};
 
 use crate::domain_event;
@@ -130,6 +132,7 @@ impl Receiver for GitHub {
         let auth = server.checked(cx).map_err(|error| error.under("webhook"))?;
         let path = |set: &Option<String>, default: &str| set.clone().unwrap_or_else(|| default.to_owned());
         let paths = [path(&config.webhook.path, "/events"), path(&config.webhook.health_path, "/health")];
+        Addresses::note(cx, &server, "webhook", paths.iter().map(|path| (path.clone(), None)).collect());
         let result = |result: &'static str| {
             (result, cx.counter("throughline_github_deliveries", Some(("result", result))))
         };

@@ -16,21 +16,23 @@ struct Export {
     out: Output,
 }
 
+/// Where a signal is taken in.
+pub(super) fn path(signal: Signal) -> String {
+    let service = match signal {
+        Signal::Traces => "trace.v1.TraceService",
+        Signal::Metrics => "metrics.v1.MetricsService",
+        Signal::Logs => "logs.v1.LogsService",
+    };
+    format!("/opentelemetry.proto.collector.{service}/Export")
+}
+
 /// The routes of the signals that some pipeline takes; other calls find nobody, as with the Collector.
 pub(super) fn routes(shared: &Arc<Shared>, out: &Output) -> Vec<Route> {
     let taken = Signal::ALL.into_iter().filter(|signal| out.takes(*signal));
     taken
         .map(|signal| {
-            let service = match signal {
-                Signal::Traces => "trace.v1.TraceService",
-                Signal::Metrics => "metrics.v1.MetricsService",
-                Signal::Logs => "logs.v1.LogsService",
-            };
             let handler = Export { signal, shared: Arc::clone(shared), out: out.clone() };
-            Route {
-                path: format!("/opentelemetry.proto.collector.{service}/Export"),
-                handler: Arc::new(handler),
-            }
+            Route { path: path(signal), handler: Arc::new(handler) }
         })
         .collect()
 }

@@ -60,19 +60,25 @@ enum Encoding {
     Json,
 }
 
+impl Settings {
+    /// Where a signal is taken in.
+    pub(super) fn path(&self, signal: Signal) -> String {
+        let path = match signal {
+            Signal::Traces => &self.traces_url_path,
+            Signal::Metrics => &self.metrics_url_path,
+            Signal::Logs => &self.logs_url_path,
+        };
+        if path.starts_with('/') { path.clone() } else { format!("/{path}") }
+    }
+}
+
 /// The routes of the signals that some pipeline takes.
 pub(super) fn routes(settings: &Settings, shared: &Arc<Shared>, out: &Output) -> Vec<Route> {
-    let paths = [
-        (Signal::Traces, &settings.traces_url_path),
-        (Signal::Metrics, &settings.metrics_url_path),
-        (Signal::Logs, &settings.logs_url_path),
-    ];
-    paths
-        .into_iter()
-        .filter(|(signal, _)| out.takes(*signal))
-        .map(|(signal, path)| {
-            let path = if path.starts_with('/') { path.clone() } else { format!("/{path}") };
-            Route { path, handler: Arc::new(Export { signal, shared: Arc::clone(shared), out: out.clone() }) }
+    let taken = Signal::ALL.into_iter().filter(|signal| out.takes(*signal));
+    taken
+        .map(|signal| {
+            let handler = Export { signal, shared: Arc::clone(shared), out: out.clone() };
+            Route { path: settings.path(signal), handler: Arc::new(handler) }
         })
         .collect()
 }

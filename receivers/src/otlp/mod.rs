@@ -15,7 +15,7 @@ use throughline_component::{
     Build, ComponentId, ConfigError, Context, Factory, Fatal, Outcome, Output, Receiver, Stop, Transport,
 };
 use throughline_config::Optional;
-use throughline_net::{Authenticator, Listeners, Request, ServerSettings};
+use throughline_net::{Addresses, Authenticator, Listeners, Request, ServerSettings};
 use throughline_otlp::Signal;
 
 pub(crate) const FACTORY: Factory = Factory::receiver::<Otlp>("otlp");
@@ -74,6 +74,15 @@ impl Receiver for Otlp {
         let auth = |settings: &ServerSettings, at: &str| {
             settings.checked(cx).map_err(|error| error.under(at).under("protocols"))
         };
+        let paths = |path: &dyn Fn(Signal) -> String| {
+            Signal::ALL.into_iter().map(|signal| (path(signal), Some(signal))).collect()
+        };
+        if let Some(settings) = &grpc {
+            Addresses::note(cx, settings, "protocols::grpc", paths(&grpc::path));
+        }
+        if let Some(settings) = &http {
+            Addresses::note(cx, &settings.server, "protocols::http", paths(&|signal| settings.path(signal)));
+        }
         Ok(Self {
             listeners: cx.need::<Listeners>("listeners")?,
             shared: Arc::new(Shared {

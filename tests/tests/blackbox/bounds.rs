@@ -207,6 +207,40 @@ fn requests_that_stop_after_large_heads_are_charged_and_health_answers_meanwhile
 }
 
 #[test]
+fn peers_that_open_more_streams_than_they_may_are_cut_off_before_they_cost_much() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let agent = Agent::start(folder.path(), CONFIG);
+    let before = agent.counter("otelcol_process_memory_rss", "");
+    let path = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+    let head = [(":method", "POST"), (":path", path), ("content-type", "application/grpc")];
+    let address = agent.grpc();
+    let head = fields(&[&[(":scheme", "http"), (":authority", &address)], &head[..]].concat());
+    // A request begins, and the rest of its body never comes: an accepted one waits, a refused one is answered with two frames.
+    let begun = |number: u32| {
+        let body = [&[0, 0, 0, 16, 0][..], &[0; 200]].concat();
+        [frame(1, 4, number * 2 + 1, &head), frame(0, 0, number * 2 + 1, &body)].concat()
+    };
+    let begun: Vec<u8> = (0..256).flat_map(begun).collect();
+    let connections = soak::rounds(600, 2000);
+    let mut crowd: Vec<TcpStream> = (0..connections)
+        .map(|_| {
+            let mut stream = closed(&address, &[], None, 0);
+            drop(stream.write_all(&begun));
+            stream
+        })
+        .collect();
+    let grown = agent.counter("otelcol_process_memory_rss", "") - before;
+    // Without a bound each kept places for 256 streams: 600 connections held 270 MB.
+    assert!(grown < 120e6, "{connections} connections hold {grown} bytes");
+    await_that("those of the crowd are cut off", || {
+        crowd.iter_mut().map(is_ended).filter(|ended| *ended).count() > connections as usize / 2
+    });
+    let reply = http::post(&agent.http(), "/v1/logs", &[PROTOBUF], &otlp::log("a"));
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    agent.assert_sound();
+}
+
+#[test]
 fn health_and_self_telemetry_have_connections_of_their_own_however_few_files_may_be_open() {
     let folder = tempfile::tempdir().expect("there is a temporary folder");
     let agent = Agent::start_with_open_files(folder.path(), CONFIG, 300);

@@ -99,6 +99,46 @@ service:
 
 /// An option or value of the Collector's that we lack says so, wherever it stands, instead of `unknown`.
 #[test]
+fn who_cannot_share_an_address_is_told_before_anything_listens() {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let validate = |otlp: &str, health: &str, of_b: &str| {
+        let config = format!(
+            "\
+receivers:
+  otlp/a: {{protocols: {{http: {{endpoint: 'localhost:14318'}}}}}}
+  otlp/b: {{protocols: {{http: {{endpoint: 'localhost:14318'{otlp}}}}}}}
+  github: {{webhook: {{endpoint: 'localhost:18080', path: /health{health}}}, insecure_unsigned: true}}
+  github/b: {{webhook: {{endpoint: 'localhost:18080', path: /b, health_path: /b/health}}, insecure_unsigned: true}}
+exporters: {{debug: }}
+service:
+  telemetry: {{metrics: {{level: none}}}}
+  pipelines:
+    traces: {{receivers: [otlp/a, github], exporters: [debug]}}
+    {of_b}: {{receivers: [otlp/b, github/b], exporters: [debug]}}
+"
+        );
+        std::fs::write(folder.path().join("a.yaml"), config).expect("the folder can be written");
+        let output = cli(folder.path(), &["validate", "--config", "a.yaml"]);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = validate("", "1", "logs");
+    assert_eq!(code, Some(0), "they have other signals and paths: {said}");
+    let (code, said) = validate("", "1", "traces/b");
+    assert_eq!(code, Some(2));
+    assert!(said.contains("a.yaml:3:41: receivers::otlp/b::protocols::http::endpoint"), "{said}");
+    assert!(said.contains("`otlp/a` has /v1/traces on localhost:14318 already"), "{said}");
+    let (code, said) = validate(", max_request_body_size: 100", "1", "logs");
+    assert_eq!(code, Some(2));
+    assert!(said.contains("a.yaml:3:") && said.contains("other server settings"), "{said}");
+    let (code, said) = validate("", ", health_path: /b", "logs");
+    assert_eq!(code, Some(2));
+    assert!(
+        said.contains("a.yaml:5:") && said.contains("`github` has /b on localhost:18080 already"),
+        "{said}"
+    );
+}
+
+#[test]
 fn what_the_collector_has_and_we_lack_says_so() {
     let unsupported = [
         ("receivers", "otlp", "protocols: {http: {middlewares: []}}"),

@@ -350,7 +350,7 @@ impl Queue {
             return Verdict::Returned(job);
         }
         let tried = now.saturating_sub(job.accepted_at).saturating_add(nanos(delay));
-        if policy.limit(job.stored).is_some_and(|limit| tried > nanos(limit)) {
+        if policy.limit(job.stored).is_some_and(|limit| tried >= nanos(limit)) {
             return Verdict::Expired(job);
         }
         self.failed.push_back(job);

@@ -15,7 +15,7 @@ use throughline_otlp::Signal;
 use throughline_otlp::view::{Record as View, Request};
 use throughline_testkit::{LossyDisk, Rng};
 
-use crate::world::{NoSettings, Running, World, until};
+use crate::world::{NoSettings, Running, World, of, until};
 
 const LANES: u64 = 4;
 
@@ -151,7 +151,7 @@ fn assert_in_order(script: &Script, repeats: bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn order_holds_within_a_lane_whatever_fails() {
-    for seed in 0..20 {
+    for seed in 0..of(20) {
         let script = Script::new(seed);
         let running = start(&script, None).await;
         script.fails.store(seed % 4, Ordering::Relaxed);
@@ -168,7 +168,7 @@ async fn order_holds_within_a_lane_whatever_fails() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn order_holds_within_a_lane_of_what_is_stored_over_restarts() {
-    for seed in 0..8 {
+    for seed in 0..of(8) {
         let (script, disk) = (Script::new(seed), Arc::new(LossyDisk::default()));
         script.fails.store(seed % 3 + 1, Ordering::Relaxed);
         for life in 0..3_u64 {

@@ -21,9 +21,14 @@ const BUFFER: usize = 408 << 10;
 
 /// How many HTTP/2 streams all connections may have open, more or less: each costs a few kilobytes as soon as its headers
 /// have arrived, before anybody has looked at them.
-const STREAMS: usize = 16 << 10;
+const STREAMS: usize = 8 << 10;
 /// Every connection may have so many of them.
 const FEW_STREAMS: usize = 8;
+
+/// How many streams a peer may break before its connection is closed: h2 has a place of half a kilobyte for each, and keeps it.
+/// A peer that respects `max_concurrent_streams` breaks none, but for what it sends behind a request that was refused early.
+const ERRORS: usize = 1024;
+const FEW_ERRORS: usize = 64;
 
 /// A connection gets this part of what is left of a pool.
 const PART: usize = 16;
@@ -97,6 +102,10 @@ impl Allowance {
         (self.window.granted / 4).clamp(SMALL_HEAD, BUFFER)
     }
 
+    pub(super) fn errors(&self) -> usize {
+        (self.streams.granted * 4).clamp(FEW_ERRORS, ERRORS)
+    }
+
     pub(super) fn streams(&self) -> u32 {
         small(self.streams.granted)
     }
@@ -115,13 +124,15 @@ mod tests {
         let pools = Pools::new(40 << 20);
         let first = pools.grant(256);
         assert_eq!((first.window(), first.frame(), first.head()), (2 << 20, 1 << 20, 64 << 10));
-        assert_eq!((first.buffer(), first.streams()), (408 << 10, 256));
+        assert_eq!((first.buffer(), first.streams(), first.errors()), (408 << 10, 256, 1024));
         let crowd: Vec<Allowance> = (0..4095).map(|_| pools.grant(256)).collect();
         let sum =
             |of: fn(&Allowance) -> u32| crowd.iter().map(|connection| of(connection) as usize).sum::<usize>();
         assert!(sum(Allowance::window) <= (40 << 20) + 4095 * SMALL_WINDOW);
         assert!(sum(Allowance::frame) <= (20 << 20) + 4095 * SMALL_FRAME);
         assert!(sum(Allowance::streams) <= STREAMS + 4095 * FEW_STREAMS);
+        let errors: usize = crowd.iter().map(Allowance::errors).sum();
+        assert!(errors <= 4 * STREAMS + 4095 * FEW_ERRORS, "{errors}");
         let last = crowd.last().expect("many");
         assert_eq!((last.window(), last.frame(), last.head()), (64 << 10, 16 << 10, 16 << 10));
         assert_eq!((last.buffer(), last.streams(), pools.grant(3).streams()), (16 << 10, 8, 3));

@@ -194,6 +194,7 @@ where
         .max_frame_size(allowance.frame())
         .max_header_list_size(allowance.head())
         .max_concurrent_streams(allowance.streams())
+        .max_local_error_reset_streams(allowance.errors())
         // A peer that is gone without a word is found out within a minute.
         .keep_alive_interval(Some(lives.time.get()).filter(|time| !time.is_zero()))
         .keep_alive_timeout(lives.timeout.get());

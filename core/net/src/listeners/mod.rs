@@ -3,6 +3,7 @@
 //! A configuration opens what it needs in a *generation* of its own, beside what is in service, and nothing changes for
 //! anybody until [`Listeners::commit`]: then all its routes serve at once, and those it does not have are gone.
 
+mod addresses;
 mod allowance;
 mod connection;
 mod socket;
@@ -25,6 +26,7 @@ use tokio::task::JoinHandle;
 use crate::peer::Peers;
 use crate::refusals::Refusals;
 use crate::{Authenticator, Body, Request, ServerSettings};
+pub use addresses::{Addresses, ServedPath};
 use allowance::Pools;
 use connection::accept;
 use table::Table;

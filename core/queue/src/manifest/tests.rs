@@ -113,3 +113,15 @@ fn a_manifest_that_did_not_say_yet_which_records_are_on_the_disk_is_read() {
     assert_eq!((known.epoch, kept.newest, kept.last), (3, Some(5), 0));
     assert_eq!(kept.removed.iter().collect::<Vec<_>>(), [(0, 3)]);
 }
+
+#[test]
+fn a_segment_that_goes_is_one_range_with_what_went_beside_it() {
+    let removed = |live: &[u64], first, last| {
+        let mut kept = Kept::default();
+        kept.remove(&live.iter().copied().collect(), first, last);
+        kept.removed.iter().collect::<Vec<_>>()
+    };
+    assert_eq!(removed(&[], 10, 14), [(0, 15)]);
+    assert_eq!(removed(&[5, 20], 10, 14), [(6, 20)], "what others begin with is not in it");
+    assert_eq!(removed(&[10, 11], 10, 10), [(0, 11)], "whether it is still there itself or not");
+}

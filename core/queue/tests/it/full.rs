@@ -90,6 +90,16 @@ fn a_disk_that_records_have_filled_takes_more_once_they_are_delivered() {
 }
 
 #[test]
+fn senders_hear_that_the_disk_is_full_once_there_is_no_reserve() {
+    let world = World::of(RESERVE);
+    let (log, stream) = world.open();
+    let (settle, ticket) = Settle::ticket();
+    log.append(stream, record(Bytes::from("record")), settle);
+    let Outcome::Retry { why, .. } = ready(ticket) else { panic!("it is not taken in") };
+    assert_eq!((&*why, log.stats().disk_full), ("the disk is full", true));
+}
+
+#[test]
 fn a_log_is_opened_on_a_full_disk_and_heals_after_any_end() {
     for seed in 0..of(60) {
         let mut rng = Rng::new(seed);

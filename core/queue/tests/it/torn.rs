@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use throughline_component::Settle;
-use throughline_component::port::SystemRandom;
+use throughline_component::port::{Random, SystemRandom};
 use throughline_queue::{Log, Ports, Settings};
 use throughline_testkit::{Damage, FakeClock, Fault, Keep, LossyDisk};
 
@@ -68,5 +68,34 @@ fn a_file_torn_at_any_byte_yields_the_records_before_it_and_takes_new_ones() {
         let mut expected = payloads[..whole].to_vec();
         expected.push(Bytes::from_static(b"new"));
         assert_eq!(read(&log, stream), expected, "cut at byte {cut}");
+    }
+}
+
+/// Always the same.
+struct Fixed;
+
+impl Random for Fixed {
+    fn bits(&self) -> u64 {
+        0x1234_abcd_9876_5432
+    }
+}
+
+#[test]
+fn checksums_start_from_what_no_sender_can_guess() {
+    let disk = LossyDisk::default();
+    let ports = Ports {
+        disk: Arc::new(disk.clone()),
+        clock: Arc::new(FakeClock::default()),
+        random: Arc::new(Fixed),
+    };
+    let settings = Settings { create_directory: true, ..Settings::new(PathBuf::from("/log")) };
+    let log = Log::open_still(ports, settings).expect("a sound disk");
+    let stream = log.stream("traces").expect("the only one");
+    log.append(stream, record(Bytes::from("record")), Settle::nobody());
+    log.turn();
+    let names: Vec<PathBuf> = disk.files().into_keys().collect();
+    for sort in ["stream-", "cursors-"] {
+        let own = names.iter().map(|path| path.to_string_lossy()).find(|path| path.contains(sort));
+        assert!(own.is_some_and(|path| path.ends_with("-1234abcd.log")), "{names:?}");
     }
 }

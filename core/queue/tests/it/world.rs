@@ -18,6 +18,9 @@ use crate::oracle::Oracle;
 pub(crate) const STREAMS: [&str; 2] = ["traces", "logs/audit"];
 pub(crate) const DESTINATIONS: [&str; 2] = ["otlp", "loki"];
 
+/// Where the first head of a file has the digit of its version.
+const VERSION: usize = 3;
+
 /// One thing that happens.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
@@ -79,6 +82,8 @@ pub(crate) struct World {
     running: Option<Running>,
     settings: Settings,
     flips: usize,
+    /// Which bytes of a file were flipped.
+    flipped: BTreeMap<PathBuf, Vec<usize>>,
 }
 
 impl World {
@@ -92,7 +97,7 @@ impl World {
             reserve_bytes: 100,
             ..Settings::new(PathBuf::from("/data/log"))
         };
-        Self { disk, oracle: Arc::default(), running: None, settings, flips: 0 }
+        Self { disk, oracle: Arc::default(), running: None, settings, flips: 0, flipped: BTreeMap::new() }
     }
 
     /// Does everything, then lets the power fail, and looks at what is left.
@@ -246,8 +251,14 @@ impl World {
             .into_iter()
             .filter(|(path, size)| path.to_string_lossy().contains("/stream-") && *size > 0)
             .collect();
-        if let Some((path, size)) = streams.get(file % streams.len().max(1)) {
-            self.disk.flip(path, byte % size, bit);
+        let Some((path, size)) = streams.get(file % streams.len().max(1)) else { return };
+        // A file that names another version and in which nothing else is sound either is rightly taken for one of that version.
+        let at = byte % size;
+        let names_version = |at: usize| at == VERSION;
+        let before = self.flipped.entry(path.clone()).or_default();
+        if before.is_empty() || !names_version(at) && !before.iter().copied().any(names_version) {
+            before.push(at);
+            self.disk.flip(path, at, bit);
             self.flips += 1;
         }
     }

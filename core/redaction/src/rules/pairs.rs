@@ -139,7 +139,9 @@ impl Kind {
     fn range(self, text: &[u8], value: &Value, values: &mut Values) -> Option<Range<usize>> {
         let length = value.end - value.start;
         match (self, value.shape) {
-            (Self::Strong | Self::Header, Shape::Composite) => return value.composite(text),
+            (Self::Strong | Self::Header, Shape::Composite) | (Self::Strong, Shape::Enclosed) => {
+                return value.composite(text);
+            }
             (_, Shape::Composite) => return None,
             (Self::Strong | Self::Weak, Shape::Quoted) | (Self::Header, Shape::Number) => {}
             (Self::Strong, _) => {}

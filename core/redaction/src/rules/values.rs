@@ -8,6 +8,7 @@ use super::names::{Name, Quote, quote};
 use super::unquoted::{goes_on, spells_an_end, unquoted};
 use crate::allow::is_stand_in;
 use crate::class::{BACKSLASH, Class, NUMBER};
+use crate::escape;
 
 /// Placeholders are no longer than this.
 const PLACEHOLDER: usize = 128;
@@ -27,6 +28,8 @@ pub(super) enum Shape {
     Number,
     /// A JSON object or array, whose end is not known yet.
     Composite,
+    /// Unquoted, and begins with a bracket, as objects and lists do where names have no quotes.
+    Enclosed,
 }
 
 /// Where a value stands.
@@ -97,7 +100,7 @@ impl Values {
     /// The value after a name.
     pub(super) fn after(&mut self, text: &[u8], name: &Name) -> Option<Value> {
         let mut at = name.behind;
-        let spaces = blanks(text, at);
+        let spaces = blanks_and_colours(text, at);
         let mut prose = false;
         match text.get(at + spaces..).unwrap_or_default() {
             [b'=', b'>', ..] | [b':', b'=', ..] => at += spaces + 2,
@@ -106,7 +109,10 @@ impl Values {
                 at += spaces + 1;
                 prose = true;
             }
-            [b'%', b'3', b'D' | b'd' | b'A' | b'a', ..] => at += spaces + 3,
+            rest if let Some((length, colon)) = escape::separator(rest) => {
+                at += spaces + length;
+                prose = colon;
+            }
             // A command as a list: `["--password", "…"]`.
             [b',', ..] if name.flag && name.quote.is_some() => {
                 at += spaces + 1;
@@ -116,7 +122,7 @@ impl Values {
             [_, ..] if name.flag && spaces > 0 => at += spaces,
             _ => return None,
         }
-        at += blanks(text, at);
+        at += blanks_and_colours(text, at);
         let value = |start, end, shape, prose| Value {
             start,
             end,
@@ -139,6 +145,9 @@ impl Values {
             if let [b'{' | b'[', ..] = rest {
                 return Some(value(at, at, Shape::Composite, false));
             }
+        }
+        if let [b'{' | b'[', ..] | [b'&', b'{' | b'[', ..] = rest {
+            return Some(value(at, self.end_of_unquoted(text, at), Shape::Enclosed, prose));
         }
         Some(value(at, self.end_of_unquoted(text, at), Shape::Unquoted, prose))
     }
@@ -221,6 +230,19 @@ fn placeholder(rest: &[u8]) -> Option<usize> {
     // What is glued to it is part of the value.
     let alone = !goes_on(rest, end);
     (alone && is_stand_in(&rest[..end])).then_some(end)
+}
+
+/// How many bytes at `at` are blanks, and what sets colours between them.
+fn blanks_and_colours(text: &[u8], at: usize) -> usize {
+    let mut end = at;
+    loop {
+        let more = blanks(text, end);
+        let colours = escape::colours(text, end + more);
+        end += more + colours;
+        if colours == 0 {
+            return end - at;
+        }
+    }
 }
 
 /// How many blanks stand at `at`.

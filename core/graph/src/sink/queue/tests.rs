@@ -256,14 +256,15 @@ fn a_drain_gives_back_what_failed_and_lets_the_rest_have_its_attempt() {
 
 #[test]
 fn what_has_no_time_left_for_another_attempt_goes_back_at_once() {
-    let mut world = world();
-    world.policy.max_senders = Some(Duration::from_secs(1));
-    world.push([1], false);
-    let job = world.take().expect("it waits");
-    assert!(
-        matches!(world.fail(job, None), Verdict::Expired(_)),
-        "the next attempt would be in five seconds"
-    );
+    for (limit, is_kept) in [(5_000, false), (5_001, true)] {
+        let mut world = world();
+        world.policy.max_senders = Some(Duration::from_millis(limit));
+        world.push([1], false);
+        let job = world.take().expect("it waits");
+        let verdict = world.fail(job, None);
+        assert_eq!(matches!(verdict, Verdict::Kept { .. }), is_kept, "the next attempt is in five seconds");
+        assert_eq!(matches!(verdict, Verdict::Expired(_)), !is_kept);
+    }
 }
 
 #[test]
@@ -287,4 +288,55 @@ fn a_queue_is_measured_in_requests_items_or_bytes_of_those_that_senders_wait_for
         }
         assert!(world.queue.has_room(1), "{sizer:?}: nobody waits any more");
     }
+}
+
+#[test]
+fn of_a_lane_one_is_on_its_way_and_none_overtakes_one_that_is_to_be_tried_again() {
+    let mut world = world();
+    for (name, lane) in [(1, 7), (2, 7), (3, 8)] {
+        world.queue.push(Job::new(batch(name, 10), Lane::Of(lane), Some(Slot(None)), 0));
+    }
+    let (first, other) = (world.take().expect("it waits"), world.take().expect("another lane is free"));
+    assert_eq!((name(&first), name(&other)), (1, 3));
+    assert!(world.take().is_none(), "one of its lane is on its way");
+    world.pass(&other);
+    world.fail(first, None);
+    assert!(!world.queue.is_parked() && world.take().is_none(), "one of its lane goes before it");
+    let first = world.tried();
+    assert_eq!(name(&first), 1);
+    world.pass(&first);
+    assert_eq!(world.take().map(|job| name(&job)), Some(2));
+}
+
+#[test]
+fn once_somebody_may_have_mended_it_what_failed_is_tried_at_once() {
+    for parked in [true, false] {
+        let mut world = world();
+        world.push(0..2, true);
+        for _ in 0..1 + usize::from(parked) {
+            let job = world.take().expect("it waits");
+            world.fail(job, None);
+        }
+        assert_eq!(world.queue.is_parked(), parked);
+        world.now += SECOND;
+        assert!(matches!(world.next(), Next::Wait(_)));
+        world.queue.hurry(world.now);
+        assert!(matches!(world.next(), Next::Try(_)), "parked: {parked}");
+    }
+}
+
+#[test]
+fn what_is_stored_stays_in_a_drain_and_goes_with_all_else_when_the_time_is_up() {
+    let mut world = world();
+    world.push(0..2, true);
+    world.push(2..4, false);
+    for _ in 0..2 {
+        let job = world.take().expect("it waits");
+        world.fail(job, None);
+    }
+    let mut next = world.queue.drain();
+    assert_eq!(next.iter().map(name).collect::<Vec<_>>(), [2, 3], "the destination fails, and so would they");
+    next = world.queue.clear();
+    assert_eq!(next.iter().map(name).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(world.queue.lengths(), (0, 0));
 }
