@@ -25,16 +25,17 @@ pub(crate) const FACTORY: Factory = Factory::processor::<Merge>("batch");
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
-    /// A batch of this many items goes at once.
+    /// A batch with this many items is sent at once.
     send_batch_size: u32,
-    /// The longest that data waits for company. `0s`: not at all.
+    /// How long data may wait until a batch is full. `0s`: not at all.
     timeout: config::Duration,
     /// No batch has more items than this; `0`: no limit. A request that has more is divided. Each part repeats the resource
     /// and the scope, and counts as memory that requests hold: while there is none, the next part waits for the one before.
     send_batch_max_size: u32,
     /// Only requests with equal values of these metadata keys are merged.
     metadata_keys: Vec<String>,
-    /// How many combinations of these values may wait at once; `0`: no limit. One more, and what waits longest goes.
+    /// How many combinations of these values may wait at once; `0`: no limit. If there is one more, the batch
+    /// that has waited longest is sent.
     metadata_cardinality_limit: u32,
 }
 

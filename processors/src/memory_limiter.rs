@@ -28,7 +28,7 @@ pub(crate) struct Config {
     check_interval: config::Duration,
     /// The most memory the process may hold.
     limit_mib: u32,
-    /// How far below the limit refusing starts. Unset: a fifth of it.
+    /// How far below the limit requests begin to be refused. Unset: a fifth of it.
     spike_limit_mib: u32,
     /// The limit as a share of the machine's (or cgroup's) memory, if `limit_mib` is not set.
     limit_percentage: u32,

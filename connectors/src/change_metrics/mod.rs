@@ -34,12 +34,12 @@ pub(crate) const FACTORY: Factory = Factory::connector::<ChangeMetrics>("change_
 pub(crate) struct Config {
     /// How often all series are emitted. Changes are emitted at once.
     flush_interval: config::Duration,
-    /// How long after its end was heard of an observation waits for what is told in another order. What comes later still is
-    /// counted as late, and changes nothing.
+    /// How long an observation waits, after its last event has arrived, for events that arrive in another order.
+    /// Events that come later are counted as late, and change nothing.
     lateness: config::Duration,
-    /// How many changes are remembered; beyond it the one first heard of longest ago is forgotten, and counted.
+    /// How many changes are remembered. If there are more, the oldest is forgotten, and counted.
     max_changes: u32,
-    /// How many series each metric may have; what comes on top is left out, and counted.
+    /// How many series each metric may have; observations for further series are left out, and counted.
     max_series: u32,
     /// Upper bounds of the histograms' buckets, in seconds, ascending. Counts that a storage kept for other bounds start anew.
     buckets: Vec<f64>,

@@ -56,7 +56,7 @@ pub(crate) struct Config {
     /// The settings of every server; `endpoint` must be given.
     #[serde(flatten)]
     server: ServerSettings,
-    /// Where the page is. `/metrics` unless set.
+    /// The path of the page. `/metrics` unless set.
     #[serde(default = "default_path")]
     path: String,
     /// How the page is written.
@@ -80,9 +80,9 @@ pub(crate) struct Page {
     const_labels: BTreeMap<String, String>,
     /// Writes the time of each sample.
     send_timestamps: bool,
-    /// A series that got no value for so long goes.
+    /// A series without a new value for this long is removed.
     metric_expiration: config::Duration,
-    /// Answers OpenMetrics to those who accept it: only there are exemplars.
+    /// Answers with OpenMetrics if the scraper accepts it; only that format has exemplars.
     enable_open_metrics: bool,
     /// Which attributes of a resource may become labels of its `target_info`; a `*` at the end stands for any rest. What differs
     /// between signals of one target, such as a commit, must not: `target_info` would be there twice, and joins with it fail.
@@ -94,7 +94,7 @@ pub(crate) struct Page {
     resource_to_telemetry_conversion: Conversion,
     /// Leaves out `otel_scope_name` and `otel_scope_version`.
     without_scope_info: bool,
-    /// How names are made. The first two make them of letters, digits and `_`. The others keep them, `http.server.duration`,
+    /// How names are translated. The first two make them of letters, digits and `_`. The others keep them, `http.server.duration`,
     /// with or without suffixes for units and counters; each scraper then gets them as its `Accept` header asks for
     /// (`escaping=allow-utf-8`, `underscores`, `dots` or `values`), or with underscores. Metrics that become one by that are
     /// merged; of two types the first by name is shown. Unset: as `add_metric_suffixes` says.

@@ -24,9 +24,9 @@ pub(crate) const FACTORY: Factory = Factory::editor::<Change>("change");
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
-    /// How many commits are remembered; beyond it the one claimed longest ago is forgotten, and counted.
+    /// How many commits are remembered. If there are more, the one claimed longest ago is forgotten, and counted.
     max_commits: u32,
-    /// The storage extension that keeps what was learnt over a restart. Unset: in memory.
+    /// The storage extension that keeps learnt claims over a restart. Unset: in memory.
     storage: Option<String>,
 }
 
