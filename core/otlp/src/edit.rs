@@ -9,6 +9,7 @@ mod by_path;
 mod fresh;
 mod level;
 mod lists;
+mod nested;
 mod record;
 mod splicer;
 mod strings;

@@ -61,8 +61,8 @@ pub enum PathError {
     /// An element of a list that is not there was to be written.
     #[error("there is no such element of `{0}`")]
     NotThere(&'static str),
-    /// The path leads to a resource or scope that cannot be changed from here.
-    #[error("a resource or scope can be changed at its own level only")]
+    /// The path leads to something above the record, which cannot be changed from here.
+    #[error("a resource, scope or record can be changed at its own level only")]
     OtherLevel,
 }
 
@@ -110,6 +110,8 @@ impl Path {
             Some((Segment::Field(name), rest)) if !rest.is_empty() => match &**name {
                 "resource" => (Level::Resource, rest),
                 "scope" | "instrumentation_scope" => (Level::Scope, rest),
+                "span" if here.parent() == Some(Level::Span) => (Level::Span, rest),
+                "metric" if here.parent() == Some(Level::Metric) => (Level::Metric, rest),
                 _ => (here, &self.0),
             },
             _ => (here, &self.0),

@@ -59,6 +59,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn numbers_are_those_that_are_in_the_files_of_users() {
+        let known =
+            [("", 0xcbf2_9ce4_8422_2325), ("a", 0xaf63_dc4c_8601_ec8c), ("foobar", 0x8594_4171_f739_67e8)];
+        known.into_iter().for_each(|(name, expected)| assert_eq!(number(name), expected, "{name}"));
+        let name = SegmentName { stream: number("a"), first: 7 << 40, attempt: 1, salt: 0xdead };
+        assert_eq!(name.file(), "stream-af63dc4c8601ec8c-0000070000000000-01-0000dead.log");
+        assert_eq!(generation("cursors", 3, 9), "cursors-0000000000000003-00000009.log");
+    }
+
+    #[test]
     fn a_name_says_what_it_was_made_of() {
         let name = SegmentName { stream: number("traces"), first: 7 << 40, attempt: 1, salt: 0xdead };
         assert_eq!(SegmentName::parse(&name.file()), Some(name));
@@ -67,6 +77,6 @@ mod tests {
         assert_eq!(SegmentName::parse("LOCK"), None);
         let journal = generation(&format!("journal-{:016x}", number("change")), 1, 2);
         assert!(is_ours(&name.file()) && is_ours(&generation("cursors", 3, 9)) && is_ours(&journal));
-        assert!(!is_ours("journal-7.log") && !is_ours("notes.txt"));
+        assert!(!is_ours("journal-7.log") && !is_ours("notes.txt") && !is_ours("cursors-1-123456789.log"));
     }
 }

@@ -163,12 +163,11 @@ impl Reader {
                 }
                 return Polled::Wait;
             };
-            disk.next = sequence + 1;
             disk.open = None;
             if cursor.wants(*sequence) {
                 break (*sequence, Arc::clone(record));
             }
-            cursor.look_past(disk.next);
+            cursor.look_past(sequence + 1);
             cursor.advance();
         };
         let (sequence, record) = found;

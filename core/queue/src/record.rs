@@ -116,6 +116,7 @@ mod tests {
         let mut out = Vec::new();
         record.write_head(5, 77, &mut out);
         out.extend_from_slice(&record.payload);
+        assert_eq!(record.size(), out.len());
         let head = Head::read(&out, 77).expect("its own salt");
         let body = Bytes::copy_from_slice(&out[HEAD..]);
         assert!(head.fits(&body, 77));

@@ -89,3 +89,15 @@ impl Settings {
         self.durability == Durability::Synced
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_kept_free_than_a_64th_of_what_streams_may_take_up() {
+        let settings = Settings::new(PathBuf::from("/log"));
+        assert_eq!(settings.reserve_size(), 8 << 20);
+        assert_eq!(Settings { max_bytes: 64 << 20, ..settings }.reserve_size(), 1 << 20);
+    }
+}

@@ -148,16 +148,14 @@ impl Sink {
             return batch.settle(&Outcome::retry(why));
         }
         hop.held.fetch_add(signed(items), Ordering::Relaxed);
-        if slot.is_none() {
-            hop.batches.fetch_add(1, Ordering::Relaxed);
-        }
         let waited_for = slot.is_none();
         let jobs = self.by_lane(batch, slot, now);
-        if waited_for && jobs.len() > 1 {
-            hop.batches.fetch_add(signed(jobs.len() as u64 - 1), Ordering::Relaxed);
+        if waited_for {
+            hop.batches.fetch_add(signed(jobs.len() as u64), Ordering::Relaxed);
         }
         jobs.into_iter().for_each(|job| queue.push(job));
-        if !self.start_consumers(&mut queue) && queue.is_parked() {
+        self.start_consumers(&mut queue);
+        if queue.is_parked() {
             self.look_after(queue);
         }
     }
@@ -186,14 +184,11 @@ impl Sink {
         self.start_consumers(&mut self.queue());
     }
 
-    /// Gives what waits to consumers, as long as there are any free; says whether any got something.
-    fn start_consumers(self: &Arc<Self>, queue: &mut Queue) -> bool {
-        let mut any = false;
+    /// Gives what waits to consumers, as long as there are any free.
+    fn start_consumers(self: &Arc<Self>, queue: &mut Queue) {
         while let Some(job) = queue.take(self.consumers) {
-            any = true;
             tokio::spawn(Arc::clone(self).consume(job));
         }
-        any
     }
 
     /// Batches that wait or are on their way, and that somebody outside the agent waits for.

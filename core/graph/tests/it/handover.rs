@@ -1,18 +1,20 @@
 //! Reloads: what must never run twice at once is handed over, and comes back where the new configuration does not stand.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
-use throughline_component::port::{SystemClock, SystemRandom};
+use throughline_component::port::{Charge, SystemClock, SystemRandom};
 use throughline_component::{
-    Batch, Build, ComponentId, ConfigError, Delivery, Exporter, Factory, Fatal, Kind, Outcome, Output,
-    Receiver, Services, Stop, Warnings,
+    Batch, Build, ComponentId, ConfigError, Context, Delivery, Exporter, Factory, Fatal, Kind, Outcome,
+    Output, Receiver, Services, Stop, Warnings,
 };
 use throughline_graph::{Fact, Facts, Graph, Kept, Plan, Setup, Wire, Wiring};
 use throughline_net::{Listeners, Resources};
 use throughline_otlp::Signal;
+
+use crate::world::request;
 
 /// What the members of a group share.
 #[derive(Default)]
@@ -21,6 +23,8 @@ struct Group {
     most: AtomicI32,
     starts: AtomicU32,
     fails: AtomicBool,
+    /// Where the newest member's data goes.
+    out: Mutex<Option<Output>>,
 }
 
 /// A member of a group, of which there must never be two.
@@ -38,13 +42,14 @@ impl Receiver for Member {
     fn build(_: Settings, cx: &Build) -> Result<Self, ConfigError> {
         Ok(Self(cx.services.get().expect("the test offers it")))
     }
-    async fn run(self, _: Output, mut stop: Stop) -> Result<(), Fatal> {
+    async fn run(self, out: Output, mut stop: Stop) -> Result<(), Fatal> {
         if self.0.fails.swap(false, Ordering::Relaxed) {
             return Err(Fatal("the group does not let it in".into()));
         }
         self.0.starts.fetch_add(1, Ordering::Relaxed);
         let running = self.0.running.fetch_add(1, Ordering::SeqCst) + 1;
         self.0.most.fetch_max(running, Ordering::SeqCst);
+        *self.0.out.lock().expect("no panic") = Some(out);
         stop.ready();
         stop.stopped().await;
         // It leaves the group when it has said goodbye.
@@ -161,4 +166,21 @@ async fn a_member_that_has_not_changed_runs_on() {
     assert_eq!(counts(&group), (1, 1, 1));
     graph.stop(Duration::from_secs(60)).await;
     assert_eq!(counts(&group).0, 0);
+}
+
+#[tokio::test]
+async fn the_data_of_a_receiver_that_runs_on_goes_to_the_graph_in_service() {
+    let group = Arc::<Group>::default();
+    let mut graph = Graph::start(setup(&group, Kept::default()), None).await.expect("nothing is wrong");
+    let out = group.out.lock().expect("no panic").clone().expect("it runs");
+    assert!(out.takes(Signal::Logs) && !out.takes(Signal::Traces));
+    let next = setup(&group, Kept::default());
+    // The exporter has changed: behind the receiver all is new.
+    let unchanged = [(Kind::Receiver, ComponentId::new("member"))];
+    let kept = graph.keeps(&next.plan, &unchanged.into_iter().collect());
+    let next = Graph::start(Setup { kept, ..next }, Some(&mut graph)).await.expect("nothing is wrong");
+    assert_eq!(std::mem::replace(&mut graph, next).stop(Duration::from_secs(60)).await, 0);
+    let context = Arc::new(Context::internal(ComponentId::new("member"), 1));
+    assert_eq!(out.send(Signal::Logs, request(1), context, Charge::none()).await, Outcome::DONE);
+    graph.stop(Duration::from_secs(60)).await;
 }

@@ -1,6 +1,7 @@
 //! What the graph promises whatever its components do: a real graph of small components that a test tells what to do.
 
 mod drops;
+mod entry;
 mod handover;
 mod holder;
 mod kept;

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
-use throughline_component::port::{Disk, SystemDisk};
+use throughline_component::port::{Disk, SystemClock, SystemDisk, SystemRandom};
 use throughline_component::{
     Auth, Batch, Build, ComponentId, ConfigError, Context, Exporter, Factory, Metadata, Outcome, Position,
 };
 
+use throughline_queue::{Log, Ports, Settings};
 use throughline_testkit::{Fault, LossyDisk};
 
 use crate::world::{NoSettings, Running, World, script, until};
@@ -180,4 +181,62 @@ async fn a_stream_that_cannot_be_read_shows_in_health_and_loses_nothing_once_it_
     until("it gets all", || got(&backend, "sink/kept").len() == 201).await;
     assert_eq!(unreadable(), None, "nothing is wrong any more");
     running.end().await;
+}
+
+#[tokio::test]
+async fn a_storage_that_takes_nothing_in_is_not_ready_until_it_does_however_often() {
+    let (disk, backend) = (LossyDisk::default(), Arc::new(Backend::default()));
+    let running = start_on(Arc::new(disk.clone()), Path::new("/log"), &backend).await;
+    for _ in 0..3 {
+        assert_eq!(running.trouble(), None);
+        disk.fail(Some(Fault::FullAfter(0)));
+        assert!(matches!(send(&running).await, Outcome::Retry { .. }));
+        assert!(running.trouble().is_some_and(|why| why.contains("storage file_storage")));
+        disk.fail(None);
+        let mut tries = 0;
+        while send(&running).await != Outcome::DONE {
+            tries += 1;
+            assert!(tries < 10_000, "there is room again");
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+    running.end().await;
+}
+
+/// Cannot be built.
+struct Broken;
+
+impl Exporter for Broken {
+    type Config = NoSettings;
+    fn build(_: NoSettings, _: &Build) -> Result<Self, ConfigError> {
+        Err(ConfigError::new("", "it is broken"))
+    }
+    async fn export(&self, _: &Batch) -> Outcome {
+        unreachable!("it was never built")
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_fails_leaves_no_cursor_behind() {
+    let (disk, backend) = (LossyDisk::default(), Arc::new(Backend::default()));
+    let folder = Path::new("/log");
+    let world = |broken| {
+        let sink = Factory::exporter::<Sink>("sink");
+        let world = World::new(&backend).storage("file_storage", Arc::new(disk.clone()), folder);
+        let world = world.exporter("sink/kept", sink, json!({}), (Some("file_storage"), &[]));
+        let factory = Factory::exporter::<Broken>("broken");
+        if broken { world.exporter("broken", factory, json!({}), (None, &[])) } else { world }
+    };
+    let cursors = || {
+        let (clock, random) = (Arc::new(SystemClock::default()), Arc::new(SystemRandom::default()));
+        let ports = Ports { disk: Arc::new(disk.clone()), clock, random };
+        let log = Log::open_still(ports, Settings::new(folder.to_owned())).expect("nobody has it open");
+        log.backlogs().len()
+    };
+    assert!(world(true).try_start().await.is_err());
+    assert_eq!(cursors(), 0);
+    world(false).start().await.die().await;
+    assert_eq!(cursors(), 1);
+    assert!(world(true).try_start().await.is_err());
+    assert_eq!(cursors(), 1, "what was there before stays");
 }

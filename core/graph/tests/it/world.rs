@@ -138,6 +138,11 @@ impl World {
 
     /// Starts it.
     pub(crate) async fn start(self) -> Running {
+        self.try_start().await.expect("nothing is wrong")
+    }
+
+    /// Starts it, if it can be started.
+    pub(crate) async fn try_start(self) -> Result<Running, Fatal> {
         let Self { wire, facts, parts, mut services, storages, clock, random } = self;
         let gate = Arc::<Gate>::default();
         services.offer(Arc::clone(&gate));
@@ -166,8 +171,8 @@ impl World {
             warnings,
             kept: Kept::default(),
         };
-        let graph = Graph::start(setup, None);
-        Running { graph: graph.await.expect("nothing is wrong"), gate, ledger, health, storages }
+        let graph = Graph::start(setup, None).await?;
+        Ok(Running { graph, gate, ledger, health, storages })
     }
 }
 
@@ -205,6 +210,9 @@ impl Running {
     pub(crate) async fn end(self) {
         assert_eq!(self.graph.stop(Duration::from_secs(60)).await, 0);
         assert_eq!(self.ledger.imbalances(), []);
+        let left: Vec<_> =
+            self.ledger.rows().into_iter().filter(|row| (row.held, row.batches) != (0, 0)).collect();
+        assert!(left.is_empty(), "nothing is held any more: {left:#?}");
     }
 
     /// Ends it without grace, and waits until its storages are closed.
@@ -235,7 +243,7 @@ pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// One resource, one scope, one log record with a time.
-fn request(time: u64) -> bytes::Bytes {
+pub(crate) fn request(time: u64) -> bytes::Bytes {
     [&[0x0a, 13, 0x12, 11, 0x12, 9, 0x09][..], &time.to_le_bytes()].concat().into()
 }
 

@@ -18,6 +18,12 @@ pub enum Level {
     Log,
     /// A metric with all its points.
     Metric,
+    /// An event of a span.
+    Event,
+    /// A link of a span.
+    Link,
+    /// A data point of a metric.
+    Point,
 }
 
 impl Level {
@@ -31,7 +37,7 @@ impl Level {
         }
     }
 
-    /// The message type at this level.
+    /// The message type at this level; of data points, which have one for each kind of metric, that of gauges and sums.
     #[must_use]
     pub fn message(self) -> &'static Message {
         match self {
@@ -40,17 +46,32 @@ impl Level {
             Self::Span => &schema::SPAN,
             Self::Log => &schema::LOG_RECORD,
             Self::Metric => &schema::METRIC,
+            Self::Event => &schema::SPAN_EVENT,
+            Self::Link => &schema::SPAN_LINK,
+            Self::Point => &schema::NUMBER_DATA_POINT,
         }
     }
 
-    /// The number of the field with the attributes; a metric's attributes are those of its points.
-    pub(super) const fn attributes(self) -> Option<u32> {
+    /// The number of the field with the attributes, in a message of this type; a metric's attributes are those of its points.
+    pub(super) fn attributes(self, message: &Message) -> Option<u32> {
         match self {
             Self::Resource => Some(1),
-            Self::Scope => Some(3),
+            Self::Scope | Self::Event => Some(3),
             Self::Span => Some(9),
             Self::Log => Some(6),
             Self::Metric => None,
+            Self::Link => Some(4),
+            Self::Point => message.field_named("attributes").map(|field| field.number),
+        }
+    }
+
+    /// The level of the records that records of this level are part of.
+    #[must_use]
+    pub const fn parent(self) -> Option<Self> {
+        match self {
+            Self::Event | Self::Link => Some(Self::Span),
+            Self::Point => Some(Self::Metric),
+            _ => None,
         }
     }
 }
@@ -74,13 +95,33 @@ impl Levels {
     pub const METRIC: Self = Self(16);
     /// Records of any signal.
     pub const RECORDS: Self = Self(4 | 8 | 16);
-    /// Every level.
+    /// Events of spans.
+    pub const EVENT: Self = Self(32);
+    /// Links of spans.
+    pub const LINK: Self = Self(64);
+    /// Data points of metrics.
+    pub const POINT: Self = Self(128);
+    /// What records consist of.
+    pub const NESTED: Self = Self(32 | 64 | 128);
+    /// Resources, scopes and records. Who edits a record can edit what it consists of too.
     pub const ALL: Self = Self(31);
 
     /// Whether the set has this level.
     #[must_use]
     pub const fn contains(self, level: Level) -> bool {
         self.0 & 1 << level as u8 != 0
+    }
+
+    /// The levels of what records of these levels consist of.
+    #[must_use]
+    pub const fn nested(self) -> Self {
+        Self((self.0 & Self::SPAN.0) * 8 | (self.0 & Self::SPAN.0) * 16 | (self.0 & Self::METRIC.0) * 8)
+    }
+
+    /// Those that are in both sets.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 
     /// Whether the sets have a level in common.

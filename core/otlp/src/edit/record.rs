@@ -8,6 +8,7 @@ use super::splicer::Splicer;
 use super::strings::{self, Leaf, Rewrite};
 use super::{Keep, Level};
 use crate::path::{Node, Path, PathError};
+use crate::schema::{self, Message};
 use crate::steps;
 use crate::value::{Value, put_pair};
 use crate::view::{Attributes, LogRecord, Metric, Resource, Scope, Span, View};
@@ -15,14 +16,23 @@ use crate::wire::{self, WireType};
 
 /// A resource, scope or record that is being edited. What is read from it is always what was last written.
 pub struct Record<'a> {
-    level: Level,
-    source: &'a [u8],
-    range: FieldRange,
-    output: &'a mut Splicer,
-    scratch: &'a mut Splicer,
-    resource: ByteRange,
-    scope: ByteRange,
-    copy: Option<Copied>,
+    pub(super) level: Level,
+    message: &'static Message,
+    pub(super) source: &'a [u8],
+    pub(super) range: FieldRange,
+    pub(super) output: &'a mut Splicer,
+    pub(super) scratch: &'a mut Splicer,
+    pub(super) above: Above<'a>,
+    pub(super) copy: Option<Copied>,
+}
+
+/// What a record belongs to.
+#[derive(Clone, Copy)]
+pub(super) enum Above<'a> {
+    /// A resource and a scope, which stand in the request or in what was written of it.
+    Groups { resource: ByteRange, scope: ByteRange },
+    /// For an event, a link or a data point: the span or metric too.
+    Record { resource: &'a [u8], scope: &'a [u8], record: &'a [u8] },
 }
 
 /// Where a record stands in the source.
@@ -43,9 +53,9 @@ pub(super) enum ByteRange {
 }
 
 /// A record that was changed stands at the end of the output.
-struct Copied {
+pub(super) struct Copied {
     tag: usize,
-    content: usize,
+    pub(super) content: usize,
     width: usize,
 }
 
@@ -63,6 +73,22 @@ impl ByteRange {
         match self {
             Self::Source(start, end) => &source[start..end],
             Self::Output(start, end) => &output[start..end],
+        }
+    }
+}
+
+impl Above<'_> {
+    pub(super) fn resource<'b>(&'b self, source: &'b [u8], output: &'b [u8]) -> &'b [u8] {
+        match self {
+            Self::Groups { resource, .. } => resource.of(source, output),
+            Self::Record { resource, .. } => resource,
+        }
+    }
+
+    pub(super) fn scope<'b>(&'b self, source: &'b [u8], output: &'b [u8]) -> &'b [u8] {
+        match self {
+            Self::Groups { scope, .. } => scope.of(source, output),
+            Self::Record { scope, .. } => scope,
         }
     }
 }
@@ -113,7 +139,7 @@ impl<'a> Record<'a> {
     #[must_use]
     pub fn attributes(&self) -> Attributes<'_> {
         self.level
-            .attributes()
+            .attributes(self.message)
             .map_or_else(Attributes::default, |number| Attributes::new(self.bytes(), number))
     }
 
@@ -122,7 +148,7 @@ impl<'a> Record<'a> {
     pub fn resource(&self) -> Resource<'_> {
         Resource::over(match self.level {
             Level::Resource => self.bytes(),
-            _ => self.resource.of(self.source, &self.output.out),
+            _ => self.above.resource(self.source, &self.output.out),
         })
     }
 
@@ -131,18 +157,32 @@ impl<'a> Record<'a> {
     pub fn scope(&self) -> Scope<'_> {
         Scope::over(match self.level {
             Level::Scope => self.bytes(),
-            _ => self.scope.of(self.source, &self.output.out),
+            _ => self.above.scope(self.source, &self.output.out),
         })
     }
 
-    /// What stands at `path`; a path that starts with `resource` or `scope` leads there from any level.
+    /// The bytes of the span or metric that an event, link or data point is part of, as they were before the first of its parts
+    /// was visited. Empty for others.
+    #[must_use]
+    pub fn parent(&self) -> &[u8] {
+        match self.above {
+            Above::Groups { .. } => &[],
+            Above::Record { record, .. } => record,
+        }
+    }
+
+    /// What stands at `path`. A path that starts with `resource` or `scope` leads there from any level, one that starts with
+    /// `span` or `metric` from what these consist of.
     #[must_use]
     pub fn get(&self, path: &Path) -> Option<Node<'_>> {
         let (level, rest) = path.level(self.level);
+        if level == self.level {
+            return crate::path::get(self.message, self.bytes(), rest);
+        }
         let bytes = match level {
-            level if level == self.level => self.bytes(),
             Level::Resource => self.resource().bytes(),
-            _ => self.scope().bytes(),
+            Level::Scope => self.scope().bytes(),
+            _ => self.parent(),
         };
         crate::path::get(level.message(), bytes, rest)
     }
@@ -153,7 +193,7 @@ impl Record<'_> {
     /// Adds an attribute at the end, unless the key is there. Whether it was added.
     pub fn insert_attribute<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) -> bool {
         let value = value.into();
-        let Some(number) = self.level.attributes() else {
+        let Some(number) = self.level.attributes(self.message) else {
             return self.points("attributes", &mut |splicer, source, region, number| {
                 lists::insert(splicer, source, region, number, key, &value)
             });
@@ -169,7 +209,7 @@ impl Record<'_> {
     /// Adds an attribute at the end without looking whether the key is there: for callers that have just read them all.
     pub fn append_attribute<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
         let value = value.into();
-        match self.level.attributes() {
+        match self.level.attributes(self.message) {
             None => {
                 self.insert_attribute(key, value);
             }
@@ -237,14 +277,14 @@ impl Record<'_> {
     /// Shows every string and bytes field to `edit`, at any depth, keys of attributes and maps included, and replaces what
     /// it says. Whether anything was replaced.
     pub fn rewrite_strings(&mut self, edit: &mut dyn FnMut(Leaf<'_>) -> Rewrite) -> bool {
-        let message = self.level.message();
+        let message = self.message;
         self.transform(|splicer, source| strings::rewrite(splicer, source, message, false, edit));
         self.adopt()
     }
 
     /// The same, and shows fields that the schema does not know too (see [`Leaf::is_unknown`]), unless they are numbers or groups.
     pub fn rewrite_strings_and_unknown(&mut self, edit: &mut dyn FnMut(Leaf<'_>) -> Rewrite) -> bool {
-        let message = self.level.message();
+        let message = self.message;
         self.transform(|splicer, source| strings::rewrite(splicer, source, message, true, edit));
         self.adopt()
     }
@@ -254,8 +294,8 @@ impl Record<'_> {
         if level != self.level {
             return Err(PathError::OtherLevel);
         }
-        let result =
-            self.transform(|splicer, source| by_path::apply(splicer, source, level.message(), rest, action));
+        let message = self.message;
+        let result = self.transform(|splicer, source| by_path::apply(splicer, source, message, rest, action));
         result.inspect(|_| {
             self.adopt();
         })
@@ -266,15 +306,14 @@ type EditList<'f> = dyn FnMut(&mut Splicer, &[u8], Range<usize>, u32) -> bool + 
 
 impl<'a> Record<'a> {
     pub(super) fn new(
-        level: Level,
+        (level, message): (Level, &'static Message),
         source: &'a [u8],
         range: FieldRange,
         output: &'a mut Splicer,
         scratch: &'a mut Splicer,
-        resource: ByteRange,
-        scope: ByteRange,
+        above: Above<'a>,
     ) -> Self {
-        Self { level, source, range, output, scratch, resource, scope, copy: None }
+        Self { level, message, source, range, output, scratch, above, copy: None }
     }
 
     /// Ends the edit: fixes the record's length, or takes it out of the output.
@@ -303,7 +342,9 @@ impl<'a> Record<'a> {
 
     /// Edits the record's attributes, or those of every point of a metric.
     fn each_list(&mut self, edit: &mut EditList<'_>) -> bool {
-        let Some(number) = self.level.attributes() else { return self.points("attributes", edit) };
+        let Some(number) = self.level.attributes(self.message) else {
+            return self.points("attributes", edit);
+        };
         let any = self.transform(|splicer, source| edit(splicer, source, 0..source.len(), number));
         self.adopt();
         any
@@ -316,7 +357,7 @@ impl<'a> Record<'a> {
         }
         let mut any = false;
         self.transform(|splicer, source| {
-            lists::each_point(splicer, source, &crate::schema::METRIC, &mut |splicer, region, point| {
+            lists::each_point(splicer, source, &schema::METRIC, &mut |splicer, region, point| {
                 if let Some(field) = point.field_named(name) {
                     any |= edit(splicer, source, region, field.number);
                 }
@@ -339,7 +380,7 @@ impl<'a> Record<'a> {
     }
 
     /// Makes the outcome of [`Self::transform`] the record's content. Whether it is different.
-    fn adopt(&mut self) -> bool {
+    pub(super) fn adopt(&mut self) -> bool {
         let changed = self.scratch.is_changed();
         if changed {
             let start = self.begin_copy(false);

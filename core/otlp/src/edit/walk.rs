@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::record::{ByteRange, FieldRange, Outcome};
+use super::record::{Above, ByteRange, FieldRange, Outcome};
 use super::splicer::Splicer;
 use super::{Keep, Level, Levels, Record, Rewritten};
 use crate::schema::Kind;
@@ -18,13 +18,16 @@ pub fn rewrite_within(
     room: &mut dyn FnMut(usize) -> Option<usize>,
     edit: &mut dyn FnMut(&mut Record<'_>) -> Keep,
 ) -> Option<Rewritten> {
+    let record_level = Level::of_records(signal);
     let mut walk = Walk {
         signal,
-        record_level: Level::of_records(signal),
+        record_level,
+        visits_records: levels.intersects(Levels::from(record_level) | Levels::from(record_level).nested()),
         levels,
         source: bytes,
         output: Splicer::default(),
         scratch: Splicer::default(),
+        spare: Splicer::default(),
         dropped_items: 0,
         dropped: Vec::new(),
         cause: 0,
@@ -48,10 +51,14 @@ pub fn rewrite_within(
 struct Walk<'a> {
     signal: Signal,
     record_level: Level,
+    /// Whether records, or what they consist of, are visited.
+    visits_records: bool,
     levels: Levels,
     source: &'a [u8],
     output: Splicer,
     scratch: Splicer,
+    /// For what records consist of.
+    spare: Splicer,
     dropped_items: u32,
     /// By what was given as the reason.
     dropped: Vec<(u32, u32)>,
@@ -97,7 +104,7 @@ impl Walk<'_> {
     fn in_resource_group(&mut self, group: &Field<'_>) -> bool {
         let mut resource = None;
         let mut scopes = Members::default();
-        let below = self.levels.intersects(Levels::SCOPE | self.record_level.into());
+        let below = self.visits_records || self.levels.contains(Level::Scope);
         for field in Fields::within(self.source, group.value_range()) {
             if field.number > 2 || field.len_bytes().is_none() {
                 continue;
@@ -146,7 +153,7 @@ impl Walk<'_> {
                 },
             };
             scope = Some(place);
-            if !self.levels.contains(self.record_level) {
+            if !self.visits_records {
                 return true;
             }
             if field.number == 2 {
@@ -193,34 +200,43 @@ impl Walk<'_> {
                 None => self.is_over = true,
             }
         }
-        if self.is_over || !self.levels.contains(level) {
+        let (itself, parts) = (self.levels.contains(level), self.levels.and(Levels::from(level).nested()));
+        if self.is_over || !itself && parts == Levels::NONE {
             return Some(ByteRange::Source(range.content.start, range.content.end));
         }
         let content = range.content.clone();
-        let mut record =
-            Record::new(level, self.source, range, &mut self.output, &mut self.scratch, resource, scope);
-        let keep = (self.edit)(&mut record);
+        let above = Above::Groups { resource, scope };
+        let kind = (level, level.message());
+        let mut record = Record::new(kind, self.source, range, &mut self.output, &mut self.scratch, above);
+        let mut keep = if itself { (self.edit)(&mut record) } else { Keep::Yes };
+        let mut points = Vec::new();
         if let Keep::No(cause) = keep {
             self.cause = cause;
-        }
-        match record.settle(keep) {
-            Outcome::Unchanged(place) => Some(place),
-            Outcome::Changed(place) => {
-                if level == Level::Metric {
-                    let points = |bytes| batch::items(level.message(), bytes);
-                    let before = points(&self.source[content]);
-                    self.dropped_items +=
-                        before.saturating_sub(points(place.of(self.source, &self.output.out)));
-                }
-                Some(place)
+        } else if parts != Levels::NONE {
+            let parts = record.visit_parts(parts, &mut self.spare, self.edit);
+            if parts.are_gone() {
+                // As with groups: what has lost all that it had goes too.
+                keep = Keep::No(self.cause);
             }
-            Outcome::Dropped => {
-                let leads = matches!(level, Level::Resource | Level::Scope);
-                let items = if leads { 0 } else { batch::items(level.message(), &self.source[content]) };
-                self.drop(items);
-                None
-            }
+            points = parts.dropped;
         }
+        let items = |bytes| batch::items(level.message(), bytes);
+        let (place, gone) = match record.settle(keep) {
+            Outcome::Unchanged(place) => return Some(place),
+            Outcome::Changed(place) if level == Level::Metric => {
+                let after = items(place.of(self.source, &self.output.out));
+                (Some(place), items(&self.source[content]).saturating_sub(after))
+            }
+            Outcome::Changed(place) => return Some(place),
+            Outcome::Dropped if matches!(level, Level::Resource | Level::Scope) => return None,
+            Outcome::Dropped => (None, items(&self.source[content])),
+        };
+        self.dropped_items += gone;
+        points.iter().for_each(|cause| self.count(*cause, 1));
+        if place.is_none() && points.is_empty() {
+            self.count(self.cause, gone);
+        }
+        place
     }
 
     /// Counts what goes with a whole group: a resource's (`depth` 1) or a scope's (`depth` 2).
@@ -231,16 +247,17 @@ impl Walk<'_> {
                 schema = member;
             }
         }
-        self.drop(batch::items(schema, &self.source[group.value_range()]));
+        let items = batch::items(schema, &self.source[group.value_range()]);
+        self.dropped_items += items;
+        self.count(self.cause, items);
         false
     }
 
-    /// Counts items that go, for the reason that was given last.
-    fn drop(&mut self, items: u32) {
-        self.dropped_items += items;
-        match self.dropped.iter_mut().find(|(cause, _)| *cause == self.cause) {
+    /// Counts items that go for a reason.
+    fn count(&mut self, cause: u32, items: u32) {
+        match self.dropped.iter_mut().find(|(known, _)| *known == cause) {
             Some((_, count)) => *count += items,
-            None if items > 0 => self.dropped.push((self.cause, items)),
+            None if items > 0 => self.dropped.push((cause, items)),
             None => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use throughline_otlp::edit::{Keep, Level, Levels, rewrite};
+use throughline_otlp::edit::{Keep, Level, Levels, Record, rewrite};
 use throughline_otlp::{Limits, Signal, admit};
 
 use crate::generate::{self, Dice, LEGAL};
@@ -27,13 +27,13 @@ proptest! {
         signal in signals(),
         entropy in entropy(),
         chain in prop::collection::vec(any::<u8>(), 0..60),
-        resources in any::<bool>(),
+        which in 0..3_usize,
     ) {
         let input = Bytes::from(generate::request(&mut Dice(&entropy), signal, LEGAL));
         let input = admit(signal, input, &Limits::default()).expect("it is legal").bytes;
         let mut dice = Dice(&chain);
         let chain: Vec<Op> = (0..5).map(|_| Op::roll(&mut dice)).collect();
-        let levels = if resources { Levels::RESOURCE } else { Levels::RECORDS };
+        let levels = [Levels::RESOURCE, Levels::RECORDS, Levels::NESTED][which];
         let mut one_by_one = input.clone();
         for op in &chain {
             one_by_one = rewrite(signal, &one_by_one, levels, &mut |record| apply(op, record)).bytes;
@@ -43,6 +43,33 @@ proptest! {
             if kept { Keep::Yes } else { Keep::No(7) }
         });
         prop_assert_eq!(fused.bytes, one_by_one);
+    }
+
+    /// One edit of records, and behind it one of what they consist of, as the planner fuses them.
+    #[test]
+    fn records_and_then_their_parts_in_one_walk_equal_two_walks(
+        signal in signals(),
+        entropy in entropy(),
+        chain in prop::collection::vec(any::<u8>(), 0..60),
+    ) {
+        let input = Bytes::from(generate::request(&mut Dice(&entropy), signal, LEGAL));
+        let input = admit(signal, input, &Limits::default()).expect("it is legal").bytes;
+        let mut dice = Dice(&chain);
+        let [of_records, of_parts] = [Op::roll(&mut dice), Op::roll(&mut dice)];
+        let first = rewrite(signal, &input, Levels::RECORDS, &mut |record| apply(&of_records, record));
+        let then = rewrite(signal, &first.bytes, Levels::NESTED, &mut |record| apply(&of_parts, record));
+        let fused = rewrite(signal, &input, Levels::RECORDS | Levels::NESTED, &mut |record| {
+            let is_part = record.level().parent().is_some();
+            let kept = apply(if is_part { &of_parts } else { &of_records }, record);
+            if kept == Keep::Yes { kept } else { Keep::No(if is_part { 8 } else { 7 }) }
+        });
+        prop_assert_eq!(&fused.bytes, &then.bytes);
+        prop_assert_eq!(fused.dropped_items, first.dropped_items + then.dropped_items);
+        let counted = |rewritten: &throughline_otlp::edit::Rewritten, cause: u32| -> u32 {
+            rewritten.dropped.iter().filter(|(own, _)| *own == cause).map(|(_, count)| count).sum()
+        };
+        prop_assert_eq!(counted(&fused, 7), counted(&first, 7));
+        prop_assert_eq!(counted(&fused, 8), counted(&then, 7), "a point that is dropped is an item");
     }
 
     #[test]
@@ -82,4 +109,47 @@ fn resource_and_scope_show_what_was_written_to_them_before() {
         Keep::Yes
     });
     assert_eq!(seen, 1);
+}
+
+#[test]
+fn what_a_record_consists_of_sees_what_it_belongs_to() {
+    use throughline_otlp::path::{Node, Path};
+    use throughline_otlp::view::AnyValue;
+    use throughline_otlp::wire::{put_len, put_message};
+    let mut input = Vec::new();
+    put_message(&mut input, 1, |group| {
+        put_message(group, 2, |scope| {
+            put_message(scope, 2, |span| {
+                put_message(span, 11, |_| {});
+                put_message(span, 13, |link| put_len(link, 3, b"state"));
+            });
+        });
+    });
+    let text = |record: &Record<'_>, path: &str| match record.get(&Path::parse(path).expect("a path")) {
+        Some(Node::Value(AnyValue::Str(text))) => text.to_owned(),
+        other => format!("{other:?}"),
+    };
+    let mut seen = Vec::new();
+    let rewritten = rewrite(Signal::Traces, &input.into(), Levels::ALL | Levels::NESTED, &mut |record| {
+        match record.level() {
+            Level::Resource | Level::Scope => {
+                record.set_attribute("above", "1");
+            }
+            Level::Span => record.set(&Path::parse("name").expect("a path"), "s").expect("it has one"),
+            level => {
+                let path = format!(
+                    "{}.attributes[\"above\"]",
+                    if level == Level::Event { "resource" } else { "scope" }
+                );
+                seen.push((level, text(record, "span.name"), text(record, &path)));
+                assert!(record.set(&Path::parse("span.name").expect("a path"), "x").is_err());
+                record.set_attribute("own", "2");
+                assert_eq!(record.attributes().get_str("own"), Some("2"));
+            }
+        }
+        Keep::Yes
+    });
+    let one = |level| (level, "s".to_owned(), "1".to_owned());
+    assert_eq!(seen, [one(Level::Event), one(Level::Link)]);
+    assert!(rewritten.changed);
 }

@@ -6,6 +6,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
     Exemplar, ExponentialHistogram, Gauge, Histogram, Metric, Sum, Summary,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use throughline_otlp::edit::Level;
 
 use crate::reference::Decoded;
@@ -45,11 +46,21 @@ pub(crate) fn each_list(decoded: &mut Decoded, level: Level, edit: &mut Edit<'_>
                 let scopes = request.resource_spans.iter_mut().flat_map(|group| &mut group.scope_spans);
                 scopes.flat_map(|scope| &mut scope.spans).for_each(|span| edit(&mut span.attributes));
             }
+            (Decoded::Traces(request), Level::Event) => {
+                let scopes = request.resource_spans.iter_mut().flat_map(|group| &mut group.scope_spans);
+                let events = scopes.flat_map(|scope| &mut scope.spans).flat_map(|span| &mut span.events);
+                events.for_each(|event| edit(&mut event.attributes));
+            }
+            (Decoded::Traces(request), Level::Link) => {
+                let scopes = request.resource_spans.iter_mut().flat_map(|group| &mut group.scope_spans);
+                let links = scopes.flat_map(|scope| &mut scope.spans).flat_map(|span| &mut span.links);
+                links.for_each(|link| edit(&mut link.attributes));
+            }
             (Decoded::Logs(request), Level::Log) => {
                 let scopes = request.resource_logs.iter_mut().flat_map(|group| &mut group.scope_logs);
                 scopes.flat_map(|scope| &mut scope.log_records).for_each(|log| edit(&mut log.attributes));
             }
-            (Decoded::Metrics(request), Level::Metric) => {
+            (Decoded::Metrics(request), Level::Metric | Level::Point) => {
                 let scopes = request.resource_metrics.iter_mut().flat_map(|group| &mut group.scope_metrics);
                 scopes.flat_map(|scope| &mut scope.metrics).for_each(|metric| points(metric, edit));
             }
@@ -119,13 +130,16 @@ pub(crate) fn each_exemplar(decoded: &mut Decoded, level: Level, edit: &mut Edit
 /// Drops what `keep` does not want; groups that lose all their members go too.
 pub(crate) fn retain(decoded: &mut Decoded, level: Level, keep: &mut dyn FnMut(&[KeyValue]) -> bool) {
     macro_rules! retain {
-        ($groups:expr, $scopes:ident, $records:ident, $record_level:expr, |$record:ident| $attributes:expr) => {
+        ($groups:expr, $scopes:ident, $records:ident, $record_level:expr, |$record:ident| $attributes:expr, $parts:expr) => {
             $groups.retain_mut(|group| match level {
                 Level::Resource => keep(&group.resource.clone().unwrap_or_default().attributes),
                 _ => members(&mut group.$scopes, |scope| match level {
                     Level::Scope => keep(&scope.scope.clone().unwrap_or_default().attributes),
                     level if level == $record_level => {
                         members(&mut scope.$records, |$record| keep($attributes))
+                    }
+                    level if level.parent() == Some($record_level) => {
+                        members(&mut scope.$records, |record| $parts(record, level, keep))
                     }
                     _ => true,
                 }),
@@ -134,15 +148,63 @@ pub(crate) fn retain(decoded: &mut Decoded, level: Level, keep: &mut dyn FnMut(&
     }
     match decoded {
         Decoded::Traces(request) => {
-            retain!(request.resource_spans, scope_spans, spans, Level::Span, |span| &span.attributes);
+            retain!(
+                request.resource_spans,
+                scope_spans,
+                spans,
+                Level::Span,
+                |span| &span.attributes,
+                span_parts
+            );
         }
         Decoded::Logs(request) => {
-            retain!(request.resource_logs, scope_logs, log_records, Level::Log, |log| &log.attributes);
+            retain!(
+                request.resource_logs,
+                scope_logs,
+                log_records,
+                Level::Log,
+                |log| &log.attributes,
+                no_parts
+            );
         }
         Decoded::Metrics(request) => {
-            retain!(request.resource_metrics, scope_metrics, metrics, Level::Metric, |metric| &metric
-                .metadata);
+            retain!(
+                request.resource_metrics,
+                scope_metrics,
+                metrics,
+                Level::Metric,
+                |metric| &metric.metadata,
+                metric_parts
+            );
         }
+    }
+}
+
+type Keeps<'f> = dyn FnMut(&[KeyValue]) -> bool + 'f;
+
+fn no_parts<T>(_: &mut T, _: Level, _: &mut Keeps<'_>) -> bool {
+    true
+}
+
+fn span_parts(span: &mut Span, level: Level, keep: &mut Keeps<'_>) -> bool {
+    match level {
+        Level::Event => span.events.retain(|event| keep(&event.attributes)),
+        _ => span.links.retain(|link| keep(&link.attributes)),
+    }
+    true
+}
+
+/// A metric that loses all its points goes.
+fn metric_parts(metric: &mut Metric, _: Level, keep: &mut Keeps<'_>) -> bool {
+    match &mut metric.data {
+        None => true,
+        Some(Data::Gauge(data)) => members(&mut data.data_points, |point| keep(&point.attributes)),
+        Some(Data::Sum(data)) => members(&mut data.data_points, |point| keep(&point.attributes)),
+        Some(Data::Histogram(data)) => members(&mut data.data_points, |point| keep(&point.attributes)),
+        Some(Data::ExponentialHistogram(data)) => {
+            members(&mut data.data_points, |point| keep(&point.attributes))
+        }
+        Some(Data::Summary(data)) => members(&mut data.data_points, |point| keep(&point.attributes)),
     }
 }
 

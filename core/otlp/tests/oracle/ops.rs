@@ -42,8 +42,17 @@ impl Op {
 
 /// Some edits, each at some level.
 pub(crate) fn roll_chain(dice: &mut Dice<'_>) -> Vec<(Level, Op)> {
-    const LEVELS: [Level; 5] = [Level::Resource, Level::Scope, Level::Span, Level::Log, Level::Metric];
-    (0..=dice.below(4)).map(|_| (LEVELS[dice.below(5)], Op::roll(dice))).collect()
+    const LEVELS: [Level; 8] = [
+        Level::Resource,
+        Level::Scope,
+        Level::Span,
+        Level::Log,
+        Level::Metric,
+        Level::Event,
+        Level::Link,
+        Level::Point,
+    ];
+    (0..=dice.below(4)).map(|_| (LEVELS[dice.below(8)], Op::roll(dice))).collect()
 }
 
 /// Every edit of the chain equals decode, edit, encode; the outcome is canonical; an edit that changes nothing copies nothing.

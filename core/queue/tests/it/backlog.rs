@@ -239,3 +239,35 @@ fn the_newest_records_are_read_from_memory_as_many_as_were_asked_for_and_no_more
         assert_eq!((came, disk.read() > before), (behind, from_disk), "{destination}");
     }
 }
+
+#[test]
+fn a_reader_passes_what_is_damaged_at_the_end_and_costs_nothing_once_it_has_all() {
+    let disk = LossyDisk::default();
+    let (log, stream) = open(&disk);
+    for n in 0..3_u8 {
+        append(&log, stream, vec![n; 100]);
+    }
+    let path = segment(&disk);
+    disk.flip(&path, disk.files()[&path] - 1, 1);
+    let first = log.backlogs()[0].position;
+    assert_eq!(read(&log, stream).len(), 2);
+    log.turn();
+    assert_eq!(log.backlogs()[0].position, first + 3, "the damaged one does not come back");
+    let mut reader = ready(log.reader(stream, "otlp")).expect("the first was dropped");
+    let other = log.stream("logs").expect("another number");
+    let cursors = |disk: &LossyDisk| {
+        let files = disk.files().into_iter();
+        files
+            .filter(|(path, _)| path.to_string_lossy().contains("/cursors-"))
+            .map(|(_, size)| size)
+            .sum::<usize>()
+    };
+    log.turn();
+    append(&log, other, "record");
+    let before = cursors(&disk);
+    for _ in 0..5 {
+        assert!(matches!(reader.poll(), Polled::Wait));
+        append(&log, other, "record");
+    }
+    assert_eq!(cursors(&disk), before, "it has not moved");
+}

@@ -155,3 +155,29 @@ fn what_an_earlier_reader_gives_back_late_is_not_given_out_twice() {
     again.ack.done();
     assert!(next(&mut second).is_none(), "it is delivered");
 }
+
+#[tokio::test]
+async fn what_no_snapshot_holds_yet_is_given_out_again_after_a_restart() {
+    let (disk, clock) = (LossyDisk::default(), Arc::<FakeClock>::default());
+    {
+        let (log, stream) = open(&disk, &clock);
+        log.subscribe(stream, "registry").expect("synced");
+        ["one", "two", "three"].into_iter().for_each(|text| append(&log, stream, text));
+        let mut reader = log.reader(stream, "registry").await.expect("it has subscribed");
+        reader.hold_back();
+        let mut positions = Vec::new();
+        while let Some(delivered) = next(&mut reader) {
+            positions.push(delivered.position.sequence);
+            delivered.ack.done();
+        }
+        log.turn();
+        assert_eq!(log.backlogs()[0].position, positions[0]);
+        reader.release(positions[1]);
+        log.turn();
+        assert_eq!(log.backlogs()[0].position, positions[2]);
+    }
+    let (log, stream) = open(&disk, &clock);
+    log.subscribe(stream, "registry").expect("synced");
+    let mut reader = log.reader(stream, "registry").await.expect("it has subscribed");
+    assert_eq!(next(&mut reader).expect("no snapshot holds it").record.payload, "three");
+}

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use throughline_component::port::SystemRandom;
 use throughline_component::{Outcome, Settle, Ticket};
 use throughline_queue::{Log, Overflow, Ports, Settings};
-use throughline_testkit::{FakeClock, LossyDisk};
+use throughline_testkit::{FakeClock, Fault, LossyDisk};
 
 use crate::world::{next, ready, record};
 
@@ -15,7 +15,11 @@ use crate::world::{next, ready, record};
 const BESIDES: usize = 44 + 4 + 4;
 
 fn open(settings: Settings) -> (Log, u64) {
-    let (disk, clock) = (Arc::new(LossyDisk::default()), Arc::<FakeClock>::default());
+    open_on(&LossyDisk::default(), settings)
+}
+
+fn open_on(disk: &LossyDisk, settings: Settings) -> (Log, u64) {
+    let (disk, clock) = (Arc::new(disk.clone()), Arc::<FakeClock>::default());
     let ports = Ports { disk, clock, random: Arc::new(SystemRandom::default()) };
     let quota = settings.quota.or(Some(1 << 30));
     let settings = Settings { create_directory: true, reserve_bytes: 0, quota, ..settings };
@@ -120,3 +124,32 @@ fn a_quota_is_filled_to_the_last_byte_over_many_groups() {
 
 /// Bytes of the frame with the stream's name.
 const NAME: usize = 44 + 6;
+
+#[test]
+fn who_cannot_be_given_a_cursor_is_refused() {
+    for fault in [Fault::DeadAfter(0), Fault::SyncFailsAfter(0)] {
+        let disk = LossyDisk::default();
+        let (log, stream) = open_on(&disk, settings());
+        disk.fail(Some(fault));
+        let error = log.subscribe(stream, "loki").expect_err("nothing can be written");
+        assert!(error.to_string().contains("the cursor of loki cannot be written"), "{error}");
+    }
+}
+
+#[test]
+fn nothing_is_taken_in_until_a_new_cursor_is_on_a_disk_that_was_full() {
+    let disk = LossyDisk::default();
+    let (log, stream) = open_on(&disk, settings());
+    disk.limit(Some(disk.files().values().sum()));
+    assert_eq!(log.subscribe(stream, "loki").map_err(|error| error.to_string()), Ok(true));
+    disk.limit(None);
+    assert_eq!(why(ready(put(&log, stream, 100))), "the disk is full", "it would not be kept for loki");
+    log.turn();
+    let kept = put(&log, stream, 100);
+    log.turn();
+    assert_eq!(ready(kept), Outcome::DONE);
+    drop(log);
+    let (log, stream) = open_on(&disk, settings());
+    let mut reader = ready(log.reader(stream, "loki")).expect("its cursor is there");
+    assert!(next(&mut reader).expect("it can be read").is_some());
+}

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use throughline_component::Settle;
 use throughline_component::port::SystemRandom;
 use throughline_queue::{Log, Overflow, Ports, Settings};
-use throughline_testkit::{FakeClock, Fault, LossyDisk};
+use throughline_testkit::{Damage, FakeClock, Fault, LossyDisk};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber, span};
 
@@ -133,7 +133,7 @@ fn a_disk_that_has_room_again_is_said_once() {
         for _ in 0..20 {
             put(&log, stream, 1);
         }
-        disk.damage(&PathBuf::from("/log/RESERVE"), throughline_testkit::Damage::Gone);
+        disk.damage(&PathBuf::from("/log/RESERVE"), Damage::Gone);
         drop(log);
         disk.crash(throughline_testkit::Keep::All);
         disk.limit(Some(0));
@@ -219,7 +219,7 @@ fn a_torn_end_is_said_and_so_is_a_name_that_nobody_knows() {
         assert_eq!(heard.lines("the name of a stream is damaged").len(), 0);
         drop(log);
         disk.flip(&segment, 46, 1);
-        files("/cursors-").iter().for_each(|path| disk.damage(path, throughline_testkit::Damage::Gone));
+        files("/cursors-").iter().for_each(|path| disk.damage(path, Damage::Gone));
         let ports = Ports {
             disk: Arc::new(disk.clone()),
             clock: Arc::<FakeClock>::clone(&clock),
@@ -229,5 +229,23 @@ fn a_torn_end_is_said_and_so_is_a_name_that_nobody_knows() {
             Log::open_still(ports, Settings::new(PathBuf::from("/log"))).expect("its segments are kept");
         assert_eq!(heard.lines("the name of a stream is damaged").len(), 1);
         assert_eq!(log.stats().torn, 0);
+    });
+}
+
+#[test]
+fn who_begins_with_the_oldest_record_since_cursors_were_lost_is_named() {
+    let (disk, clock, heard) = (LossyDisk::default(), Arc::<FakeClock>::default(), Heard::default());
+    tracing::subscriber::with_default(heard.clone(), || {
+        tracing::callsite::rebuild_interest_cache();
+        let (log, stream) = open(&disk, &clock);
+        put(&log, stream, 3);
+        log.subscribe(stream, "late").expect("a sound disk");
+        drop(log);
+        assert_eq!(heard.lines("may have been lost"), Vec::<String>::new(), "a new one begins at the end");
+        let cursors = disk.files().into_keys().find(|path| path.to_string_lossy().contains("cursors-"));
+        disk.damage(&cursors.expect("they were written"), Damage::Gone);
+        drop(open(&disk, &clock));
+        let lines = heard.lines("may have been lost");
+        assert!(lines.len() == 1 && lines[0].contains("destination=dead"), "{lines:#?}");
     });
 }
