@@ -11,13 +11,14 @@ use throughline_queue::{Backlog, Storage};
 
 use crate::Direction;
 use crate::entry::{Accounts, Entry, Taking};
+use crate::feeder::{Fed, Feeder};
 use crate::ledger::Hop;
 use crate::pipeline::{Connector, Pipeline, Stage, Target};
 use crate::plan::{Pipeline as Planned, Stage as PlannedStage, Stored};
-use crate::run::{Make, Setup};
+use crate::setup::{Make, Setup};
 use crate::sink::{Sink, SinkServices};
 use crate::step::Step;
-use crate::stream::{Fed, Feeder, Stream};
+use crate::stream::Stream;
 use crate::walk::Walk;
 
 /// Builds the parts of a graph from its plan.

@@ -7,21 +7,7 @@ use throughline_component::{ComponentId, Kind};
 use crate::entry::Taking;
 use crate::plan::Plan;
 use crate::run::Graph;
-
-/// The components that run on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
-    pub(crate) receivers: BTreeSet<ComponentId>,
-    pub(crate) exporters: BTreeSet<ComponentId>,
-    pub(crate) extensions: BTreeSet<ComponentId>,
-}
-
-impl Kept {
-    /// All of them, of whatever kind.
-    pub fn ids(&self) -> BTreeSet<ComponentId> {
-        self.receivers.iter().chain(&self.exporters).chain(&self.extensions).cloned().collect()
-    }
-}
+use crate::setup::Kept;
 
 impl Graph {
     /// Which of these components, whose settings and services are the same in the next plan, can run on in it. A receiver

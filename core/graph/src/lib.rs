@@ -7,12 +7,15 @@
 
 mod assembly;
 mod entry;
+mod feeder;
 mod kept;
 mod ledger;
+mod panics;
 mod pipeline;
 mod plan;
 mod resend;
 mod run;
+mod setup;
 mod share;
 mod sink;
 mod step;
@@ -21,7 +24,7 @@ mod supervisor;
 mod unreadable;
 mod walk;
 
-pub use kept::Kept;
 pub use ledger::{Direction, Hop, Imbalance, Ledger, Row};
 pub use plan::{Fact, Facts, Masking, Pipeline as PlannedPipeline, Plan, Stage, Stored, Wire, Wiring};
-pub use run::{Graph, Make, Setup};
+pub use run::Graph;
+pub use setup::{Kept, Make, Setup};

@@ -8,9 +8,10 @@ use smallvec::SmallVec;
 use throughline_component::{Batch, Chunk, Health};
 use throughline_otlp::Signal;
 
+use crate::panics::message;
 use crate::resend::{Resends, Shares};
 use crate::sink::Sink;
-use crate::step::{Step, message};
+use crate::step::Step;
 use crate::stream::Stream;
 use crate::walk::Walk;
 

@@ -4,51 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use throughline_component::port::{Budget, Clock, Random};
-use throughline_component::{
-    Built, ComponentId, ConfigError, DynExtension, Fatal, Health, Kind, Meter, Output, Services, Warnings,
-};
-use throughline_net::Listeners;
+use throughline_component::port::{Budget, Clock};
+use throughline_component::{ComponentId, Fatal, Meter, Output};
 
-use crate::Ledger;
 use crate::assembly::{Assembly, NewReceiver, make_receiver};
 use crate::entry::{Entry, Taking};
-use crate::kept::Kept;
+use crate::feeder::Feeder;
 use crate::pipeline::{Connector, Pipeline, Stage};
-use crate::plan::Plan;
+use crate::setup::{Kept, Make, Setup};
 use crate::share::Share;
 use crate::sink::Sink;
-use crate::stream::Feeder;
 use crate::supervisor::Supervisor;
-
-/// Makes a component anew, through its factory, from its settings.
-pub type Make = Arc<dyn Fn(Kind, &ComponentId) -> Result<Built, ConfigError> + Send + Sync>;
-
-/// All that a graph is started from.
-pub struct Setup {
-    /// What to run.
-    pub plan: Plan,
-    /// How to make its components.
-    pub make: Make,
-    /// What extensions offer; storages are found here.
-    pub services: Services,
-    /// The extensions in service, in the order of the configuration; their offers are known to `make` already.
-    pub extensions: Vec<(ComponentId, Arc<dyn DynExtension>)>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// Randomness.
-    pub random: Arc<dyn Random>,
-    /// The accounts; they outlive a reload.
-    pub ledger: Arc<Ledger>,
-    /// Readiness; it outlives a reload.
-    pub health: Arc<Health>,
-    /// What is said of losses; it outlives a reload.
-    pub warnings: Arc<Warnings>,
-    /// The listeners of this configuration, which `make` gives to its components. They serve once all stands.
-    pub listeners: Arc<Listeners>,
-    /// What runs on of the graph in service, see [`Graph::keeps`].
-    pub kept: Kept,
-}
 
 /// A running graph.
 pub struct Graph {

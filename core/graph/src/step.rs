@@ -10,6 +10,7 @@ use throughline_component::{Batch, DynProcessor, Health, Outcome, Outlet, Stop};
 use tokio::sync::Notify;
 
 use crate::ledger::{Hop, add};
+use crate::panics::message;
 use crate::supervisor::RESTART;
 
 /// One processor of one pipeline.
@@ -152,13 +153,6 @@ async fn sleep(wait: Option<Duration>) {
         Some(wait) => tokio::time::sleep(wait).await,
         None => std::future::pending().await,
     }
-}
-
-/// What a panic said.
-pub(crate) fn message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a message".into())
 }
 
 #[cfg(test)]

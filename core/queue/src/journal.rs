@@ -10,9 +10,9 @@ use bytes::Bytes;
 use throughline_component::port::{Disk, DiskFile, SyncSite};
 
 use crate::frame::{Head, Kind};
-use crate::log::Ports;
 use crate::manifest::foreign;
 use crate::name::{generation, parse_generation};
+use crate::ports::Ports;
 use crate::scan::{Found, Scanner};
 use crate::settings::Settings;
 

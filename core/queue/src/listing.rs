@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use throughline_component::port::StoreError;
 
-use crate::log::{Log, Ports, Shared};
+use crate::limits::{Reason, Sum};
+use crate::log::Log;
 use crate::manifest;
 use crate::name::is_ours;
-use crate::quota::{Loss, Reason, Sum, unsettled};
+use crate::ports::Ports;
+use crate::quota::{Loss, unsettled};
 use crate::settings::Settings;
+use crate::shared::Shared;
 
 /// What waits for one destination in one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]

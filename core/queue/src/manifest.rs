@@ -45,6 +45,9 @@ pub(crate) struct Known {
     pub(crate) streams: BTreeMap<u64, Kept>,
 }
 
+/// What the manifest knows of each stream.
+pub(crate) type Manifested = BTreeMap<u64, Kept>;
+
 /// What the manifest knows of a stream's segments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Kept {

@@ -9,9 +9,9 @@ use throughline_component::port::StoreError;
 use crate::Record;
 use crate::ahead::FromDisk;
 use crate::cursor::{Cursor, Idle};
-use crate::log::Shared;
-use crate::quota::{Reason, Sum};
+use crate::limits::{Reason, Sum};
 use crate::settings::WINDOW_RECORDS;
+use crate::shared::Shared;
 use crate::state::State;
 
 /// Yields what a destination has not settled yet, in order. There is one reader a cursor at a time; dropping it gives

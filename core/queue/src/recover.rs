@@ -10,18 +10,16 @@ use throughline_component::port::Disk;
 use crate::cursor::{Cursor, Idle};
 use crate::entry::Entry;
 use crate::intake::{Missing, Taken, take_in};
-use crate::io::{Io, is_full};
+use crate::io::{CURSORS, Io, is_full};
 use crate::journal::{JournalFile, Sort};
-use crate::log::Ports;
-use crate::manifest::{self, Kept, Manifest};
+use crate::limits::Limits;
+use crate::manifest::{self, Manifest};
 use crate::name::{SegmentName, is_ours, number, parse_generation};
-use crate::quota::Limits;
+use crate::ports::Ports;
 use crate::reserve::{self, Reserve};
 use crate::settings::Settings;
 use crate::sites;
 use crate::state::{EPOCH_SHIFT, State, Stream};
-
-pub(crate) const CURSORS: &str = "cursors";
 
 const CURSOR_SORT: Sort = Sort {
     copies: 2,
@@ -209,6 +207,3 @@ impl Written {
         self.names.get(&stream).cloned()
     }
 }
-
-/// What the manifest knows of each stream.
-pub(crate) type Manifested = BTreeMap<u64, Kept>;

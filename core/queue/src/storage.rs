@@ -10,8 +10,10 @@ use throughline_component::{ComponentId, Settle};
 
 use crate::io::{Io, is_full};
 use crate::journal::{Held, JournalFile, Sort};
-use crate::log::{Log, Ports, Shared};
+use crate::log::Log;
 use crate::name::{number, parse_generation};
+use crate::ports::Ports;
+use crate::shared::Shared;
 use crate::state::Task;
 use crate::{Settings, sites};
 

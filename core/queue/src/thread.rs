@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use crate::log::Shared;
+use crate::shared::Shared;
 use crate::state::{State, Task};
 
 impl Shared {

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use crate::entry::Entry;
 use crate::io::Io;
-use crate::log::Shared;
-use crate::quota::{GRACE, Loss, Reason, Sum};
+use crate::limits::{GRACE, Reason, Sum};
+use crate::quota::Loss;
+use crate::shared::Shared;
 use crate::state::{Segment, State, Stream};
 
 /// How often the age of an orphan is written down, in nanoseconds.

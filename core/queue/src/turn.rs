@@ -11,7 +11,7 @@ use throughline_component::{Outcome, Settle};
 use crate::Record;
 use crate::commit::Target;
 use crate::io::{Io, is_full};
-use crate::log::Shared;
+use crate::shared::Shared;
 use crate::state::Task;
 
 #[derive(Default)]
