@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 use throughline_component::port::{Budget, Clock};
 use throughline_component::{
-    Batch, Build, Chunk, ConfigError, Counter, Factory, Histogram, Metadata, Outlet, Processor,
+    Batch, Build, Chunk, ConfigError, Counter, Emitter, Factory, Histogram, Metadata, Processor,
 };
 use throughline_config as config;
 use throughline_otlp::Signal;
@@ -119,7 +119,7 @@ impl Processor for Merge {
         })
     }
 
-    fn accept(&mut self, batch: Batch, out: &mut Outlet) {
+    fn accept(&mut self, batch: Batch, out: &mut Emitter) {
         let max = self.max();
         for chunk in batch.chunks {
             let key = (batch.signal, values(&self.config.metadata_keys, &chunk.context.metadata));
@@ -142,7 +142,7 @@ impl Processor for Merge {
         due.chain((!self.divided.is_empty()).then_some(self.look_at)).min()
     }
 
-    fn tick(&mut self, now: u64, out: &mut Outlet) {
+    fn tick(&mut self, now: u64, out: &mut Emitter) {
         let timeout = self.config.timeout.nanos();
         let due = self.waiting.iter().filter(|(_, waiting)| waiting.since.saturating_add(timeout) <= now);
         let due: Vec<Group> = due.map(|(key, _)| key.clone()).collect();
@@ -154,7 +154,7 @@ impl Processor for Merge {
         }
     }
 
-    fn flush(&mut self, out: &mut Outlet) {
+    fn flush(&mut self, out: &mut Emitter) {
         self.divide(out);
         for (_, request) in self.divided.drain(..) {
             request.give_back(out);
@@ -173,7 +173,7 @@ impl Merge {
     }
 
     /// Takes parts of the requests that wait, as many as there is memory for.
-    fn divide(&mut self, out: &mut Outlet) {
+    fn divide(&mut self, out: &mut Emitter) {
         for _ in 0..self.divided.len() {
             let Some((key, mut request)) = self.divided.pop_front() else { return };
             if !self.go_on(&key, &mut request, out) {
@@ -183,7 +183,7 @@ impl Merge {
     }
 
     /// Takes parts of a request; says whether that was all of it.
-    fn go_on(&mut self, key: &Group, request: &mut Divided, out: &mut Outlet) -> bool {
+    fn go_on(&mut self, key: &Group, request: &mut Divided, out: &mut Emitter) -> bool {
         loop {
             match request.next(self.budget.as_ref()) {
                 Next::Part(part) => self.part(key, part, out),
@@ -193,7 +193,7 @@ impl Merge {
         }
     }
 
-    fn part(&mut self, key: &Group, part: Chunk, out: &mut Outlet) {
+    fn part(&mut self, key: &Group, part: Chunk, out: &mut Emitter) {
         let (items, max) = (u64::from(part.items), u64::from(self.max()));
         if self.waiting.get(key).is_some_and(|waiting| waiting.items + items > max) {
             self.sent.by_size.add(1);
@@ -214,7 +214,7 @@ impl Merge {
     }
 
     /// Sends what waits longest if as many combinations wait as may.
-    fn make_room(&mut self, out: &mut Outlet) {
+    fn make_room(&mut self, out: &mut Emitter) {
         let limit = self.config.metadata_cardinality_limit as usize;
         if limit == 0 || self.waiting.len() < limit {
             return;
@@ -226,7 +226,7 @@ impl Merge {
         }
     }
 
-    fn send(&mut self, key: &Group, out: &mut Outlet) {
+    fn send(&mut self, key: &Group, out: &mut Emitter) {
         if let Some(waiting) = self.waiting.remove(key) {
             let bytes: usize = waiting.chunks.iter().map(|chunk| chunk.bytes.len()).sum();
             self.sent.items.record(waiting.items);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use throughline_component::port::Clock;
 use throughline_component::{
-    Batch, Chunk, ComponentId, Context, Fatal, Kept, Outcome, Settle, Stop, Ticket, Transport,
+    Batch, Chunk, ComponentId, Context, Fatal, Outcome, Settle, SnapshotWatermark, Stop, Ticket, Transport,
 };
 use throughline_queue::{Delivered, Reader};
 use tokio::sync::{Semaphore, watch};
@@ -29,14 +29,14 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 pub(crate) struct Feeder {
     pub(crate) name: ComponentId,
     pub(crate) stream: Arc<Stream>,
-    pub(crate) to: Fed,
+    pub(crate) to: Reads,
     pub(crate) clock: Arc<dyn Clock>,
     /// The account of this destination's reading.
     pub(crate) hop: Arc<Hop>,
 }
 
 /// Who is fed from a stream.
-pub(crate) enum Fed {
+pub(crate) enum Reads {
     /// An exporter's queue.
     Sink(Arc<Sink>),
     /// The rest of a pipeline, which begins with a processor that holds.
@@ -46,7 +46,7 @@ pub(crate) enum Fed {
 /// How many records a holder is offered before any of them has settled. The reader's window bounds them too.
 const HELD: usize = 1024;
 
-impl Fed {
+impl Reads {
     fn id(&self) -> &ComponentId {
         match self {
             Self::Sink(sink) => &sink.id,
@@ -61,8 +61,8 @@ impl Fed {
         }
     }
 
-    fn kept(&self) -> Option<Arc<Kept>> {
-        self.sink()?.exporter().kept()
+    fn snapshot_watermark(&self) -> Option<Arc<SnapshotWatermark>> {
+        self.sink()?.exporter().snapshot_watermark()
     }
 
     fn at_once(&self) -> usize {
@@ -102,10 +102,10 @@ impl Feeder {
             () = stop.stopped() => return Ok(()),
         };
         let mut reader = reader.map_err(|error| Fatal(format!("the stream cannot be read: {error}")))?;
-        let kept = self.to.kept();
+        let kept = self.to.snapshot_watermark();
         let mut snapshots = kept.as_ref().map(|kept| kept.watch());
         if let Some(snapshots) = &mut snapshots {
-            reader.hold_back();
+            reader.pin();
             self.release(&reader, snapshots);
         }
         // A registry knows what it has by the last position, so it takes one record after the other.
@@ -163,7 +163,7 @@ impl Feeder {
     /// Lets the cursor pass what a registry's newest snapshot holds.
     fn release(&self, reader: &Reader, snapshots: &mut Snapshots) {
         if let Some(sequence) = snapshots.borrow_and_update().get(&self.stream.number) {
-            reader.release(*sequence);
+            reader.advance_to(*sequence);
         }
     }
 
@@ -189,7 +189,7 @@ impl Feeder {
     async fn deliver(&self, delivered: Delivered, first: Ticket, memory: Taken, mut stop: Stop) {
         let items = u64::from(delivered.record.items);
         add(&self.hop.taken, items);
-        let held = Held::new(self, items);
+        let held = HeldItems::new(self, items);
         let (mut ticket, mut pause) = (first, PAUSE);
         loop {
             let Outcome::Retry { after, why, .. } = ticket.await else { break };
@@ -225,18 +225,18 @@ async fn snapshot(snapshots: &mut Option<Snapshots>) {
 }
 
 /// Items that were read and are not settled.
-struct Held<'a> {
+struct HeldItems<'a> {
     feeder: &'a Feeder,
     items: u64,
 }
 
-impl Drop for Held<'_> {
+impl Drop for HeldItems<'_> {
     fn drop(&mut self) {
         self.feeder.hop.held.fetch_sub(i64::try_from(self.items).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 }
 
-impl<'a> Held<'a> {
+impl<'a> HeldItems<'a> {
     fn new(feeder: &'a Feeder, items: u64) -> Self {
         feeder.hop.held.fetch_add(i64::try_from(items).unwrap_or(i64::MAX), Ordering::Relaxed);
         Self { feeder, items }

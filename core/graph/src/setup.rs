@@ -37,19 +37,19 @@ pub struct Setup {
     pub warnings: Arc<Warnings>,
     /// The listeners of this configuration, which `make` gives to its components. They serve once all stands.
     pub listeners: Arc<Listeners>,
-    /// What runs on of the graph in service, see [`Graph::keeps`](crate::Graph::keeps).
-    pub kept: Kept,
+    /// What runs on of the graph in service, see [`Graph::reusable`](crate::Graph::reusable).
+    pub reused: Reused,
 }
 
 /// The components that run on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct Reused {
     pub(crate) receivers: BTreeSet<ComponentId>,
     pub(crate) exporters: BTreeSet<ComponentId>,
     pub(crate) extensions: BTreeSet<ComponentId>,
 }
 
-impl Kept {
+impl Reused {
     /// All of them, of whatever kind.
     pub fn ids(&self) -> BTreeSet<ComponentId> {
         self.receivers.iter().chain(&self.exporters).chain(&self.extensions).cloned().collect()

@@ -11,7 +11,9 @@ mod ahead;
 mod commit;
 mod cursor;
 mod entry;
+mod flush_group;
 mod frame;
+mod garbage;
 mod intake;
 mod io;
 mod journal;
@@ -33,8 +35,6 @@ mod shared;
 mod state;
 mod storage;
 mod thread;
-mod tidy;
-mod turn;
 
 pub mod sites;
 

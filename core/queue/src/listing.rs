@@ -50,7 +50,7 @@ pub struct Dropped {
 
 impl Log {
     /// Opens a storage that is there and that no agent has open, to look at it and to give up what waits. Nothing expires,
-    /// and nothing is written but by [`turn`](Self::turn). This blocks.
+    /// and nothing is written but by [`flush_group`](Self::flush_group). This blocks.
     ///
     /// # Errors
     /// It is no storage, or as [`open`](Self::open).

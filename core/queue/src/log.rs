@@ -38,7 +38,7 @@ impl Log {
         Ok(log)
     }
 
-    /// Opens a log without a thread: nothing is written but by [`turn`](Self::turn). For simulations.
+    /// Opens a log without a thread: nothing is written but by [`flush_group`](Self::flush_group). For simulations.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -215,8 +215,8 @@ impl Log {
     }
 
     /// Does what the thread does, once: writes and syncs the group that has formed. Says whether there was any.
-    pub fn turn(&self) -> bool {
-        self.shared.turn()
+    pub fn flush_group(&self) -> bool {
+        self.shared.flush_group()
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use throughline_component::port::{Clock, Disk};
 
 use crate::Record;
-use crate::cursor::{Cursor, Place};
+use crate::cursor::{Cursor, CursorPosition};
 use crate::frame::Kind;
 use crate::limits::{Dropped, GRACE, Reason, Sum};
 use crate::scan::{Found, Scanner};
@@ -186,12 +186,12 @@ pub(crate) struct Loss {
     pub(crate) stream: String,
     pub(crate) destination: String,
     pub(crate) reason: Reason,
-    pub(crate) place: Place,
+    pub(crate) place: CursorPosition,
     pub(crate) parts: Vec<Part>,
 }
 
 /// How much of some segments is unsettled, seen from a place. This reads those that are settled in part.
-pub(crate) fn unsettled(disk: &Arc<dyn Disk>, place: &Place, parts: &[Part]) -> Sum {
+pub(crate) fn unsettled(disk: &Arc<dyn Disk>, place: &CursorPosition, parts: &[Part]) -> Sum {
     let mut sum = Sum::default();
     for part in parts {
         let untouched = place.high <= part.first && place.skips.iter().len() == 0;
@@ -207,7 +207,7 @@ pub(crate) fn unsettled(disk: &Arc<dyn Disk>, place: &Place, parts: &[Part]) -> 
     sum
 }
 
-fn scan(disk: &dyn Disk, place: &Place, Part { limit, segment, .. }: &Part) -> io::Result<Sum> {
+fn scan(disk: &dyn Disk, place: &CursorPosition, Part { limit, segment, .. }: &Part) -> io::Result<Sum> {
     let mut scanner = Scanner::new(disk.open(&segment.path)?, segment.salt);
     let mut sum = Sum::default();
     loop {

@@ -11,7 +11,7 @@ use crate::cursor::{Cursor, Idle};
 use crate::entry::Entry;
 use crate::intake::{Missing, Taken, take_in};
 use crate::io::{CURSORS, Io, is_full};
-use crate::journal::{JournalFile, Sort};
+use crate::journal::{JournalFile, JournalKind};
 use crate::limits::Limits;
 use crate::manifest::{self, Manifest};
 use crate::name::{SegmentName, is_ours, number, parse_generation};
@@ -21,7 +21,7 @@ use crate::settings::Settings;
 use crate::sites;
 use crate::state::{EPOCH_SHIFT, State, Stream};
 
-const CURSOR_SORT: Sort = Sort {
+const CURSOR_KIND: JournalKind = JournalKind {
     copies: 2,
     data: sites::CURSOR_DATA,
     snapshot_data: sites::CURSOR_SNAPSHOT_DATA,
@@ -69,7 +69,7 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
     let is_known = found != manifest::State::Lost;
     let generation = manifest.known.generation(number(CURSORS));
     let (cursors, held) =
-        JournalFile::open(ports, settings, CURSOR_SORT, (CURSORS, CURSORS), (generation, None))?;
+        JournalFile::open(ports, settings, CURSOR_KIND, (CURSORS, CURSORS), (generation, None))?;
     let written = Written::read(&held.entries);
     let kept = is_known.then_some(&manifest.known.streams);
     let names: Vec<SegmentName> = files.iter().filter_map(|file| SegmentName::parse(file)).collect();
@@ -192,7 +192,7 @@ impl Written {
                 Entry::Gone { stream, destination } => drop(written.places.remove(&(stream, destination))),
                 Entry::Cursor { stream, destination, idle, place } => {
                     written.names.insert(number(&stream), stream.clone());
-                    written.places.insert((stream, destination), (idle, Cursor::from_place(place)));
+                    written.places.insert((stream, destination), (idle, Cursor::from_position(place)));
                 }
                 Entry::Committed { stream, last } => {
                     written.committed.insert(number(&stream), last);

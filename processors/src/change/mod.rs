@@ -12,8 +12,8 @@ use serde::Deserialize;
 use throughline_change::{Bounds, Claim, Identity, Repository};
 use throughline_component::port::{Clock, Mask};
 use throughline_component::{
-    Build, Chunk, ComponentId, ConfigError, Counter, Editor, Factory, Internal, Journaled, Pass, Replay,
-    Touch, Unreadable,
+    AccessPattern, Build, Chunk, ComponentId, ConfigError, Counter, Editor, Factory, Internal, Journaled,
+    Pass, Replay, Unreadable,
 };
 use throughline_otlp::Signal;
 use throughline_otlp::edit::Levels;
@@ -94,10 +94,10 @@ impl Editor for Change {
         })
     }
 
-    fn levels(&self) -> Touch {
+    fn levels(&self) -> AccessPattern {
         // The resource is read when it is visited, not from the records below it, so a walk can be shared with an
         // editor that changes resources after us.
-        Touch {
+        AccessPattern {
             visits: Levels::RESOURCE | Levels::RECORDS,
             reads_above: Levels::NONE,
             writes: Levels::RESOURCE | Levels::RECORDS,

@@ -6,27 +6,27 @@ use std::time::Duration;
 
 use serde_json::Value;
 use throughline_component::{
-    Batch, Build, Chunk, ConfigError, Delivery, Editor, Exporter, Factory, Outcome, Pass, Touch, Transport,
-    Verdict,
+    AccessPattern, Batch, Build, Chunk, ConfigError, Delivery, Editor, Exporter, Factory, Outcome, Pass,
+    Transport, Verdict,
 };
-use throughline_graph::Fact;
+use throughline_graph::Role;
 use throughline_otlp::Signal;
 use throughline_otlp::edit::{Levels, Record};
 
-use crate::world::{NoSettings, World};
+use crate::harness::{NoSettings, World};
 
 /// Drops records by their time: every `N`th, for one of two reasons.
 struct Every<const N: u64>;
 
-const TOUCH: Touch =
-    Touch { visits: Levels::LOG, reads_above: Levels::NONE, writes: Levels::LOG, whole: false };
+const TOUCH: AccessPattern =
+    AccessPattern { visits: Levels::LOG, reads_above: Levels::NONE, writes: Levels::LOG, whole: false };
 
 impl<const N: u64> Editor for Every<N> {
     type Config = NoSettings;
     fn build(_: NoSettings, _: &Build) -> Result<Self, ConfigError> {
         Ok(Self)
     }
-    fn levels(&self) -> Touch {
+    fn levels(&self) -> AccessPattern {
         TOUCH
     }
     fn begin<'a>(&'a self, _: Signal, _: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
@@ -61,8 +61,8 @@ impl Exporter for Nowhere {
 #[tokio::test]
 async fn each_step_of_a_fused_walk_has_an_account_with_its_own_reasons() {
     let running = World::new(&Arc::new(()))
-        .processor(Factory::editor::<Every<3>>("threes"), Fact::Editor(TOUCH))
-        .processor(Factory::editor::<Every<5>>("fives"), Fact::Editor(TOUCH))
+        .processor(Factory::editor::<Every<3>>("threes"), Role::Editor(TOUCH))
+        .processor(Factory::editor::<Every<5>>("fives"), Role::Editor(TOUCH))
         .exporter("nowhere", Factory::exporter::<Nowhere>("nowhere"), Value::Null, (None, &[]))
         .start()
         .await;

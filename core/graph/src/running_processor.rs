@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use throughline_component::port::Clock;
-use throughline_component::{Batch, DynProcessor, Health, Outcome, Outlet, Stop};
+use throughline_component::{Batch, DynProcessor, Emitter, Health, Outcome, Stop};
 use tokio::sync::Notify;
 
 use crate::ledger::{Hop, add};
@@ -14,7 +14,7 @@ use crate::panics::message;
 use crate::supervisor::RESTART;
 
 /// One processor of one pipeline.
-pub(crate) struct Step {
+pub(crate) struct RunningProcessor {
     pub(crate) name: String,
     /// Whether it is a connector.
     connects: bool,
@@ -27,7 +27,7 @@ pub(crate) struct Step {
     draining: AtomicBool,
 }
 
-impl Step {
+impl RunningProcessor {
     pub(crate) fn new(
         name: String,
         connects: bool,
@@ -72,8 +72,8 @@ impl Step {
         self.call(|processor, out| processor.flush(out))
     }
 
-    fn call(&self, work: impl FnOnce(&mut dyn DynProcessor, &mut Outlet)) -> Vec<Batch> {
-        let mut outlet = Outlet::default();
+    fn call(&self, work: impl FnOnce(&mut dyn DynProcessor, &mut Emitter)) -> Vec<Batch> {
+        let mut emitter = Emitter::default();
         let mut slot = self.processor.lock().unwrap_or_else(PoisonError::into_inner);
         if slot.is_none() {
             *slot = (self.rebuild)();
@@ -84,7 +84,7 @@ impl Step {
         // Without a processor the batch is dropped here, and so answered with Retry.
         let Some(processor) = slot.as_mut() else { return Vec::new() };
         let before = processor.wakes_at();
-        let result = catch_unwind(AssertUnwindSafe(|| work(processor.as_mut(), &mut outlet)));
+        let result = catch_unwind(AssertUnwindSafe(|| work(processor.as_mut(), &mut emitter)));
         if let Err(panic) = result {
             let why = message(&*panic);
             self.health.died(&self.name, &why);
@@ -101,7 +101,7 @@ impl Step {
         if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
             self.sooner.notify_one();
         }
-        let (emitted, settled) = outlet.take();
+        let (emitted, settled) = emitter.take();
         self.account(emitted.iter().map(Batch::items).sum(), &settled);
         emitted
     }
