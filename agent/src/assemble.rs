@@ -8,7 +8,7 @@ use throughline_component::{
     Build, Built, ComponentId, ConfigError, DynExtension, Kind, MachineCheck, Services,
 };
 use throughline_config::{Component, Document, Error, Errors, Id, Process, Service, Settings};
-use throughline_graph::{Fact, Facts, Kept, Make, Masking, Plan, Setup, Wire, Wiring};
+use throughline_graph::{Make, Masking, Plan, Reused, Role, Roles, Setup, Wire, Wiring};
 use throughline_net::{Addresses, Listeners};
 use throughline_otlp::Signal;
 
@@ -75,7 +75,7 @@ struct Parts {
     built: BTreeMap<(Kind, ComponentId), Built>,
     fingerprints: BTreeMap<(Kind, ComponentId), Fingerprint>,
     unchanged: BTreeSet<(Kind, ComponentId)>,
-    facts: Facts,
+    roles: Roles,
     errors: Vec<Error>,
     /// What is wrong with this machine, if it was looked at.
     here: Vec<Error>,
@@ -119,7 +119,7 @@ impl Parts {
             built: BTreeMap::new(),
             fingerprints,
             unchanged,
-            facts: Facts::new(),
+            roles: Roles::new(),
             errors: Vec::new(),
             here: Vec::new(),
         };
@@ -135,7 +135,7 @@ impl Parts {
         for (key, component) in parts.components.iter().filter(|(key, _)| used.contains(&key.1)) {
             match build(component, &process.build(key.1.clone(), &parts.services)) {
                 Ok(built) => {
-                    parts.facts.extend(fact(key.0, &built).map(|fact| (key.clone(), fact)));
+                    parts.roles.extend(role(key.0, &built).map(|role| (key.clone(), role)));
                     parts.built.insert(key.clone(), built);
                 }
                 Err(error) => parts.errors.push(component.locate(&error)),
@@ -188,7 +188,7 @@ pub(crate) fn assemble(
         built,
         fingerprints,
         unchanged,
-        mut facts,
+        mut roles,
         errors,
         here,
     } = Parts::build(&settings, process, purpose);
@@ -198,13 +198,13 @@ pub(crate) fn assemble(
     let wiring = wiring(&settings);
     let unmasked = |wire: &Wire| wire.processors.iter().all(|id| id.type_name() != MASKING);
     let masking = if settings.service.mask_secrets && wiring.pipelines.iter().any(unmasked) {
-        Some(masking(process, &services, &mut facts)?)
+        Some(masking(process, &services, &mut roles)?)
     } else {
         None
     };
-    let plan = Plan::new(&wiring, &facts, masking.as_ref());
-    if let Some(circle) = plan.circle() {
-        return Err(round(&settings, &circle).to_string());
+    let plan = Plan::new(&wiring, &roles, masking.as_ref());
+    if let Some(cycle) = plan.cycle() {
+        return Err(round(&settings, &cycle).to_string());
     }
     let notes = notes(&settings.service, &plan);
     let (clock, random) = (Arc::clone(&process.clock), Arc::clone(&process.random));
@@ -216,7 +216,7 @@ pub(crate) fn assemble(
         let built =
             Mutex::new(built.into_iter().filter(|(key, _)| !runs_on(key)).collect::<BTreeMap<_, _>>());
         Arc::new(move |kind, id| {
-            // Each was built for its facts; whoever needs another of it, or one that has died, has it built anew.
+            // Each was built to learn its role; whoever needs another instance, or one that has died, has it built anew.
             let ready = built.lock().unwrap_or_else(PoisonError::into_inner).remove(&(kind, id.clone()));
             if let Some(ready) = ready {
                 return Ok(ready);
@@ -239,11 +239,22 @@ pub(crate) fn assemble(
     let services = offers;
     let masks = settings.service.mask_secrets;
     let before = Previous { fingerprints, masks, extensions: extensions.clone(), offers: of_extensions };
-    let kept = Kept::default();
+    let reused = Reused::default();
     let resource = Resource::new(&settings.service.telemetry.resource, &process.instance);
     let pushes = Push::all(&settings.service.telemetry.metrics, &resource, (process, &services))?;
-    let setup =
-        Setup { plan, make, services, extensions, clock, random, ledger, health, warnings, listeners, kept };
+    let setup = Setup {
+        plan,
+        make,
+        services,
+        extensions,
+        clock,
+        random,
+        ledger,
+        health,
+        warnings,
+        listeners,
+        reused,
+    };
     let (service, here) = (settings.service, Errors::new(here));
     Ok(Assembled { setup, service, resource, pushes, notes, before, unchanged, here })
 }
@@ -262,34 +273,34 @@ fn default(kind: Kind, id: &ComponentId, cx: &Build) -> Result<Built, ConfigErro
     factory.build(serde_json::Value::Null, cx)
 }
 
-fn fact(kind: Kind, built: &Built) -> Option<Fact> {
+fn role(kind: Kind, built: &Built) -> Option<Role> {
     match built {
-        Built::Processor(_) if kind == Kind::Connector => Some(Fact::Connector),
-        Built::Editor(editor) => Some(Fact::Editor(editor.access())),
-        Built::Processor(processor) => Some(Fact::Processor { holds: processor.holds() }),
+        Built::Processor(_) if kind == Kind::Connector => Some(Role::Connector),
+        Built::Editor(editor) => Some(Role::Editor(editor.access())),
+        Built::Processor(processor) => Some(Role::Processor { holds: processor.holds() }),
         Built::Exporter(exporter, delivery) => {
             let queue = delivery.as_ref().and_then(|delivery| delivery.sending_queue.as_ref());
             let queued = queue.and_then(|queue| queue.storage.as_deref()).map(ComponentId::new);
-            let kept = || exporter.kept().map(|kept| kept.storage().clone());
-            Some(Fact::Exporter { storage: queued.or_else(kept), metadata: exporter.metadata_keys() })
+            let storage = || exporter.snapshot_watermark().map(|watermark| watermark.storage().clone());
+            Some(Role::Exporter { storage: queued.or_else(storage), metadata: exporter.metadata_keys() })
         }
         Built::Receiver(_) | Built::Extension(..) => None,
     }
 }
 
-fn round(settings: &Settings, circle: &[&str]) -> Error {
-    let message = format!("data would go round for ever: {} → {}", circle.join(" → "), circle[0]);
-    let first = settings.pipelines.iter().find(|pipeline| pipeline.id.to_string() == circle[0]);
+fn round(settings: &Settings, cycle: &[&str]) -> Error {
+    let message = format!("data would go round for ever: {} → {}", cycle.join(" → "), cycle[0]);
+    let first = settings.pipelines.iter().find(|pipeline| pipeline.id.to_string() == cycle[0]);
     let at = &first.expect("the plan's pipelines are the configuration's").at;
-    Error::new(at, format!("service::pipelines::{}", circle[0]), message)
+    Error::new(at, format!("service::pipelines::{}", cycle[0]), message)
 }
 
 /// The masking step to insert where a pipeline has none.
-fn masking(process: &ProcessContext, services: &Services, facts: &mut Facts) -> Result<Masking, String> {
+fn masking(process: &ProcessContext, services: &Services, roles: &mut Roles) -> Result<Masking, String> {
     let id = ComponentId::new(&format!("{MASKING}/default"));
     let built = default(Kind::Processor, &id, &process.build(id.clone(), services));
     let built = built.map_err(|error| format!("the default masking cannot be built: {error}"))?;
-    facts.extend(fact(Kind::Processor, &built).map(|fact| ((Kind::Processor, id.clone()), fact)));
+    roles.extend(role(Kind::Processor, &built).map(|role| ((Kind::Processor, id.clone()), role)));
     Ok(Masking { type_name: MASKING, default: id })
 }
 
@@ -341,16 +352,16 @@ fn notes(service: &Service, plan: &Plan) -> Vec<String> {
                 .into(),
         );
     }
-    let kept: Vec<&str> = plan
+    let stored: Vec<&str> = plan
         .pipelines
         .iter()
         .filter(|pipeline| pipeline.streams.is_empty())
         .map(|pipeline| &*pipeline.id)
         .collect();
-    if !kept.is_empty() {
+    if !stored.is_empty() {
         notes.push(format!(
             "nothing is kept on disk in {}: senders wait for every destination",
-            kept.join(", ")
+            stored.join(", ")
         ));
     }
     notes

@@ -12,7 +12,7 @@ use throughline_change::timeline::State;
 #[command(name = "throughline", version, propagate_version = true, after_help = EXIT_CODES)]
 #[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
-    /// As the Collector is started: `throughline --config a.yaml` is `throughline run --config a.yaml`.
+    /// Without a subcommand, as with the Collector: `throughline --config a.yaml` means `throughline run --config a.yaml`.
     #[command(flatten)]
     inputs: Inputs,
     #[command(subcommand)]
@@ -27,30 +27,31 @@ impl Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes:
-  0  it did what was asked
-  1  it could not start, or could not go on
+  0  success
+  1  it could not start, or had to stop because of an error
   2  the command line or the configuration is wrong; every mistake is printed with its place
-  3  it stopped before everything on its way was delivered; the senders were told to send it again";
+  3  it stopped before everything in flight was delivered; the senders were told to send it again";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Runs the agent until SIGTERM or SIGINT; SIGHUP reloads the configuration.
     ///
-    /// On the first signal it drains: nothing more is taken in, what is on its way is delivered. A second signal ends
+    /// On the first signal it drains: it accepts no more data and delivers what is in flight. A second signal ends
     /// it at once.
     #[command(after_help = EXIT_CODES)]
     Run(Inputs),
-    /// Checks a configuration as `run` would, up to opening anything.
+    /// Checks a configuration as `run` would, without opening ports or files.
     ///
-    /// What is wrong with this machine only (a missing directory or certificate, a port that somebody has) is noted, and the file
-    /// is right all the same; with `--here` it is an error.
+    /// If only this machine does not fit the configuration (a missing directory or certificate, a port in use), a note is
+    /// printed and the exit code is 0; with `--here` this is an error.
     Validate {
         #[command(flatten)]
         inputs: Inputs,
-        /// Prints what would run: fused walks, streams, and where masking was put in.
+        /// Prints what would run: the processors that share one traversal of the data, the queues on disk, and where masking
+        /// was added.
         #[arg(long)]
         graph: bool,
-        /// Whether the configuration fits this machine too.
+        /// Also fails if this machine does not fit the configuration.
         #[arg(long)]
         here: bool,
     },
@@ -64,51 +65,52 @@ pub(crate) enum Command {
         /// Whether secrets are shown.
         #[arg(long, value_enum, default_value = "redacted")]
         mode: Mode,
-        /// The notation.
+        /// The format of the output.
         #[arg(long, value_enum, default_value = "yaml")]
         format: Format,
-        /// Prints nothing, and says what is wrong, if the configuration is.
+        /// Checks the configuration first; if it is wrong, prints the mistakes instead.
         #[arg(long)]
         validate: bool,
     },
-    /// Plays a change through the real agent on this machine, and tells its story from what came out.
+    /// Runs the agent on this machine, sends it the traffic of one pull request, and prints a report of what came out.
     ///
     /// Starts `run` with the embedded `examples/quickstart.yaml` on free ports of the loopback interface, sends it signed
     /// GitHub deliveries and OTLP as the outside world would, and stays up for your own traffic until Ctrl-C. Nothing
-    /// leaves the machine; all files are in one folder, named at the end.
+    /// leaves the machine. All files are in one folder, whose name is printed at the end.
     Demo {
-        /// Exits when the story is told.
+        /// Exits after the report.
         #[arg(long)]
         once: bool,
-        /// Varies repository, numbers, the failing step and the secret.
+        /// Another number gives another repository, pull request, failing step and secret.
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// Where the files go; made if it is not there. Default: `throughline-demo-SEED` in the temporary folder.
+        /// Where the files go; created if it does not exist. Default: `throughline-demo-SEED` in the temporary folder.
         #[arg(long, value_name = "FOLDER")]
         folder: Option<std::path::PathBuf>,
     },
-    /// Lists the changes that a running agent knows: where each stands, what it waits for, since when.
+    /// Lists the changes (pull requests and what comes from them) that a running agent knows: the state of each, what it waits
+    /// for, since when.
     ///
-    /// The agent keeps them where the `changes` exporter is in a pipeline of its events.
+    /// Needs the `changes` exporter in the agent's pipeline of domain events.
     Changes {
         #[command(flatten)]
         agent: Agent,
         #[command(flatten)]
         which: Which,
-        /// Shows the list anew every two seconds, until Ctrl-C.
+        /// Refreshes the list every two seconds, until Ctrl-C.
         #[arg(long)]
         watch: bool,
     },
-    /// Tells what a running agent knows of one change: its stages, how long each waited and took, who did it, what was linked.
+    /// Prints what a running agent knows of one change: its stages, how long each waited and took, who did it, what was linked.
     Change {
-        /// Its id, its key, the address of its pull request, a commit of it (7 digits or more), or the end of its id
+        /// Its id, its key, the URL of its pull request, one of its commits (7 digits or more), or the end of its id
         /// (`infra-live#482`, `#482`).
         #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
         what: String,
         #[command(flatten)]
         agent: Agent,
     },
-    /// Looks at a storage that no agent has open: what waits for whom.
+    /// Shows what waits on disk for each exporter, in a storage that no running agent uses.
     Queue {
         /// The storage's directory.
         #[arg(long, value_name = "FOLDER", default_value = "/var/lib/throughline/storage")]
@@ -130,13 +132,13 @@ pub(crate) enum Command {
     },
 }
 
-/// A running agent that is asked.
+/// The running agent to ask.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Agent {
     /// Its telemetry address (`service::telemetry::metrics`).
     #[arg(long, value_name = "ADDRESS", default_value = "http://localhost:8888")]
     pub(crate) agent: String,
-    /// Prints the answer as it came, JSON.
+    /// Prints the answer as JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -150,19 +152,19 @@ fn duration(text: &str) -> Result<String, String> {
 /// Which changes are asked for.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Which {
-    /// Only those that are not done, and of which nothing was heard for so long; 1h unless given: `--stuck=30m`.
+    /// Only changes that are not done and had no event for this long; 1h unless given: `--stuck=30m`.
     #[arg(
         long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h",
         value_parser = duration
     )]
     pub(crate) stuck: Option<String>,
-    /// Only those that are `waiting`, `running`, `failed` or `done`.
+    /// Only changes in this state: `waiting`, `running`, `failed` or `done`.
     #[arg(long, value_parser = PossibleValuesParser::new(State::ALL.map(State::as_str)))]
     pub(crate) state: Option<String>,
-    /// Only those of which something took place there.
+    /// Only changes with an event in this environment.
     #[arg(long)]
     pub(crate) environment: Option<String>,
-    /// Only those of this repository: its whole name, or the end of it.
+    /// Only changes of this repository: its whole name, or the end of it.
     #[arg(long)]
     pub(crate) repository: Option<String>,
     /// How many to show; 100 unless given, 1000 at most.
@@ -170,22 +172,22 @@ pub(crate) struct Which {
     pub(crate) limit: Option<u32>,
 }
 
-/// What is to be done with a storage.
+/// What to do with a storage.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Queue {
-    /// Lists what waits, by stream and destination, and for how long nobody has read for it.
+    /// Lists what waits, by pipeline and exporter, and for how long nothing has read it.
     Ls,
-    /// Gives up what waits for a destination; what waits for others stays.
+    /// Discards what waits for one exporter; what waits for others stays.
     Drop {
-        /// The exporter, as the configuration spelt it, or `(unknown)`.
+        /// The exporter, as the configuration spells it, or `(unknown)`.
         destination: String,
-        /// Only in this stream (a pipeline).
+        /// Only in this stream (a pipeline's queue, as `ls` names it).
         #[arg(long)]
         stream: Option<String>,
     },
-    /// Throws away what a component remembers, so that it begins anew.
+    /// Discards the stored state of a component, so that it begins with an empty one.
     Forget {
-        /// Its kind and id: `processor change`.
+        /// The component's kind and id: `processor change`.
         component: String,
     },
 }
@@ -193,14 +195,14 @@ pub(crate) enum Queue {
 /// Where the configuration comes from.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Inputs {
-    /// A configuration: a path, `file:PATH`, `env:NAME` or `yaml:TEXT`. Given several times, later ones win: maps are
+    /// A configuration: a path, `file:PATH`, `env:NAME` or `yaml:TEXT`. May be repeated; later ones take precedence: maps are
     /// merged, lists and scalars replaced.
     #[arg(long = "config", value_name = "LOCATION", required = true)]
     pub(crate) config: Vec<String>,
-    /// Sets one value last of all: `exporters::otlp_grpc::endpoint=host:4317`.
+    /// Sets one value, after all `--config`: `exporters::otlp_grpc::endpoint=host:4317`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
-    /// Taken as the Collector takes it (`a,-b,+c`), with a note: these gates are about the Collector's own code.
+    /// Accepted in the Collector's form (`a,-b,+c`) and ignored with a note: these gates concern the Collector's own code.
     #[arg(long = "feature-gates", value_name = "GATES", value_delimiter = ',', allow_hyphen_values = true)]
     pub(crate) feature_gates: Vec<String>,
 }

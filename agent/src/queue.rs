@@ -61,7 +61,7 @@ fn age(age: Duration) -> String {
 
 fn drop_destination(log: &Log, destination: &str, stream: Option<&str>) -> Result<String, StoreError> {
     let dropped = log.drop_destination(stream, destination);
-    while log.turn() {}
+    while log.flush_group() {}
     if dropped.is_empty() {
         return Err(StoreError(format!("nothing waits for {destination}; `queue ls` lists what does")));
     }

@@ -188,12 +188,12 @@ async fn launch(
         };
         let mut before = before.as_mut().and_then(|before| before.as_mut());
         if let Some(before) = &before {
-            let kept = before.keeps(&assembled.setup.plan, &assembled.unchanged);
+            let kept = before.reusable(&assembled.setup.plan, &assembled.unchanged);
             let ids = kept.ids();
             let names: Vec<&str> = ids.iter().map(ComponentId::as_str).collect();
             tracing::info!(components = names.join(", "), "these run on, the others are built anew");
             listeners.keep(ids);
-            assembled.setup.kept = kept;
+            assembled.setup.reused = kept;
         }
         assembled.notes.iter().for_each(|note| tracing::warn!("{note}"));
         let service = assembled.service;

@@ -15,19 +15,20 @@ pub use readers::{
 use crate::reasons;
 use crate::scalars::{ByteSize, Duration};
 
-/// What runs, and the settings of the agent itself.
+/// Which components run, and the settings of the agent itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Service {
-    /// What the agent tells about itself.
+    /// The agent's own log and metrics.
     pub telemetry: Telemetry,
-    /// Mask secrets in every pipeline before its first disk or exporter, `secrets` step or not.
+    /// Whether secrets are masked in every pipeline before its first storage or exporter, also without a
+    /// `secrets` processor.
     pub mask_secrets: bool,
     /// How long a shutdown may wait for data in flight to be delivered or stored. Less than the 30 s after which Kubernetes
     /// kills a pod.
     pub shutdown_timeout: Duration,
-    /// How many bytes requests may hold in memory until they are settled. What comes on top is refused and may be sent
-    /// again. A request larger than this is taken only while nothing else is held.
+    /// How many bytes of memory all requests together may hold until they are settled. Requests beyond that are
+    /// refused, and may be sent again. A request larger than this is taken only while nothing else is held.
     pub memory_budget: ByteSize,
 }
 
@@ -42,7 +43,7 @@ impl Default for Service {
     }
 }
 
-/// What the agent tells about itself.
+/// The agent's own log and metrics.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("x-not-supported" = reasons(&[
@@ -53,7 +54,7 @@ pub struct Telemetry {
     pub logs: LogsTelemetry,
     /// Its own metrics, for Prometheus to scrape.
     pub metrics: MetricsTelemetry,
-    /// Attributes of the resource that the agent is; null removes one that it would set by itself.
+    /// Attributes of the agent's own resource; null removes one that it would set by itself.
     pub resource: BTreeMap<String, Option<String>>,
 }
 
@@ -80,7 +81,7 @@ pub struct LogsTelemetry {
     pub encoding: LogEncoding,
     /// Where entries are written: `stderr`, `stdout`, or files, which are appended to.
     pub output_paths: Vec<String>,
-    /// What every entry says beside its own fields.
+    /// Fields that are added to every entry.
     pub initial_fields: BTreeMap<String, String>,
 }
 
@@ -129,12 +130,12 @@ pub enum LogEncoding {
     ("views", "let the scraper drop what it does not want"),
 ])))]
 pub struct MetricsTelemetry {
-    /// How much is measured.
+    /// How many metrics there are.
     pub level: MetricsLevel,
     /// Where Prometheus finds them, `host:port`. Unset: where `readers` say, and `localhost:8888` if there are none.
     #[serde(deserialize_with = "host_and_port")]
     pub address: Option<String>,
-    /// Who gets them, as the Collector's configurations write it.
+    /// The exporter that sends them, in the Collector's form.
     pub readers: Option<Vec<Reader>>,
 }
 

@@ -1,4 +1,4 @@
-//! Connectors, one file each: processors whose outlet leads into other pipelines. `events` turns spans and logs into domain
+//! Connectors, one file each: processors whose emitter leads into other pipelines. `events` turns spans and logs into domain
 //! events, `change_metrics` turns domain events into metrics. [`ALL`] is the table that the agent builds them from.
 
 mod change_metrics;

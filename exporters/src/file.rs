@@ -48,7 +48,7 @@ pub(crate) struct Config {
     /// Creates the folder too.
     #[serde(default)]
     create_directory: bool,
-    /// Puts the file aside when it is full, and begins a new one.
+    /// Renames the file when it is full, and begins a new one.
     #[serde(default)]
     rotation: Optional<Rotation>,
     /// Compresses each request by itself; four bytes of length stand in front of each then, in `json` too.

@@ -50,7 +50,7 @@ pub(crate) struct Config {
     /// The HTTP proxy to send through, `http://user:password@proxy:3128`. Unset: what `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`
     /// say, for addresses that are not on this machine.
     proxy_url: Option<Secret>,
-    /// A connection that is idle for so long is closed. `0s`: none is.
+    /// A connection that is idle for this long is closed. `0s`: never.
     #[serde(default = "idle")]
     idle_conn_timeout: config::Duration,
     /// How many connections may be idle.
@@ -59,10 +59,10 @@ pub(crate) struct Config {
     /// Opens a connection for each request.
     #[serde(default)]
     disable_keep_alives: bool,
-    /// An HTTP/2 connection on which nothing was heard for so long is probed. `0s`: never.
+    /// An HTTP/2 connection on which nothing arrived for this long is probed. `0s`: never.
     #[serde(default = "read_idle")]
     http2_read_idle_timeout: config::Duration,
-    /// A server that does not answer a probe within this is gone.
+    /// The connection is closed if the server does not answer a probe within this time.
     #[serde(default = "ping")]
     http2_ping_timeout: config::Duration,
     /// The settings of every client.

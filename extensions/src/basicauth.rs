@@ -21,9 +21,9 @@ pub(crate) const FACTORY: Factory = Factory::extension::<Basic>("basicauth").ali
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
-    /// Who may send, for servers.
+    /// The users whom receivers accept.
     htpasswd: Option<Users>,
-    /// Who we are, for clients.
+    /// The credentials that exporters send.
     client_auth: Option<Client>,
 }
 
@@ -31,9 +31,9 @@ pub(crate) struct Config {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct Users {
-    /// A file of `user:password` lines, in plain text; followed as it changes.
+    /// A file of `user:password` lines, in plain text; read again when it changes.
     file: Option<PathBuf>,
-    /// Lines of `user:password`, in plain text. A user who is in the file too has this password.
+    /// Lines of `user:password`, in plain text. For a user who is also in the file, this password is used.
     inline: Secret,
 }
 
@@ -45,9 +45,9 @@ struct Client {
     username: String,
     /// The password.
     password: Secret,
-    /// A file with the user's name, instead of `username`; followed as it changes.
+    /// A file with the user's name, instead of `username`; read again when it changes.
     username_file: Option<PathBuf>,
-    /// A file with the password, instead of `password`; followed as it changes.
+    /// A file with the password, instead of `password`; read again when it changes.
     password_file: Option<PathBuf>,
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct Config {
     /// The header that carries the token.
     #[serde(default = "authorization")]
     header: String,
-    /// What stands before the token.
+    /// The word before the token.
     #[serde(default = "bearer")]
     scheme: String,
     /// The token.
@@ -31,7 +31,7 @@ pub(crate) struct Config {
     /// Several tokens: servers take any of them, clients send the first.
     #[serde(default)]
     tokens: Vec<Secret>,
-    /// A file with a token a line, instead of `token` and `tokens`; followed as it changes.
+    /// A file with one token on each line, instead of `token` and `tokens`; read again when it changes.
     filename: Option<PathBuf>,
 }
 

@@ -34,24 +34,24 @@ pub(crate) struct Config {
     directory: PathBuf,
     /// Creates the directory where it is missing.
     create_directory: bool,
-    /// How long to wait for another agent to give the directory back.
+    /// How long to wait for another agent to release the directory.
     timeout: Duration,
     /// The Collector's name for `durability`: `true` is `synced`, `false` is `memory`. Unset: what `durability` says.
     /// Unlike the Collector's, the default is to sync.
     fsync: Option<bool>,
-    /// When data counts as kept.
+    /// When stored data is acknowledged to its sender.
     durability: AcknowledgeAfter,
-    /// The most bytes that all streams may take up. A full storage refuses, so that senders keep what they have. It needs
-    /// a little more on the disk: 8MiB that are kept free for itself, and what components remember.
+    /// The most bytes that all streams may take up. When the storage is full, senders are refused and keep their
+    /// data. The storage needs a little more space than that: 8MiB in reserve, and the state of components.
     max_bytes: ByteSize,
     /// The most bytes that may wait for one exporter in one pipeline, in whole files from the oldest record it has not had.
     /// Unset: pipelines have equal shares of seven eighths of `max_bytes`.
     quota: Option<ByteSize>,
-    /// What happens when as much waits for an exporter as may. Every record that an exporter does not get is counted and
-    /// said.
+    /// What happens when the backlog of an exporter reaches `quota`. Every record that an exporter does not get
+    /// is counted and logged.
     overflow: OnOverflow,
-    /// How long the place of an exporter that has left the configuration is kept, and with it what waits for it; only time
-    /// in which the agent runs counts. Where room is wanted, they go first. `0s`: for ever.
+    /// How long the data of an exporter that has left the configuration is kept. Only time in which the agent
+    /// runs counts. If space is needed, this data is removed first. `0s`: for ever.
     orphan_expiry: Duration,
 }
 

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 use throughline_component::port::{Budget, Clock};
 use throughline_component::{
-    Batch, Build, Chunk, ConfigError, Counter, Factory, Histogram, Metadata, Outlet, Processor,
+    Batch, Build, Chunk, ConfigError, Counter, Emitter, Factory, Histogram, Metadata, Processor,
 };
 use throughline_config as config;
 use throughline_otlp::Signal;
@@ -25,16 +25,17 @@ pub(crate) const FACTORY: Factory = Factory::processor::<Merge>("batch");
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
-    /// A batch of this many items goes at once.
+    /// A batch with this many items is sent at once.
     send_batch_size: u32,
-    /// The longest that data waits for company. `0s`: not at all.
+    /// How long data may wait until a batch is full. `0s`: not at all.
     timeout: config::Duration,
     /// No batch has more items than this; `0`: no limit. A request that has more is divided. Each part repeats the resource
     /// and the scope, and counts as memory that requests hold: while there is none, the next part waits for the one before.
     send_batch_max_size: u32,
     /// Only requests with equal values of these metadata keys are merged.
     metadata_keys: Vec<String>,
-    /// How many combinations of these values may wait at once; `0`: no limit. One more, and what waits longest goes.
+    /// How many combinations of these values may wait at once; `0`: no limit. If there is one more, the batch
+    /// that has waited longest is sent.
     metadata_cardinality_limit: u32,
 }
 
@@ -118,7 +119,7 @@ impl Processor for Merge {
         })
     }
 
-    fn accept(&mut self, batch: Batch, out: &mut Outlet) {
+    fn accept(&mut self, batch: Batch, out: &mut Emitter) {
         let max = self.max();
         for chunk in batch.chunks {
             let key = (batch.signal, values(&self.config.metadata_keys, &chunk.context.metadata));
@@ -141,7 +142,7 @@ impl Processor for Merge {
         due.chain((!self.divided.is_empty()).then_some(self.look_at)).min()
     }
 
-    fn tick(&mut self, now: u64, out: &mut Outlet) {
+    fn tick(&mut self, now: u64, out: &mut Emitter) {
         let timeout = self.config.timeout.nanos();
         let due = self.waiting.iter().filter(|(_, waiting)| waiting.since.saturating_add(timeout) <= now);
         let due: Vec<Group> = due.map(|(key, _)| key.clone()).collect();
@@ -153,7 +154,7 @@ impl Processor for Merge {
         }
     }
 
-    fn flush(&mut self, out: &mut Outlet) {
+    fn flush(&mut self, out: &mut Emitter) {
         self.divide(out);
         for (_, request) in self.divided.drain(..) {
             request.give_back(out);
@@ -172,7 +173,7 @@ impl Merge {
     }
 
     /// Takes parts of the requests that wait, as many as there is memory for.
-    fn divide(&mut self, out: &mut Outlet) {
+    fn divide(&mut self, out: &mut Emitter) {
         for _ in 0..self.divided.len() {
             let Some((key, mut request)) = self.divided.pop_front() else { return };
             if !self.go_on(&key, &mut request, out) {
@@ -182,7 +183,7 @@ impl Merge {
     }
 
     /// Takes parts of a request; says whether that was all of it.
-    fn go_on(&mut self, key: &Group, request: &mut Divided, out: &mut Outlet) -> bool {
+    fn go_on(&mut self, key: &Group, request: &mut Divided, out: &mut Emitter) -> bool {
         loop {
             match request.next(self.budget.as_ref()) {
                 Next::Part(part) => self.part(key, part, out),
@@ -192,7 +193,7 @@ impl Merge {
         }
     }
 
-    fn part(&mut self, key: &Group, part: Chunk, out: &mut Outlet) {
+    fn part(&mut self, key: &Group, part: Chunk, out: &mut Emitter) {
         let (items, max) = (u64::from(part.items), u64::from(self.max()));
         if self.waiting.get(key).is_some_and(|waiting| waiting.items + items > max) {
             self.sent.by_size.add(1);
@@ -213,7 +214,7 @@ impl Merge {
     }
 
     /// Sends what waits longest if as many combinations wait as may.
-    fn make_room(&mut self, out: &mut Outlet) {
+    fn make_room(&mut self, out: &mut Emitter) {
         let limit = self.config.metadata_cardinality_limit as usize;
         if limit == 0 || self.waiting.len() < limit {
             return;
@@ -225,7 +226,7 @@ impl Merge {
         }
     }
 
-    fn send(&mut self, key: &Group, out: &mut Outlet) {
+    fn send(&mut self, key: &Group, out: &mut Emitter) {
         if let Some(waiting) = self.waiting.remove(key) {
             let bytes: usize = waiting.chunks.iter().map(|chunk| chunk.bytes.len()).sum();
             self.sent.items.record(waiting.items);

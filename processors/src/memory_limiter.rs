@@ -8,7 +8,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use throughline_component::port::Clock;
-use throughline_component::{Batch, Build, ConfigError, Counter, Factory, Outcome, Outlet, Processor};
+use throughline_component::{Batch, Build, ConfigError, Counter, Emitter, Factory, Outcome, Processor};
 use throughline_config as config;
 use throughline_otlp::Signal;
 
@@ -28,7 +28,7 @@ pub(crate) struct Config {
     check_interval: config::Duration,
     /// The most memory the process may hold.
     limit_mib: u32,
-    /// How far below the limit refusing starts. Unset: a fifth of it.
+    /// How far below the limit requests begin to be refused. Unset: a fifth of it.
     spike_limit_mib: u32,
     /// The limit as a share of the machine's (or cgroup's) memory, if `limit_mib` is not set.
     limit_percentage: u32,
@@ -92,7 +92,7 @@ impl Processor for Limiter {
         })
     }
 
-    fn accept(&mut self, batch: Batch, out: &mut Outlet) {
+    fn accept(&mut self, batch: Batch, out: &mut Emitter) {
         let now = self.clock.monotonic_nanos();
         if self.checked_at.is_none_or(|at| now.saturating_sub(at) >= self.interval) {
             self.checked_at = Some(now);
@@ -142,7 +142,7 @@ mod tests {
         let context = Arc::new(Context::internal(ComponentId::new("test"), 0));
         let settle = Settle::nobody();
         let chunk = Chunk { bytes: bytes::Bytes::new(), items: 3, position: None, context, settle };
-        let mut out = Outlet::default();
+        let mut out = Emitter::default();
         limiter.accept(Batch::one(Signal::Logs, chunk), &mut out);
         let (emitted, settled) = out.take();
         (emitted.len(), settled)

@@ -12,7 +12,7 @@ use throughline_otlp::{Signal, Value, build};
 
 pub(crate) const FACTORY: Factory = Factory::receiver::<Notices>("internal");
 
-/// Emits what the agent itself has to tell: a change that got another name, a gap, an offender.
+/// Emits events of the agent itself as log records, such as a change that was renamed.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {}

@@ -84,15 +84,15 @@ pub fn service_schema() -> Json {
         let pipeline = json!({
             "type": "object",
             "properties": {
-                "receivers": of("Where its data comes from: receivers and connectors."),
-                "processors": of("What is done with it, in this order."),
-                "exporters": of("Where it goes: each gets all of it; exporters and connectors."),
+                "receivers": of("Where the pipeline's data comes from: receivers and connectors."),
+                "processors": of("The processors, in the order in which they are applied."),
+                "exporters": of("Where the pipeline's data goes: exporters and connectors. Each gets all of it."),
             },
             "additionalProperties": false,
         });
         let pipelines = json!({
             "type": "object", "additionalProperties": pipeline,
-            "description": "What flows from where to where: `traces`, `metrics` or `logs`, with `/name` behind it where there are several.",
+            "description": "The pipelines. A name is `traces`, `metrics` or `logs`, followed by `/name` if there are several of one signal.",
         });
         properties.insert("pipelines".to_owned(), pipelines);
     }

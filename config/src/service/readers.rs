@@ -85,9 +85,9 @@ impl PrometheusReader {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct IncludeExclude {
-    /// Only these; all, if there are none.
+    /// Only these; all, if the list is empty.
     pub included: Vec<String>,
-    /// Not these.
+    /// All but these.
     pub excluded: Vec<String>,
 }
 
@@ -115,7 +115,7 @@ pub struct Periodic {
     #[serde(default = "half_a_minute")]
     #[schemars(range(min = 1))]
     pub timeout: u64,
-    /// Where to.
+    /// The server to send to.
     pub exporter: PushExporter,
 }
 
@@ -148,7 +148,7 @@ pub struct PushExporter {
     ("default_histogram_aggregation", "leave it out: histograms have explicit buckets"),
 ])))]
 pub struct OtlpReader {
-    /// What it speaks.
+    /// The protocol.
     pub protocol: ReaderProtocol,
     /// Its address: `http://host:port` or `https://host:port`; over HTTP with a path, if it is not `/v1/metrics`.
     pub endpoint: String,
@@ -176,7 +176,7 @@ pub struct OtlpReader {
     /// A file with our private key, PEM.
     #[serde(default)]
     pub client_key: Option<PathBuf>,
-    /// What the points of counters and histograms count from.
+    /// From when the points of counters and histograms count.
     #[serde(default)]
     pub temporality_preference: ReaderTemporality,
 }
@@ -208,7 +208,7 @@ pub enum ReaderCompression {
     None,
 }
 
-/// What the points of counters and histograms count from.
+/// From when the points of counters and histograms count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(extend("x-not-supported" = reasons(&[

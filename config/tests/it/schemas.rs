@@ -29,7 +29,7 @@ struct Shapes {
 #[derive(Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Client {
-    /// Where to.
+    /// The server to send to.
     endpoint: String,
     #[serde(default)]
     password: Secret,

@@ -17,7 +17,7 @@ use smallvec::smallvec;
 use throughline_change::timeline::{self, ChangeEvent};
 use throughline_component::port::Clock;
 use throughline_component::{
-    Batch, Build, Chunk, ComponentId, ConfigError, Context, Counter, Factory, Journaled, Outcome, Outlet,
+    Batch, Build, Chunk, ComponentId, ConfigError, Context, Counter, Emitter, Factory, Journaled, Outcome,
     Processor, Settle,
 };
 use throughline_config as config;
@@ -34,12 +34,12 @@ pub(crate) const FACTORY: Factory = Factory::connector::<ChangeMetrics>("change_
 pub(crate) struct Config {
     /// How often all series are emitted. Changes are emitted at once.
     flush_interval: config::Duration,
-    /// How long after its end was heard of an observation waits for what is told in another order. What comes later still is
-    /// counted as late, and changes nothing.
+    /// How long an observation waits, after its last event has arrived, for events that arrive in another order.
+    /// Events that come later are counted as late, and change nothing.
     lateness: config::Duration,
-    /// How many changes are remembered; beyond it the one first heard of longest ago is forgotten, and counted.
+    /// How many changes are remembered. If there are more, the oldest is forgotten, and counted.
     max_changes: u32,
-    /// How many series each metric may have; what comes on top is left out, and counted.
+    /// How many series each metric may have; observations for further series are left out, and counted.
     max_series: u32,
     /// Upper bounds of the histograms' buckets, in seconds, ascending. Counts that a storage kept for other bounds start anew.
     buckets: Vec<f64>,
@@ -114,7 +114,7 @@ impl Processor for ChangeMetrics {
         })
     }
 
-    fn accept(&mut self, batch: Batch, out: &mut Outlet) {
+    fn accept(&mut self, batch: Batch, out: &mut Emitter) {
         let mut state = match self.state.open() {
             Ok(state) => state,
             Err(error) => return out.settle(batch, &Outcome::retry(error.to_string())),
@@ -165,7 +165,7 @@ impl Processor for ChangeMetrics {
         Some(self.next_flush.min(soon).min(self.next_final))
     }
 
-    fn tick(&mut self, now: u64, out: &mut Outlet) {
+    fn tick(&mut self, now: u64, out: &mut Emitter) {
         if now >= self.next_final {
             let unix = self.clock.unix_nanos();
             if let Ok(mut state) = self.state.open() {
@@ -187,7 +187,7 @@ impl Processor for ChangeMetrics {
 const REST: u64 = 20;
 
 impl ChangeMetrics {
-    fn emit(&mut self, out: &mut Outlet) {
+    fn emit(&mut self, out: &mut Emitter) {
         let began = self.clock.monotonic_nanos();
         self.write(out);
         let ended = self.clock.monotonic_nanos();
@@ -195,7 +195,7 @@ impl ChangeMetrics {
         self.not_before = ended.saturating_add(ended.saturating_sub(began).saturating_mul(REST));
     }
 
-    fn write(&self, out: &mut Outlet) {
+    fn write(&self, out: &mut Emitter) {
         let now = self.clock.unix_nanos();
         // A journal that cannot be opened is said to those who send; there is nothing to show until then.
         let Ok(mut state) = self.state.open() else { return };

@@ -12,7 +12,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use smallvec::smallvec;
 use throughline_component::port::Clock;
-use throughline_component::{Batch, Build, Chunk, ConfigError, Counter, Factory, Outcome, Outlet, Processor};
+use throughline_component::{
+    Batch, Build, Chunk, ConfigError, Counter, Emitter, Factory, Outcome, Processor,
+};
 use throughline_otlp::view::{Record, Request, ResourceLookup};
 use throughline_otlp::{Signal, batch};
 
@@ -47,7 +49,7 @@ impl Processor for Events {
         Ok(Self { rules, clock: Arc::clone(&cx.clock), made: cx.counter("throughline_events_made", None) })
     }
 
-    fn accept(&mut self, batch: Batch, out: &mut Outlet) {
+    fn accept(&mut self, batch: Batch, out: &mut Emitter) {
         for chunk in batch.chunks {
             let found = self.look(batch.signal, &chunk.bytes);
             if found.is_empty() {

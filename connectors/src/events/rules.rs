@@ -18,7 +18,7 @@ pub(super) struct Rule {
     event: String,
     /// What to look at.
     from: From,
-    /// What must fit: `name` and `status` of a span, `event_name`, `body` and `severity` of a log record, or any attribute
+    /// What must match: `name` and `status` of a span, `event_name`, `body` and `severity` of a log record, or any attribute
     /// of the record or its resource. `*` stands for any text; several values are alternatives.
     #[serde(rename = "where")]
     conditions: BTreeMap<String, Values>,

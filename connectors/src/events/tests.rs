@@ -17,7 +17,7 @@ fn connector(config: Config) -> Events {
 }
 
 fn run(config: Config, signal: Signal, bytes: bytes::Bytes) -> Vec<bytes::Bytes> {
-    let (mut events, mut out) = (connector(config), Outlet::default());
+    let (mut events, mut out) = (connector(config), Emitter::default());
     let items = batch::count(signal, &bytes);
     let context = Arc::new(Context::internal(ComponentId::new("test"), 0));
     events.accept(

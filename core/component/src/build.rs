@@ -159,7 +159,7 @@ impl fmt::Debug for Build {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::port::{Forgetful, SystemClock, SystemRandom};
+    use crate::port::{NoopJournals, SystemClock, SystemRandom};
     use crate::{Reading, Value};
 
     /// A component that finds nothing around it.
@@ -229,7 +229,7 @@ pub(crate) mod tests {
         assert_eq!(cx.need::<u8>("number").unwrap_err().message, "the graph offers no number");
         cx.services.offer::<u8>(Arc::new(1));
         assert!(cx.need::<u8>("number").is_ok());
-        cx.services.offer_as::<dyn Journals>(ComponentId::new("file_storage"), Arc::new(Forgetful));
+        cx.services.offer_as::<dyn Journals>(ComponentId::new("file_storage"), Arc::new(NoopJournals));
         assert!(cx.storage("storage", "file_storage").is_ok());
         let Err(error) = cx.storage("queue::storage", "file_storag") else { panic!("nobody offers it") };
         assert_eq!(error.path, ["queue", "storage"]);

@@ -11,7 +11,9 @@ use serde::de::DeserializeOwned;
 use throughline_otlp::Signal;
 use throughline_otlp::edit::{Levels, Record};
 
-use crate::{Barrier, Batch, Build, Chunk, ConfigError, Delivery, Kept, Outcome, Output, Services, Stop};
+use crate::{
+    Barrier, Batch, Build, Chunk, ConfigError, Delivery, Outcome, Output, Services, SnapshotWatermark, Stop,
+};
 
 const ALL: &[Signal] = &[Signal::Traces, Signal::Metrics, Signal::Logs];
 
@@ -59,16 +61,16 @@ pub trait Editor: Sized + Send + Sync + 'static {
     fn build(config: Self::Config, cx: &Build) -> Result<Self, ConfigError>;
 
     /// The levels that it visits, reads and writes.
-    fn access(&self) -> Access;
+    fn access(&self) -> AccessPattern;
 
-    /// Starts on one chunk; one that says so in [`Access::whole`] may look at all of it. `None`: there is nothing to do in
+    /// Starts on one chunk; one that says so in [`AccessPattern::whole`] may look at all of it. `None`: there is nothing to do in
     /// this chunk.
     fn begin<'a>(&'a self, signal: Signal, chunk: &'a Chunk) -> Option<Box<dyn Pass + 'a>>;
 }
 
 /// What an editor reads and writes, by level, so that the planner knows which editors may share a walk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Access {
+pub struct AccessPattern {
     /// Levels at which it wants to be called.
     pub visits: Levels,
     /// Levels above the visited one that it reads from there (a span's resource, say).
@@ -115,7 +117,7 @@ pub trait Processor: Sized + Send + 'static {
     type Config: Settings;
     /// What it takes.
     const SIGNALS: &'static [Signal] = ALL;
-    /// What its outlet emits, for a connector; a processor emits what it took.
+    /// What its emitter emits, for a connector; a processor emits what it took.
     const EMITS: &'static [Signal] = &[];
 
     /// Builds it. Opens nothing.
@@ -131,7 +133,7 @@ pub trait Processor: Sized + Send + 'static {
     }
 
     /// Takes a batch. What it keeps, it keeps with the settle tokens. Must not block.
-    fn accept(&mut self, batch: Batch, out: &mut Outlet);
+    fn accept(&mut self, batch: Batch, out: &mut Emitter);
 
     /// When it next wants [`tick`](Self::tick), in nanoseconds of the monotonic clock.
     fn wakes_at(&self) -> Option<u64> {
@@ -139,24 +141,24 @@ pub trait Processor: Sized + Send + 'static {
     }
 
     /// Time has passed; `now` is nanoseconds of the monotonic clock.
-    fn tick(&mut self, now: u64, out: &mut Outlet) {
+    fn tick(&mut self, now: u64, out: &mut Emitter) {
         let _ = (now, out);
     }
 
     /// The pipeline drains: everything that is kept must go.
-    fn flush(&mut self, out: &mut Outlet) {
+    fn flush(&mut self, out: &mut Emitter) {
         let _ = out;
     }
 }
 
 /// Where a processor puts what it emits.
 #[derive(Debug, Default)]
-pub struct Outlet {
+pub struct Emitter {
     batches: Vec<Batch>,
     settled: Vec<(u64, Outcome)>,
 }
 
-impl Outlet {
+impl Emitter {
     /// Emits a batch.
     pub fn send(&mut self, batch: Batch) {
         self.batches.push(batch);
@@ -244,7 +246,7 @@ pub trait Exporter: Sized + Send + Sync + 'static {
     /// Of a sink that keeps what it takes in a registry with snapshots: what the newest of them holds. It is then fed from a
     /// stream in the same storage, one chunk after the other, each stream in its order; what a crash takes from the registry
     /// comes again. It must pass over positions that it has already.
-    fn kept(&self) -> Option<Arc<Kept>> {
+    fn snapshot_watermark(&self) -> Option<Arc<SnapshotWatermark>> {
         None
     }
 
@@ -301,13 +303,13 @@ impl<T: Receiver> DynReceiver for T {
 /// An [`Editor`] whose type is erased.
 pub trait DynEditor: Send + Sync {
     /// See [`Editor::access`].
-    fn access(&self) -> Access;
+    fn access(&self) -> AccessPattern;
     /// See [`Editor::begin`].
     fn begin<'a>(&'a self, signal: Signal, chunk: &'a Chunk) -> Option<Box<dyn Pass + 'a>>;
 }
 
 impl<T: Editor> DynEditor for T {
-    fn access(&self) -> Access {
+    fn access(&self) -> AccessPattern {
         Editor::access(self)
     }
     fn begin<'a>(&'a self, signal: Signal, chunk: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
@@ -320,29 +322,29 @@ pub trait DynProcessor: Send {
     /// See [`Processor::holds`].
     fn holds(&self) -> bool;
     /// See [`Processor::accept`].
-    fn accept(&mut self, batch: Batch, out: &mut Outlet);
+    fn accept(&mut self, batch: Batch, out: &mut Emitter);
     /// See [`Processor::wakes_at`].
     fn wakes_at(&self) -> Option<u64>;
     /// See [`Processor::tick`].
-    fn tick(&mut self, now: u64, out: &mut Outlet);
+    fn tick(&mut self, now: u64, out: &mut Emitter);
     /// See [`Processor::flush`].
-    fn flush(&mut self, out: &mut Outlet);
+    fn flush(&mut self, out: &mut Emitter);
 }
 
 impl<T: Processor> DynProcessor for T {
     fn holds(&self) -> bool {
         Processor::holds(self)
     }
-    fn accept(&mut self, batch: Batch, out: &mut Outlet) {
+    fn accept(&mut self, batch: Batch, out: &mut Emitter) {
         Processor::accept(self, batch, out);
     }
     fn wakes_at(&self) -> Option<u64> {
         Processor::wakes_at(self)
     }
-    fn tick(&mut self, now: u64, out: &mut Outlet) {
+    fn tick(&mut self, now: u64, out: &mut Emitter) {
         Processor::tick(self, now, out);
     }
-    fn flush(&mut self, out: &mut Outlet) {
+    fn flush(&mut self, out: &mut Emitter) {
         Processor::flush(self, out);
     }
 }
@@ -357,8 +359,8 @@ pub trait DynExporter: Send + Sync {
     fn lane(&self, signal: Signal, chunk: &Chunk) -> Lane;
     /// See [`Exporter::metadata_keys`].
     fn metadata_keys(&self) -> Vec<String>;
-    /// See [`Exporter::kept`].
-    fn kept(&self) -> Option<Arc<Kept>>;
+    /// See [`Exporter::snapshot_watermark`].
+    fn snapshot_watermark(&self) -> Option<Arc<SnapshotWatermark>>;
     /// See [`Exporter::run`].
     fn run(self: Arc<Self>, stop: Stop) -> Boxed<'static, Result<(), Fatal>>;
 }
@@ -376,8 +378,8 @@ impl<T: Exporter> DynExporter for T {
     fn metadata_keys(&self) -> Vec<String> {
         Exporter::metadata_keys(self)
     }
-    fn kept(&self) -> Option<Arc<Kept>> {
-        Exporter::kept(self)
+    fn snapshot_watermark(&self) -> Option<Arc<SnapshotWatermark>> {
+        Exporter::snapshot_watermark(self)
     }
     fn run(self: Arc<Self>, stop: Stop) -> Boxed<'static, Result<(), Fatal>> {
         Box::pin(async move { Exporter::run(&*self, stop).await })

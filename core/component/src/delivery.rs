@@ -20,10 +20,10 @@ pub enum Delivery {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeliverySettings {
-    /// How long one attempt may take. `0s`: as long as it likes. Unset: what the Collector takes, 5 s for gRPC and 30 s for
+    /// How long one attempt may take. `0s`: no limit. Unset: the Collector's defaults, 5 s for gRPC and 30 s for
     /// HTTP.
     pub timeout: Option<config::Duration>,
-    /// Sending again after a failure that may pass.
+    /// Retries after failures that may be temporary.
     pub retry_on_failure: RetrySettings,
     /// The queue between the pipeline and the exporter.
     pub sending_queue: Optional<QueueSettings>,
@@ -43,20 +43,21 @@ impl Default for DeliverySettings {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetrySettings {
-    /// Whether to try again at all; without it the sender is told to.
+    /// Whether to retry at all. If not, the sender is told to send again.
     pub enabled: bool,
     /// The delay after the first failure.
     pub initial_interval: config::Duration,
-    /// By how much each delay differs at random, as a share of it.
+    /// How much each delay varies at random, as a fraction of it.
     pub randomization_factor: f64,
-    /// By what each delay grows.
+    /// The factor by which each delay is longer than the one before.
     pub multiplier: f64,
     /// The longest delay.
     pub max_interval: config::Duration,
     /// How long to go on, waiting in the queue and exporting included, before the sender is told to try again. `0s`: for ever.
     /// Unset: 5 minutes for data in memory, whose sender waits; data in a storage is kept and tried for ever unless this is set.
     pub max_elapsed_time: Option<config::Duration>,
-    /// The longest delay that is granted to a destination that asks for one (`Retry-After`, `RetryInfo`).
+    /// The longest delay that a destination may ask for (`Retry-After`, `RetryInfo`); longer ones are shortened
+    /// to it.
     pub max_retry_after: config::Duration,
     /// What to do with data when the destination answers with an error that OTLP calls permanent although it says nothing
     /// about the data: wrong credentials, a missing route, an error of the server.
@@ -130,17 +131,17 @@ impl DeliverySettings {
     ("batch", "put the `batch` processor into the pipeline; here it loses nothing"),
 ])))]
 pub struct QueueSettings {
-    /// How many batches are on their way at once.
+    /// How many batches are sent at the same time.
     pub num_consumers: u32,
-    /// How much may wait, in what `sizer` counts. The agent's byte budget bounds it too.
+    /// How much may wait, in the unit of `sizer`. `service::memory_budget` limits it too.
     pub queue_size: u32,
     /// The storage extension that keeps what waits over a restart. Unset: in memory.
     pub storage: Option<String>,
-    /// What `queue_size` counts. Of items and bytes those on their way count too, and the last request that is taken may go
-    /// beyond it.
+    /// What `queue_size` counts. Items and bytes that are being sent count too, and the last request that is
+    /// accepted may exceed the limit.
     pub sizer: Sizer,
-    /// Whether senders wait for room rather than being refused. They wait for their result anyway; `service::memory_budget` is then
-    /// all that bounds how many do.
+    /// Whether senders wait when the queue is full, instead of being refused. They wait for their result in any
+    /// case; how many can wait is then limited only by `service::memory_budget`.
     pub block_on_overflow: bool,
     /// Whether senders wait for the result. They always do.
     pub wait_for_result: Option<bool>,

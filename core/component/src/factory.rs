@@ -66,7 +66,7 @@ impl Factory {
         })
     }
 
-    /// The factory of a connector: a processor whose outlet leads into other pipelines.
+    /// The factory of a connector: a processor whose emitter leads into other pipelines.
     pub const fn connector<T: Processor>(name: &'static str) -> Self {
         Self::new::<T::Config>(Kind::Connector, name, T::SIGNALS, T::EMITS, |value, cx| {
             Ok(Built::Processor(Box::new(T::build(parse(value)?, cx)?)))

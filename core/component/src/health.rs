@@ -115,8 +115,8 @@ impl Health {
         self.lock().in_flight.len()
     }
 
-    /// A request is in flight from `now` on; the number is for [`Self::landed`].
-    pub fn took_off(&self, now: u64) -> u64 {
+    /// A request is in flight from `now` on; the number is for [`Self::request_settled`].
+    pub fn request_started(&self, now: u64) -> u64 {
         let mut state = self.lock();
         let number = state.next;
         state.next += 1;
@@ -125,7 +125,7 @@ impl Health {
     }
 
     /// The request of this number has settled.
-    pub fn landed(&self, number: u64) {
+    pub fn request_settled(&self, number: u64) {
         self.lock().in_flight.remove(&number);
     }
 
@@ -177,17 +177,17 @@ mod tests {
         let health = Health::default();
         health.started();
         assert_eq!((health.in_flight(), health.oldest_unacknowledged(9)), (0, 0));
-        let numbers = [2 * SECOND, 5 * SECOND, 6 * SECOND].map(|now| health.took_off(now));
+        let numbers = [2 * SECOND, 5 * SECOND, 6 * SECOND].map(|now| health.request_started(now));
         let at = |now: u64| (health.in_flight(), health.oldest_unacknowledged(now * SECOND) / SECOND);
         assert_eq!(at(8), (3, 6));
         assert_eq!(health.trouble(8 * SECOND, 6 * SECOND), None, "it is as old as it may be");
         let trouble = health.trouble(8 * SECOND, 6 * SECOND - 1);
         assert_eq!(trouble.as_deref(), Some("the oldest unacknowledged request is 6 s old"));
-        health.landed(numbers[1]);
+        health.request_settled(numbers[1]);
         assert_eq!(at(8), (2, 6));
-        health.landed(numbers[0]);
+        health.request_settled(numbers[0]);
         assert_eq!(at(8), (1, 2));
-        health.landed(numbers[2]);
+        health.request_settled(numbers[2]);
         assert_eq!(at(8), (0, 0));
     }
 }

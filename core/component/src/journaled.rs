@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use bytes::Bytes;
 
-use crate::port::{Forgetful, Journal, Journals, StoreError};
+use crate::port::{Journal, Journals, NoopJournals, StoreError};
 use crate::{Barrier, Build, ComponentId, ConfigError, Health, Outcome, Settle, Ticket, Warnings};
 
 /// A state that can be rebuilt from what it journaled. It journals ids and times, never bodies.
@@ -36,7 +36,7 @@ pub struct Journaled<S> {
     /// Shows that the component refuses everything while its journal cannot be read.
     health: Option<Arc<Health>>,
     warnings: Option<Arc<Warnings>>,
-    held: RwLock<Held<S>>,
+    held: RwLock<Inner<S>>,
 }
 
 /// The journals of one configuration, to be opened once it is in service rather than with the first request: what cannot be read
@@ -58,12 +58,12 @@ impl Openings {
     }
 }
 
-struct Held<S> {
+struct Inner<S> {
     state: S,
     journal: Option<Arc<dyn Journal>>,
     /// How large the journal was after its last compaction.
     compacted: u64,
-    behind: Arc<Behind>,
+    lag: Arc<JournalLag>,
     trouble: Trouble,
 }
 
@@ -81,7 +81,7 @@ struct Trouble {
 /// What the journal lacks of the state. Who finds in the state what somebody else taught it a moment ago must not be
 /// acknowledged before that is on the disk.
 #[derive(Default)]
-struct Behind {
+struct JournalLag {
     /// Entries and snapshots on their way.
     pending: AtomicUsize,
     /// An entry was lost on its way; a snapshot mends that.
@@ -102,7 +102,7 @@ impl<S: Replay> Journaled<S> {
     /// No extension of that id keeps journals.
     pub fn of(cx: &Build, storage: Option<&str>, make: impl FnOnce() -> S) -> Result<Arc<Self>, ConfigError> {
         let journals: Arc<dyn Journals> = match storage {
-            None => Arc::new(Forgetful),
+            None => Arc::new(NoopJournals),
             Some(id) => cx.storage("storage", id)?,
         };
         // A reload that names another storage goes on with what is kept there.
@@ -120,13 +120,13 @@ impl<S: Replay> Journaled<S> {
     }
 
     fn new(id: ComponentId, journals: Arc<dyn Journals>, state: S) -> Self {
-        let (behind, trouble) = (Arc::default(), Trouble::default());
+        let (lag, trouble) = (Arc::default(), Trouble::default());
         Self {
             id,
             journals,
             health: None,
             warnings: None,
-            held: RwLock::new(Held { state, journal: None, compacted: 0, behind, trouble }),
+            held: RwLock::new(Inner { state, journal: None, compacted: 0, lag, trouble }),
         }
     }
 
@@ -143,7 +143,7 @@ impl<S: Replay> Journaled<S> {
         Ok(Guard(held))
     }
 
-    fn load(&self, held: &mut Held<S>) -> Result<(), StoreError> {
+    fn load(&self, held: &mut Inner<S>) -> Result<(), StoreError> {
         let calls = held.trouble.calls;
         held.trouble.calls += 1;
         let is_due = !held.trouble.for_good && (calls.is_power_of_two() || calls.is_multiple_of(1024));
@@ -215,7 +215,7 @@ fn versioned<S: Replay>(entry: &[u8]) -> Bytes {
 }
 
 /// The state, for one to change.
-pub struct Guard<'a, S>(RwLockWriteGuard<'a, Held<S>>);
+pub struct Guard<'a, S>(RwLockWriteGuard<'a, Inner<S>>);
 
 impl<S: Replay> Guard<'_, S> {
     /// Journals what the state was taught. The barrier settles once that is on the disk, and with it all that the state
@@ -225,18 +225,18 @@ impl<S: Replay> Guard<'_, S> {
         let Some(journal) = &held.journal else {
             return Some(Barrier::new(|settle| settle.settle(Outcome::retry("the journal is not open"))));
         };
-        if entry.is_empty() && !held.behind.is_anything() {
+        if entry.is_empty() && !held.lag.is_anything() {
             return None;
         }
         let (settle, barrier) = Settle::barrier();
         let large = journal.size() > WORTH_IT.max(held.compacted.saturating_mul(GROWTH));
         // The journal takes it while nobody else has the state: a snapshot must not overtake what it does not hold.
-        if held.behind.begin_snapshot(large) {
+        if held.lag.begin_snapshot(large) {
             let snapshot = versioned::<S>(&held.state.snapshot());
             held.compacted = snapshot.len() as u64;
-            journal.compact(snapshot, held.behind.watch_snapshot(settle));
+            journal.compact(snapshot, held.lag.watch_snapshot(settle));
         } else {
-            journal.append(versioned::<S>(&entry), held.behind.watch_entry(settle));
+            journal.append(versioned::<S>(&entry), held.lag.watch_entry(settle));
         }
         Some(barrier)
     }
@@ -280,9 +280,9 @@ impl<S> DerefMut for Guard<'_, S> {
 
 /// The state, for many to read.
 pub struct ReadGuard<'a, S> {
-    lock: &'a RwLock<Held<S>>,
+    lock: &'a RwLock<Inner<S>>,
     /// None only while [`change`](Self::change) holds the lock for itself.
-    held: Option<RwLockReadGuard<'a, Held<S>>>,
+    held: Option<RwLockReadGuard<'a, Inner<S>>>,
 }
 
 impl<S: Replay> ReadGuard<'_, S> {
@@ -297,8 +297,8 @@ impl<S: Replay> ReadGuard<'_, S> {
 
     /// Ends reading and journals what the state was taught, as [`Guard::append`] does.
     pub fn append(mut self, entry: Vec<u8>) -> Option<Barrier> {
-        let behind = self.held.take().is_some_and(|held| held.behind.is_anything());
-        if entry.is_empty() && !behind {
+        let lag = self.held.take().is_some_and(|held| held.lag.is_anything());
+        if entry.is_empty() && !lag {
             return None;
         }
         Guard(self.lock.write().unwrap_or_else(PoisonError::into_inner)).append(entry)
@@ -312,7 +312,7 @@ impl<S> Deref for ReadGuard<'_, S> {
     }
 }
 
-impl Behind {
+impl JournalLag {
     fn is_anything(&self) -> bool {
         self.pending.load(Ordering::Acquire) > 0 || self.failed.load(Ordering::Acquire)
     }
@@ -323,27 +323,27 @@ impl Behind {
     }
 
     fn watch_snapshot(self: &Arc<Self>, settle: Settle) -> Settle {
-        self.watch(settle, |behind, done| {
-            behind.compacting.store(false, Ordering::Release);
-            behind.failed.store(!done, Ordering::Release);
+        self.watch(settle, |lag, done| {
+            lag.compacting.store(false, Ordering::Release);
+            lag.failed.store(!done, Ordering::Release);
         })
     }
 
     fn watch_entry(self: &Arc<Self>, settle: Settle) -> Settle {
-        self.watch(settle, |behind, done| {
-            behind.failed.fetch_or(!done, Ordering::AcqRel);
+        self.watch(settle, |lag, done| {
+            lag.failed.fetch_or(!done, Ordering::AcqRel);
         })
     }
 
     /// A journal settles in order, so what was lost before is known by then.
     fn watch(self: &Arc<Self>, settle: Settle, then: fn(&Self, bool)) -> Settle {
         self.pending.fetch_add(1, Ordering::AcqRel);
-        let behind = Arc::clone(self);
+        let lag = Arc::clone(self);
         settle.map(move |outcome| {
             let done = outcome == Outcome::DONE;
-            then(&behind, done);
-            behind.pending.fetch_sub(1, Ordering::AcqRel);
-            if done && behind.failed.load(Ordering::Acquire) {
+            then(&lag, done);
+            lag.pending.fetch_sub(1, Ordering::AcqRel);
+            if done && lag.failed.load(Ordering::Acquire) {
                 return Outcome::retry("the journal lacks what came before");
             }
             outcome

@@ -11,14 +11,15 @@ use throughline_queue::{Backlog, Storage};
 
 use crate::Direction;
 use crate::entry::{Accounts, Entry, Taking};
+use crate::feeder::{Feeder, Reads};
 use crate::ledger::Hop;
 use crate::pipeline::{Connector, Pipeline, Stage, Target};
 use crate::plan::{Pipeline as Planned, Stage as PlannedStage, Stored};
-use crate::run::{Make, Setup};
+use crate::running_processor::RunningProcessor;
+use crate::setup::{Make, Setup};
 use crate::sink::{Sink, SinkServices};
-use crate::step::Step;
-use crate::stream::{Fed, Feeder, Stream};
-use crate::walk::Walk;
+use crate::stream::Stream;
+use crate::walk::FusedWalk;
 
 /// Builds the parts of a graph from its plan.
 pub(crate) struct Assembly<'a> {
@@ -124,7 +125,7 @@ impl<'a> Assembly<'a> {
             let name = format!("{}:feed", planned.before(stored));
             let hop = self.setup.ledger.hop(Direction::Stage, &name, planned.signal);
             let pipeline = Arc::clone(pipeline);
-            let to = Fed::Stages { holder: stored.fed[0].clone(), pipeline, from: at + 1 };
+            let to = Reads::Stages { holder: stored.fed[0].clone(), pipeline, from: at + 1 };
             let stream = Arc::clone(stream);
             let (name, clock) = (ComponentId::new(&name), Arc::clone(&self.setup.clock));
             self.feeders.push(Arc::new(Feeder { name, stream, to, clock, hop }));
@@ -136,7 +137,9 @@ impl<'a> Assembly<'a> {
         for stage in &planned.stages {
             stages.push(match stage {
                 PlannedStage::Walk { editors, .. } => Stage::Walk(self.walk(planned, editors)?),
-                PlannedStage::Step(id) => Stage::Step(Arc::new(self.step(Kind::Processor, id, planned)?)),
+                PlannedStage::Processor(id) => {
+                    Stage::Processor(Arc::new(self.step(Kind::Processor, id, planned)?))
+                }
                 PlannedStage::Stream(stored) => {
                     Stage::Stream(Arc::clone(&self.held[&planned.before(stored)]))
                 }
@@ -152,7 +155,7 @@ impl<'a> Assembly<'a> {
                     let name = format!("{}:stream:{id}", planned.id);
                     let hop = self.setup.ledger.hop(Direction::Stage, &name, planned.signal);
                     let (stream, name) = (Arc::clone(stream), ComponentId::new(&name));
-                    let (to, clock) = (Fed::Sink(sink), Arc::clone(&self.setup.clock));
+                    let (to, clock) = (Reads::Sink(sink), Arc::clone(&self.setup.clock));
                     self.feeders.push(Arc::new(Feeder { name, stream, to, clock, hop }));
                 }
                 (target, _) => targets.push(target),
@@ -169,7 +172,7 @@ impl<'a> Assembly<'a> {
         }))
     }
 
-    fn walk(&self, planned: &Planned, ids: &[ComponentId]) -> Result<Walk, Fatal> {
+    fn walk(&self, planned: &Planned, ids: &[ComponentId]) -> Result<FusedWalk, Fatal> {
         let mut editors = Vec::new();
         for id in ids {
             let name = format!("{}:{id}", planned.id);
@@ -179,10 +182,10 @@ impl<'a> Assembly<'a> {
                 _ => return Err(Fatal(format!("{id} was planned as an editor and is none"))),
             }
         }
-        Ok(Walk { editors, memory: self.setup.services.get::<Budget>() })
+        Ok(FusedWalk { editors, memory: self.setup.services.get::<Budget>() })
     }
 
-    fn step(&self, kind: Kind, id: &ComponentId, planned: &Planned) -> Result<Step, Fatal> {
+    fn step(&self, kind: Kind, id: &ComponentId, planned: &Planned) -> Result<RunningProcessor, Fatal> {
         let Built::Processor(processor) = self.make(kind, id)? else {
             return Err(Fatal(format!("{id} was planned as a step and is none")));
         };
@@ -195,7 +198,14 @@ impl<'a> Assembly<'a> {
         // A connector stands between pipelines and is one hop for all of them.
         let name = if connects { id.to_string() } else { format!("{}:{id}", planned.id) };
         let hop = self.setup.ledger.hop(Direction::Stage, &name, planned.signal);
-        Ok(Step::new(name, connects, processor, Box::new(rebuild), hop, Arc::clone(&self.setup.health)))
+        Ok(RunningProcessor::new(
+            name,
+            connects,
+            processor,
+            Box::new(rebuild),
+            hop,
+            Arc::clone(&self.setup.health),
+        ))
     }
 
     fn target(&mut self, kind: Kind, id: &ComponentId, planned: &Planned) -> Result<Target, Fatal> {

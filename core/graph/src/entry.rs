@@ -113,13 +113,13 @@ impl Sender for Entry {
             settle.settle(Outcome::Done { rejected, why: why.map(Into::into) });
             return ticket;
         }
-        let number = self.health.took_off(self.clock.monotonic_nanos());
+        let number = self.health.request_started(self.clock.monotonic_nanos());
         let held = i64::from(items);
         hop.held.fetch_add(held, Ordering::Relaxed);
         let (account, health) = (Arc::clone(hop), Arc::clone(&self.health));
         let settle = Settle::hook(move |outcome| {
             drop(charge);
-            health.landed(number);
+            health.request_settled(number);
             account.held.fetch_sub(held, Ordering::Relaxed);
             settle.settle(account_for(&account, items, outcome, rejected, why));
         });

@@ -8,11 +8,12 @@ use smallvec::SmallVec;
 use throughline_component::{Batch, Chunk, Health};
 use throughline_otlp::Signal;
 
+use crate::panics::message;
 use crate::resend::{Resends, Shares};
+use crate::running_processor::RunningProcessor;
 use crate::sink::Sink;
-use crate::step::{Step, message};
 use crate::stream::Stream;
-use crate::walk::Walk;
+use crate::walk::FusedWalk;
 
 /// One running pipeline.
 pub(crate) struct Pipeline {
@@ -27,8 +28,8 @@ pub(crate) struct Pipeline {
 
 /// One stage.
 pub(crate) enum Stage {
-    Walk(Walk),
-    Step(Arc<Step>),
+    Walk(FusedWalk),
+    Processor(Arc<RunningProcessor>),
     /// Ends the call: a feeder goes on behind it.
     Stream(Arc<Stream>),
 }
@@ -41,9 +42,9 @@ pub(crate) enum Target {
     Stream(Arc<Stream>),
 }
 
-/// A connector and the pipelines its outlet leads into.
+/// A connector and the pipelines its emitter leads into.
 pub(crate) struct Connector {
-    pub(crate) step: Arc<Step>,
+    pub(crate) step: Arc<RunningProcessor>,
     pub(crate) into: OnceLock<Vec<Arc<Pipeline>>>,
 }
 
@@ -83,7 +84,7 @@ impl Pipeline {
                 Stage::Walk(walk) => {
                     batches.into_iter().filter_map(|batch| walk_batch(walk, batch)).collect()
                 }
-                Stage::Step(step) => batches.into_iter().flat_map(|batch| step.accept(batch)).collect(),
+                Stage::Processor(step) => batches.into_iter().flat_map(|batch| step.accept(batch)).collect(),
                 Stage::Stream(stream) => {
                     return batches.into_iter().for_each(|batch| stream.append_all(batch));
                 }
@@ -126,7 +127,7 @@ impl Pipeline {
     /// From now on no step keeps anything back.
     pub(crate) fn drain(&self) {
         for stage in &self.stages {
-            if let Stage::Step(step) = stage {
+            if let Stage::Processor(step) = stage {
                 step.drain();
             }
         }
@@ -135,14 +136,14 @@ impl Pipeline {
     /// Makes every step give out what it keeps.
     pub(crate) fn flush(&self) {
         for (at, stage) in self.stages.iter().enumerate() {
-            if let Stage::Step(step) = stage {
+            if let Stage::Processor(step) = stage {
                 step.flush().into_iter().for_each(|batch| self.push_from(at + 1, batch));
             }
         }
     }
 }
 
-fn walk_batch(walk: &Walk, batch: Batch) -> Option<Batch> {
+fn walk_batch(walk: &FusedWalk, batch: Batch) -> Option<Batch> {
     let signal = batch.signal;
     let chunks: SmallVec<[Chunk; 1]> =
         batch.chunks.into_iter().filter_map(|chunk| walk.run(signal, chunk)).collect();

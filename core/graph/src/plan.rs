@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use throughline_component::{Access, ComponentId, Kind};
+use throughline_component::{AccessPattern, ComponentId, Kind};
 use throughline_otlp::Signal;
 use throughline_otlp::edit::Levels;
 
@@ -30,13 +30,13 @@ pub struct Wire {
 }
 
 /// What the planner must know of components beyond their ids.
-pub type Facts = BTreeMap<(Kind, ComponentId), Fact>;
+pub type Roles = BTreeMap<(Kind, ComponentId), Role>;
 
 /// What the planner must know of one component.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fact {
+pub enum Role {
     /// Looks at single records.
-    Editor(Access),
+    Editor(AccessPattern),
     /// Sees whole batches; `holds` if it may keep them longer than a client waits.
     Processor {
         /// See [`throughline_component::Processor::holds`].
@@ -108,7 +108,7 @@ pub enum Stage {
         inserted: Option<ComponentId>,
     },
     /// A processor that sees whole batches.
-    Step(ComponentId),
+    Processor(ComponentId),
     /// A stream before a processor that holds: the sender hears of the sync, the processor may take its time.
     Stream(Stored),
 }
@@ -116,13 +116,13 @@ pub enum Stage {
 impl Plan {
     /// Plans the wiring. `masking` is `None` if the configuration turned it off.
     ///
-    /// Every component of the wiring must have its fact; the caller has checked the configuration.
-    pub fn new(wiring: &Wiring, facts: &Facts, masking: Option<&Masking>) -> Self {
-        Self { pipelines: wiring.pipelines.iter().map(|wire| pipeline(wire, facts, masking)).collect() }
+    /// Every component of the wiring must have its role; the caller has checked the configuration.
+    pub fn new(wiring: &Wiring, roles: &Roles, masking: Option<&Masking>) -> Self {
+        Self { pipelines: wiring.pipelines.iter().map(|wire| pipeline(wire, roles, masking)).collect() }
     }
 
-    /// The pipelines of a circle, if connectors lead back to where they take from: data would go round for ever.
-    pub fn circle(&self) -> Option<Vec<&str>> {
+    /// The pipelines of a cycle, if connectors lead back to where they take from: data would go round for ever.
+    pub fn cycle(&self) -> Option<Vec<&str>> {
         let next = |from: usize| {
             let sinks = self.pipelines[from].sinks.iter().filter(|(kind, _)| *kind == Kind::Connector);
             let ids: Vec<&ComponentId> = sinks.map(|(_, id)| id).collect();
@@ -179,56 +179,56 @@ impl Pipeline {
     }
 }
 
-fn pipeline(wire: &Wire, facts: &Facts, masking: Option<&Masking>) -> Pipeline {
+fn pipeline(wire: &Wire, roles: &Roles, masking: Option<&Masking>) -> Pipeline {
     let sinks: Vec<(Kind, ComponentId)> =
-        wire.exporters.iter().map(|id| (sink_kind(id, facts), id.clone())).collect();
+        wire.exporters.iter().map(|id| (sink_kind(id, roles), id.clone())).collect();
     let mut processors = wire.processors.clone();
     let masked = |masking: &Masking| processors.iter().any(|id| id.type_name() == masking.type_name);
     let exports = sinks.iter().any(|(kind, _)| *kind == Kind::Exporter);
     let inserted = masking.filter(|masking| exports && !masked(masking)).map(|masking| {
         // In front of the first thing that may put data on a disk: a holder's stream, or the exporters.
-        let holder = processors.iter().position(|id| holds(id, facts)).unwrap_or(processors.len());
+        let holder = processors.iter().position(|id| holds(id, roles)).unwrap_or(processors.len());
         processors.insert(holder, masking.default.clone());
         masking.default.clone()
     });
-    let streams = streams(&sinks, facts);
+    let streams = streams(&sinks, roles);
     // A holder's stream lies where the pipeline's first does, and keeps what any sink behind it asks for.
     let storage = streams.first().map(|stream| &stream.storage);
-    let stored = storage.map(|storage| (storage.clone(), metadata(sinks.iter(), facts)));
+    let stored = storage.map(|storage| (storage.clone(), metadata(sinks.iter(), roles)));
     Pipeline {
         id: wire.id.clone(),
         signal: wire.signal,
         receivers: wire.receivers.clone(),
-        stages: stages(&processors, facts, inserted.as_ref(), stored.as_ref()),
+        stages: stages(&processors, roles, inserted.as_ref(), stored.as_ref()),
         streams,
         sinks,
     }
 }
 
-fn sink_kind(id: &ComponentId, facts: &Facts) -> Kind {
-    if facts.contains_key(&(Kind::Connector, id.clone())) { Kind::Connector } else { Kind::Exporter }
+fn sink_kind(id: &ComponentId, roles: &Roles) -> Kind {
+    if roles.contains_key(&(Kind::Connector, id.clone())) { Kind::Connector } else { Kind::Exporter }
 }
 
-fn holds(id: &ComponentId, facts: &Facts) -> bool {
-    facts.get(&(Kind::Processor, id.clone())) == Some(&Fact::Processor { holds: true })
+fn holds(id: &ComponentId, roles: &Roles) -> bool {
+    roles.get(&(Kind::Processor, id.clone())) == Some(&Role::Processor { holds: true })
 }
 
 fn stages(
     processors: &[ComponentId],
-    facts: &Facts,
+    roles: &Roles,
     inserted: Option<&ComponentId>,
     stored: Option<&(ComponentId, Vec<String>)>,
 ) -> Vec<Stage> {
     let mut stages: Vec<Stage> = Vec::new();
-    let mut walk: Vec<Access> = Vec::new();
+    let mut walk: Vec<AccessPattern> = Vec::new();
     for id in processors {
         let inserted = inserted.filter(|masking| *masking == id).cloned();
-        let Some(Fact::Editor(access)) = facts.get(&(Kind::Processor, id.clone())) else {
-            if let Some((storage, metadata)) = stored.filter(|_| holds(id, facts)) {
+        let Some(Role::Editor(access)) = roles.get(&(Kind::Processor, id.clone())) else {
+            if let Some((storage, metadata)) = stored.filter(|_| holds(id, roles)) {
                 let (storage, metadata) = (storage.clone(), metadata.clone());
                 stages.push(Stage::Stream(Stored { storage, fed: vec![id.clone()], metadata }));
             }
-            stages.push(Stage::Step(id.clone()));
+            stages.push(Stage::Processor(id.clone()));
             walk.clear();
             continue;
         };
@@ -250,7 +250,7 @@ fn stages(
 /// Whether an editor may join a walk, which shows a resource to all its editors before it shows them the records below, and a record
 /// before its parts. So the editor must not meet what an earlier one has yet to do further down, and an earlier one must not meet
 /// further down what this editor has done above. One that looks at the whole chunk has to see what all earlier ones wrote.
-pub(crate) fn fuses(walk: &[Access], next: Access) -> bool {
+pub(crate) fn fuses(walk: &[AccessPattern], next: AccessPattern) -> bool {
     let (next_writes, next_uses) = (next.writes | next.writes_above, next.visits | next.writes);
     !next.whole
         && walk.iter().all(|earlier| {
@@ -265,11 +265,11 @@ pub(crate) fn fuses(walk: &[Access], next: Access) -> bool {
         })
 }
 
-fn streams(sinks: &[(Kind, ComponentId)], facts: &Facts) -> Vec<Stored> {
+fn streams(sinks: &[(Kind, ComponentId)], roles: &Roles) -> Vec<Stored> {
     let mut streams: Vec<Stored> = Vec::new();
     for sink in sinks {
         let (kind, id) = sink;
-        let Some(Fact::Exporter { storage: Some(storage), .. }) = facts.get(&(*kind, id.clone())) else {
+        let Some(Role::Exporter { storage: Some(storage), .. }) = roles.get(&(*kind, id.clone())) else {
             continue;
         };
         let at = streams.iter().position(|stream| stream.storage == *storage).unwrap_or(streams.len());
@@ -280,15 +280,15 @@ fn streams(sinks: &[(Kind, ComponentId)], facts: &Facts) -> Vec<Stored> {
         stream.fed.push(sink.1.clone());
     }
     for stream in &mut streams {
-        stream.metadata = metadata(sinks.iter().filter(|(_, id)| stream.fed.contains(id)), facts);
+        stream.metadata = metadata(sinks.iter().filter(|(_, id)| stream.fed.contains(id)), roles);
     }
     streams
 }
 
 /// The metadata that some sinks ask for.
-fn metadata<'a>(sinks: impl Iterator<Item = &'a (Kind, ComponentId)>, facts: &Facts) -> Vec<String> {
-    let asked = sinks.filter_map(|sink| match facts.get(sink) {
-        Some(Fact::Exporter { metadata, .. }) => Some(metadata),
+fn metadata<'a>(sinks: impl Iterator<Item = &'a (Kind, ComponentId)>, roles: &Roles) -> Vec<String> {
+    let asked = sinks.filter_map(|sink| match roles.get(sink) {
+        Some(Role::Exporter { metadata, .. }) => Some(metadata),
         _ => None,
     });
     let keys: BTreeSet<_> = asked.flatten().map(|key| key.to_ascii_lowercase()).collect();
@@ -311,7 +311,7 @@ impl fmt::Display for Pipeline {
         writeln!(f, "  admit   structure, UTF-8, size")?;
         for stage in &self.stages {
             match stage {
-                Stage::Step(id) => writeln!(f, "  step    {id}")?,
+                Stage::Processor(id) => writeln!(f, "  step    {id}")?,
                 Stage::Stream(stored) => write!(f, "{stored}")?,
                 Stage::Walk { editors, inserted } => {
                     write!(

@@ -4,51 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use throughline_component::port::{Budget, Clock, Random};
-use throughline_component::{
-    Built, ComponentId, ConfigError, DynExtension, Fatal, Health, Kind, Meter, Output, Services, Warnings,
-};
-use throughline_net::Listeners;
+use throughline_component::port::{Budget, Clock};
+use throughline_component::{ComponentId, Fatal, Meter, Output};
 
-use crate::Ledger;
 use crate::assembly::{Assembly, NewReceiver, make_receiver};
 use crate::entry::{Entry, Taking};
-use crate::kept::Kept;
+use crate::feeder::Feeder;
 use crate::pipeline::{Connector, Pipeline, Stage};
-use crate::plan::Plan;
+use crate::setup::{Make, Reused, Setup};
 use crate::share::Share;
 use crate::sink::Sink;
-use crate::stream::Feeder;
 use crate::supervisor::Supervisor;
-
-/// Makes a component anew, through its factory, from its settings.
-pub type Make = Arc<dyn Fn(Kind, &ComponentId) -> Result<Built, ConfigError> + Send + Sync>;
-
-/// All that a graph is started from.
-pub struct Setup {
-    /// What to run.
-    pub plan: Plan,
-    /// How to make its components.
-    pub make: Make,
-    /// What extensions offer; storages are found here.
-    pub services: Services,
-    /// The extensions in service, in the order of the configuration; their offers are known to `make` already.
-    pub extensions: Vec<(ComponentId, Arc<dyn DynExtension>)>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// Randomness.
-    pub random: Arc<dyn Random>,
-    /// The accounts; they outlive a reload.
-    pub ledger: Arc<Ledger>,
-    /// Readiness; it outlives a reload.
-    pub health: Arc<Health>,
-    /// What is said of losses; it outlives a reload.
-    pub warnings: Arc<Warnings>,
-    /// The listeners of this configuration, which `make` gives to its components. They serve once all stands.
-    pub listeners: Arc<Listeners>,
-    /// What runs on of the graph in service, see [`Graph::keeps`].
-    pub kept: Kept,
-}
 
 /// A running graph.
 pub struct Graph {
@@ -71,7 +37,7 @@ impl Graph {
     /// listeners opened: extensions first, then exporters, then what lies between, receivers last. Once all of it stands, the
     /// listeners are committed, and data comes to this graph. Only then are the streams read.
     ///
-    /// Of the graph `before`, which is in service, the components in [`Setup::kept`] run on in this one; an exclusive receiver is
+    /// Of the graph `before`, which is in service, the components in [`Setup::reused`] run on in this one; an exclusive receiver is
     /// ended before its successor starts.
     ///
     /// # Errors
@@ -91,7 +57,7 @@ impl Graph {
             make: Arc::clone(&setup.make),
         };
         let kept = |before: &Self| {
-            let sinks = before.sinks.iter().filter(|(id, _)| setup.kept.exporters.contains(*id));
+            let sinks = before.sinks.iter().filter(|(id, _)| setup.reused.exporters.contains(*id));
             sinks.map(|(id, sink)| (id.clone(), Arc::clone(sink))).collect()
         };
         let sinks = before.as_deref().map(kept).unwrap_or_default();
@@ -104,7 +70,7 @@ impl Graph {
                 Ok(graph)
             }
             Err((error, before)) => {
-                graph.abandon(&setup.kept).await;
+                graph.abandon(&setup.reused).await;
                 assembly.unsubscribe().await;
                 if let Some(before) = before {
                     for id in handed_over {
@@ -133,7 +99,7 @@ impl Graph {
             return Err((error, before));
         }
         if let Some(before) = before {
-            self.take_over(&setup.kept, before, &taking);
+            self.take_over(&setup.reused, before, &taking);
         }
         for part in [&self.extensions, &self.services, &self.receivers, &self.feeders] {
             part.in_service();
@@ -149,23 +115,24 @@ impl Graph {
         mut before: Option<&mut Self>,
         handed_over: &mut Vec<ComponentId>,
     ) -> Result<BTreeMap<ComponentId, Arc<Taking>>, Fatal> {
-        let kept = &setup.kept;
+        let reused = &setup.reused;
         assembly.open_streams().await?;
         self.pipelines = assembly.pipelines()?;
         self.sinks = assembly.sinks.clone();
         self.connectors = assembly.connectors.values().cloned().collect();
-        for (id, extension) in setup.extensions.iter().filter(|(id, _)| !kept.extensions.contains(id)) {
+        for (id, extension) in setup.extensions.iter().filter(|(id, _)| !reused.extensions.contains(id)) {
             let extension = Arc::clone(extension);
             self.extensions.start(id, move |stop| Ok(Arc::clone(&extension).run(stop))).await?;
         }
-        for (id, exporter) in assembly.exporters().into_iter().filter(|(id, _)| !kept.exporters.contains(id))
+        for (id, exporter) in
+            assembly.exporters().into_iter().filter(|(id, _)| !reused.exporters.contains(id))
         {
             self.services.start(&id, move |stop| Ok(Arc::clone(&exporter).run(stop))).await?;
         }
         self.tick(&setup.clock);
         let taking = assembly.taking(&self.pipelines);
         let mut exclusive = Vec::new();
-        for (id, taking) in taking.iter().filter(|(id, _)| !kept.receivers.contains(*id)) {
+        for (id, taking) in taking.iter().filter(|(id, _)| !reused.receivers.contains(*id)) {
             let new = assembly.receiver(id, Arc::clone(taking))?;
             if new.receiver.is_exclusive() {
                 exclusive.push(new);
@@ -218,19 +185,19 @@ impl Graph {
     }
 
     /// Takes over what runs on.
-    fn take_over(&mut self, kept: &Kept, before: &mut Self, taking: &BTreeMap<ComponentId, Arc<Taking>>) {
-        self.extensions.take_over(&mut before.extensions, |id| kept.extensions.contains(id));
-        self.services.take_over(&mut before.services, |id| kept.exporters.contains(id));
+    fn take_over(&mut self, reused: &Reused, before: &mut Self, taking: &BTreeMap<ComponentId, Arc<Taking>>) {
+        self.extensions.take_over(&mut before.extensions, |id| reused.extensions.contains(id));
+        self.services.take_over(&mut before.services, |id| reused.exporters.contains(id));
         let (readers, old) = (&self.readers, &before.readers);
         let reads_on = |name: &ComponentId| {
             readers.get(name).zip(old.get(name)).is_some_and(|(reader, old)| Arc::ptr_eq(reader, old))
         };
         self.feeders.take_over(&mut before.feeders, reads_on);
-        self.receivers.take_over(&mut before.receivers, |id| kept.receivers.contains(id));
-        for (_, sink) in before.sinks.extract_if(.., |id, _| kept.exporters.contains(id)) {
-            sink.hurry();
+        self.receivers.take_over(&mut before.receivers, |id| reused.receivers.contains(id));
+        for (_, sink) in before.sinks.extract_if(.., |id, _| reused.exporters.contains(id)) {
+            sink.retry_now();
         }
-        for (id, entry) in before.entries.extract_if(.., |id, _| kept.receivers.contains(id)) {
+        for (id, entry) in before.entries.extract_if(.., |id, _| reused.receivers.contains(id)) {
             if let Some(taking) = taking.get(&id) {
                 entry.redirect(Arc::clone(taking));
             }
@@ -264,9 +231,9 @@ impl Graph {
     }
 
     /// Ends what was started and never came into service.
-    async fn abandon(self, kept: &Kept) {
+    async fn abandon(self, reused: &Reused) {
         let Self { receivers, feeders, services, extensions, sinks, .. } = self;
-        sinks.iter().filter(|(id, _)| !kept.exporters.contains(*id)).for_each(|(_, sink)| sink.stop());
+        sinks.iter().filter(|(id, _)| !reused.exporters.contains(*id)).for_each(|(_, sink)| sink.stop());
         for part in [receivers, feeders, services, extensions] {
             part.end().await;
         }
@@ -302,7 +269,7 @@ impl Graph {
         for part in [services, extensions] {
             part.end().await;
         }
-        sinks.iter().for_each(|sink| sink.retire());
+        sinks.iter().for_each(|sink| sink.clear_health());
         left
     }
 
@@ -310,7 +277,7 @@ impl Graph {
     fn tick(&mut self, clock: &Arc<dyn Clock>) {
         for pipeline in &self.pipelines {
             for (at, stage) in pipeline.stages.iter().enumerate() {
-                let Stage::Step(step) = stage else { continue };
+                let Stage::Processor(step) = stage else { continue };
                 let (pipeline, step, clock, stop) =
                     (Arc::clone(pipeline), Arc::clone(step), Arc::clone(clock), self.services.stop().clone());
                 self.services.adopt(tokio::spawn(async move {

@@ -1,50 +1,36 @@
 //! The stream before a fan-out: a chunk is appended once, and every stored destination reads it at its own pace.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use throughline_component::port::Clock;
 use throughline_component::{
-    Batch, Chunk, ComponentId, Context, Fatal, Health, Kept, Metadata, Outcome, Position, Services, Settle,
-    Stop, Ticket, Transport, Warnings,
+    Batch, Chunk, ComponentId, Fatal, Health, Metadata, Outcome, Position, Services, Settle, Warnings,
 };
 use throughline_otlp::Signal;
-use throughline_queue::{Delivered, Log, Reader, Record, Storage};
-use tokio::sync::{Semaphore, watch};
+use throughline_queue::{Log, Record, Storage};
 
 use crate::ledger::{Hop, add};
-use crate::pipeline::Pipeline;
 use crate::plan::Stored;
-use crate::share::{Share, Taken};
-use crate::sink::{Sink, Slot};
-use crate::unreadable::Unreadable;
 
-/// How long a reader that stops waits for what it has given out.
-const GRACE: Duration = Duration::from_secs(1);
-/// Waits after what the sink does not try again by itself: its exporter panicked, say.
-const PAUSE: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// One pipeline's stream in a storage.
 pub(crate) struct Stream {
-    log: Arc<Log>,
-    name: String,
-    number: u64,
+    pub(crate) log: Arc<Log>,
+    pub(crate) name: String,
+    pub(crate) number: u64,
     /// The destinations for which this configuration has made a cursor.
     new: Vec<ComponentId>,
     /// What is kept of requests' metadata.
     metadata: Vec<String>,
-    intake: Arc<Intake>,
+    pub(crate) intake: Arc<Intake>,
 }
 
 /// The books of what a stream takes in.
-struct Intake {
+pub(crate) struct Intake {
     /// The storage, as health and log name it.
     part: String,
     hop: Arc<Hop>,
-    health: Arc<Health>,
-    warnings: Arc<Warnings>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) warnings: Arc<Warnings>,
     refusing: AtomicBool,
 }
 
@@ -147,223 +133,5 @@ impl Stream {
     fn asked(&self, metadata: &Metadata) -> Metadata {
         let asked = |key: &String| Some((key.clone(), metadata.0.get(key)?.clone()));
         Metadata(self.metadata.iter().filter_map(asked).collect())
-    }
-}
-
-/// Brings what a stream holds to who is fed from it.
-pub(crate) struct Feeder {
-    pub(crate) name: ComponentId,
-    pub(crate) stream: Arc<Stream>,
-    pub(crate) to: Fed,
-    pub(crate) clock: Arc<dyn Clock>,
-    /// The account of this destination's reading.
-    pub(crate) hop: Arc<Hop>,
-}
-
-/// Who is fed from a stream.
-pub(crate) enum Fed {
-    /// An exporter's queue.
-    Sink(Arc<Sink>),
-    /// The rest of a pipeline, which begins with a processor that holds.
-    Stages { holder: ComponentId, pipeline: Arc<Pipeline>, from: usize },
-}
-
-/// How many records a holder is offered before any of them has settled. The reader's window bounds them too.
-const HELD: usize = 1024;
-
-impl Fed {
-    fn id(&self) -> &ComponentId {
-        match self {
-            Self::Sink(sink) => &sink.id,
-            Self::Stages { holder, .. } => holder,
-        }
-    }
-
-    fn sink(&self) -> Option<&Arc<Sink>> {
-        match self {
-            Self::Sink(sink) => Some(sink),
-            Self::Stages { .. } => None,
-        }
-    }
-
-    fn kept(&self) -> Option<Arc<Kept>> {
-        self.sink()?.exporter().kept()
-    }
-
-    fn at_once(&self) -> usize {
-        self.sink().map_or(HELD, |sink| sink.consumers() * 2)
-    }
-
-    /// Hands a batch over; a sink gives the slot back when it has done with the batch, or failed once.
-    fn offer(&self, batch: Batch, slot: Slot) {
-        match self {
-            Self::Sink(sink) => sink.offer_stored(batch, slot),
-            Self::Stages { pipeline, from, .. } => pipeline.push_from(*from, batch),
-        }
-    }
-}
-
-impl Feeder {
-    /// Whether it does what another does: reads the same stream for the same sink.
-    pub(crate) fn is_like(&self, other: &Self) -> bool {
-        let (own, of) = (&self.stream, &other.stream);
-        let sinks = self.to.sink().zip(other.to.sink());
-        let same_sink = sinks.is_some_and(|(own, of)| Arc::ptr_eq(own, of));
-        same_sink && Arc::ptr_eq(&own.log, &of.log) && own.number == of.number
-    }
-
-    /// Reads until told to stop. It begins once the graph before this one has let go of the cursor, and nobody waits for that.
-    pub(crate) async fn run(self: Arc<Self>, share: Arc<Share>, mut stop: Stop) -> Result<(), Fatal> {
-        stop.ready();
-        // Whoever reads in the graph that is in service now goes on until this one is.
-        let service = stop.clone();
-        tokio::select! {
-            () = service.in_service() => {}
-            () = stop.stopped() => return Ok(()),
-        }
-        let destination = self.to.id().clone();
-        let reader = tokio::select! {
-            reader = self.stream.log.reader(self.stream.number, destination.as_str()) => reader,
-            () = stop.stopped() => return Ok(()),
-        };
-        let mut reader = reader.map_err(|error| Fatal(format!("the stream cannot be read: {error}")))?;
-        let kept = self.to.kept();
-        let mut snapshots = kept.as_ref().map(|kept| kept.watch());
-        if let Some(snapshots) = &mut snapshots {
-            reader.hold_back();
-            self.release(&reader, snapshots);
-        }
-        // A registry knows what it has by the last position, so it takes one record after the other.
-        let ways = if kept.is_some() { 1 } else { self.to.at_once() };
-        let on_their_way = Arc::new(Semaphore::new(ways));
-        let Intake { health, warnings, .. } = &*self.stream.intake;
-        let part = format!("{destination}, reading the stream {}", self.stream.name);
-        let mut unreadable = Unreadable::new(part, health, warnings);
-        loop {
-            let permit = tokio::select! {
-                permit = Arc::clone(&on_their_way).acquire_owned() => permit,
-                () = stop.stopped() => break,
-            };
-            let next = tokio::select! {
-                next = reader.next() => next,
-                () = snapshot(&mut snapshots) => {
-                    snapshots.iter_mut().for_each(|snapshots| self.release(&reader, snapshots));
-                    continue;
-                }
-                () = stop.stopped() => break,
-            };
-            match next {
-                Ok(delivered) => {
-                    unreadable.read();
-                    let memory = tokio::select! {
-                        memory = share.take(delivered.record.payload.len()) => memory,
-                        () = stop.stopped() => break,
-                    };
-                    let may_fail = kept.is_none() && self.to.sink().is_some();
-                    // A registry takes one record after the other, whatever becomes of them.
-                    let (slot, held) = if may_fail { (Some(permit), None) } else { (None, permit.ok()) };
-                    // Offered here, in the order of the stream: a sink that keeps order relies on it.
-                    let first = self.offer(&delivered, Slot(slot.and_then(Result::ok)));
-                    let (own, stop) = (Arc::clone(&self), stop.clone());
-                    tokio::spawn(async move {
-                        own.deliver(delivered, first, memory, stop).await;
-                        drop(held);
-                    });
-                }
-                Err(error) => {
-                    let pause = unreadable.failed(&error, self.clock.unix_nanos());
-                    tokio::select! {
-                        () = tokio::time::sleep(pause) => {}
-                        () = stop.stopped() => break,
-                    }
-                }
-            }
-        }
-        // What is about to be settled need not be read again by the next. The rest is safe in the log.
-        let all = u32::try_from(ways).unwrap_or(u32::MAX);
-        drop(tokio::time::timeout(GRACE, on_their_way.acquire_many(all)).await);
-        Ok(())
-    }
-
-    /// Lets the cursor pass what a registry's newest snapshot holds.
-    fn release(&self, reader: &Reader, snapshots: &mut Snapshots) {
-        if let Some(sequence) = snapshots.borrow_and_update().get(&self.stream.number) {
-            reader.release(*sequence);
-        }
-    }
-
-    /// Offers a record to who is fed.
-    fn offer(&self, delivered: &Delivered, slot: Slot) -> Ticket {
-        let Delivered { position, record, .. } = delivered;
-        let context = Arc::new(Context {
-            source: record.source.clone(),
-            transport: Transport::Internal,
-            peer: None,
-            metadata: record.metadata.clone(),
-            auth: None,
-            received_at: record.received_at,
-        });
-        let (settle, ticket) = Settle::ticket();
-        let (bytes, position) = (record.payload.clone(), Some(*position));
-        let chunk = Chunk { bytes, items: record.items, position, context, settle };
-        self.to.offer(Batch::one(record.signal, chunk), slot);
-        ticket
-    }
-
-    /// Offers a record again until it is delivered, or dropped for a reason that is counted where it was.
-    async fn deliver(&self, delivered: Delivered, first: Ticket, memory: Taken, mut stop: Stop) {
-        let items = u64::from(delivered.record.items);
-        add(&self.hop.taken, items);
-        let held = Held::new(self, items);
-        let (mut ticket, mut pause) = (first, PAUSE);
-        loop {
-            let Outcome::Retry { after, why, .. } = ticket.await else { break };
-            if !stop.is_stopped() {
-                let what = "not delivered; it stays in the storage and is tried again";
-                self.stream.intake.warnings.warn(self.to.id(), what, items, &why);
-            }
-            tokio::select! {
-                () = tokio::time::sleep(after.unwrap_or_default().clamp(pause, PAUSE_MAX)) => {}
-                () = stop.stopped() => {
-                    add(&self.hop.returned, items);
-                    return;
-                }
-            }
-            pause = (pause * 2).min(PAUSE_MAX);
-            ticket = self.offer(&delivered, Slot(None));
-        }
-        add(&self.hop.out, items);
-        let Delivered { record, ack, .. } = delivered;
-        drop((held, record, memory));
-        ack.done();
-    }
-}
-
-type Snapshots = watch::Receiver<BTreeMap<u64, u64>>;
-
-/// Resolves when there is a new snapshot.
-async fn snapshot(snapshots: &mut Option<Snapshots>) {
-    let Some(snapshots) = snapshots else { return std::future::pending().await };
-    if snapshots.changed().await.is_err() {
-        std::future::pending().await
-    }
-}
-
-/// Items that were read and are not settled.
-struct Held<'a> {
-    feeder: &'a Feeder,
-    items: u64,
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.feeder.hop.held.fetch_sub(i64::try_from(self.items).unwrap_or(i64::MAX), Ordering::Relaxed);
-    }
-}
-
-impl<'a> Held<'a> {
-    fn new(feeder: &'a Feeder, items: u64) -> Self {
-        feeder.hop.held.fetch_add(i64::try_from(items).unwrap_or(i64::MAX), Ordering::Relaxed);
-        Self { feeder, items }
     }
 }

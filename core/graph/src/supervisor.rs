@@ -186,7 +186,7 @@ fn why(ended: Result<Result<(), Fatal>, tokio::task::JoinError>) -> Option<Strin
         Ok(Ok(())) => None,
         Ok(Err(fatal)) => Some(fatal.to_string()),
         Err(error) if error.is_panic() => {
-            Some(format!("it panicked: {}", crate::step::message(&*error.into_panic())))
+            Some(format!("it panicked: {}", crate::panics::message(&*error.into_panic())))
         }
         Err(_) => Some("it was cancelled".into()),
     }

@@ -14,7 +14,7 @@ use crate::ledger::{Hop, add};
 const STEP: usize = 256 << 10;
 
 /// Editors that share a walk.
-pub(crate) struct Walk {
+pub(crate) struct FusedWalk {
     /// At least one; each with the account of its step.
     pub(crate) editors: Vec<(Arc<dyn DynEditor>, Arc<Hop>)>,
     /// What edits add is charged here.
@@ -22,12 +22,12 @@ pub(crate) struct Walk {
 }
 
 /// Books the items of a chunk that an editor's panic gives back to its sender.
-struct Fallen<'a> {
+struct DropGuard<'a> {
     hop: &'a Hop,
     items: u64,
 }
 
-impl Drop for Fallen<'_> {
+impl Drop for DropGuard<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             add(&self.hop.returned, self.items);
@@ -40,8 +40,8 @@ fn free(before: usize) -> usize {
     before + before / 2
 }
 
-/// Room for what one walk writes, taken while it writes.
-struct Room<'a> {
+/// OutputMemory for what one walk writes, taken while it writes.
+struct OutputMemory<'a> {
     memory: Option<&'a Arc<Budget>>,
     charge: Charge,
     taken: usize,
@@ -50,7 +50,7 @@ struct Room<'a> {
     refused: Option<Outcome>,
 }
 
-impl<'a> Room<'a> {
+impl<'a> OutputMemory<'a> {
     fn new(memory: Option<&'a Arc<Budget>>, before: usize) -> Self {
         let charge = memory.map_or_else(Charge::none, Budget::charge);
         Self { memory, charge, taken: 0, free: free(before), refused: None }
@@ -79,9 +79,9 @@ impl<'a> Room<'a> {
     /// is a copy.
     fn hold(mut self, before: Bytes, after: usize, settle: Settle) -> Settle {
         let replaced = if before.is_unique() { before.len() } else { 0 };
-        let beyond = after.saturating_sub(replaced + before.len() / 2).max(self.taken);
-        self.charge.owe(beyond - self.taken);
-        if beyond == 0 || self.memory.is_none() { settle } else { settle.holding(self.charge) }
+        let excess = after.saturating_sub(replaced + before.len() / 2).max(self.taken);
+        self.charge.owe(excess - self.taken);
+        if excess == 0 || self.memory.is_none() { settle } else { settle.holding(self.charge) }
     }
 }
 
@@ -96,17 +96,17 @@ struct Edited {
     causes: Vec<(usize, &'static str)>,
 }
 
-impl Walk {
+impl FusedWalk {
     /// Edits a chunk. `None`: every item was dropped, or there is no room for what edits add, and the chunk is settled.
     pub(crate) fn run(&self, signal: Signal, mut chunk: Chunk) -> Option<Chunk> {
         let Some((_, first)) = self.editors.first() else { return Some(chunk) };
         let items = u64::from(chunk.items);
         add(&first.taken, items);
-        let fallen = Fallen { hop: first, items };
-        let mut room = Room::new(self.memory.as_ref(), chunk.bytes.len());
-        let edited = self.edit(signal, &chunk, &mut room);
-        drop(fallen);
-        if let Some(refused) = room.refused.take() {
+        let guard = DropGuard { hop: first, items };
+        let mut memory_use = OutputMemory::new(self.memory.as_ref(), chunk.bytes.len());
+        let edited = self.edit(signal, &chunk, &mut memory_use);
+        drop(guard);
+        if let Some(refused) = memory_use.refused.take() {
             match &refused {
                 Outcome::Reject { kind, .. } => first.reject_items(kind.as_str(), items),
                 _ => add(&first.returned, items),
@@ -124,7 +124,7 @@ impl Walk {
         }
         if rewritten.changed {
             let before = std::mem::replace(&mut chunk.bytes, rewritten.bytes);
-            chunk.settle = room.hold(before, chunk.bytes.len(), chunk.settle);
+            chunk.settle = memory_use.hold(before, chunk.bytes.len(), chunk.settle);
             chunk.items -= rewritten.dropped_items;
         }
         self.account(items, &causes, &rewritten.dropped, rewritten.dropped_items);
@@ -160,7 +160,7 @@ impl Walk {
     }
 
     /// `None`: no editor has anything to do, or `room` was refused.
-    fn edit(&self, signal: Signal, chunk: &Chunk, room: &mut Room<'_>) -> Option<Edited> {
+    fn edit(&self, signal: Signal, chunk: &Chunk, memory_use: &mut OutputMemory<'_>) -> Option<Edited> {
         let mut levels = Levels::NONE;
         let mut passes: Passes<'_> = Vec::with_capacity(self.editors.len());
         for (number, (editor, _)) in self.editors.iter().enumerate() {
@@ -185,7 +185,7 @@ impl Walk {
             }
             Keep::Yes
         };
-        let mut more = |written| room.more(written);
+        let mut more = |written| memory_use.more(written);
         let mut rewritten = rewrite_within(signal, &chunk.bytes, levels, &mut more, &mut edit)?;
         for (_, _, pass) in &mut passes {
             if let Some(bytes) = pass.groups(signal, &rewritten.bytes) {

@@ -36,7 +36,7 @@ pub struct ClientSettings {
     pub headers: BTreeMap<String, Secret>,
     /// How bodies are compressed. The Collector's default is `gzip`.
     pub compression: Compression,
-    /// How hard.
+    /// How strongly bodies are compressed.
     pub compression_params: CompressionSettings,
 }
 

@@ -38,7 +38,7 @@ pub enum Compression {
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CompressionSettings {
-    /// The codec's level; unset: 1, which cost least for what they save.
+    /// The compression level. Unset: 1.
     pub level: Option<i32>,
 }
 

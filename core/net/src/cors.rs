@@ -17,7 +17,8 @@ pub struct CorsSettings {
     pub allowed_headers: Vec<String>,
     /// Headers of a reply that pages may read.
     pub exposed_headers: Vec<String>,
-    /// For how many seconds a browser may remember what it was told. `0`: as long as it does by itself.
+    /// For how many seconds a browser may cache the answer (`Access-Control-Max-Age`). `0`: the browser's
+    /// default.
     pub max_age: u32,
 }
 

@@ -23,15 +23,16 @@ pub struct KeepaliveServer {
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerParameters {
-    /// A connection on which nothing was asked for so long is asked to end. `0s`: never.
+    /// A connection without a request for this long is asked to end. `0s`: never.
     pub max_connection_idle: config::Duration,
-    /// A connection that is so old is asked to end, so that clients are spread anew. `0s`: never.
+    /// A connection of this age is asked to end, so that a load balancer can distribute clients anew. `0s`:
+    /// never.
     pub max_connection_age: config::Duration,
-    /// How long what is under way may still take then. `0s`: as long as it likes.
+    /// How long open requests may take after that. `0s`: no limit.
     pub max_connection_age_grace: config::Duration,
-    /// A connection on which nothing was heard for so long is probed.
+    /// A connection on which nothing arrived for this long is probed.
     pub time: config::Duration,
-    /// A peer that does not answer a probe within this is gone.
+    /// The connection is closed if the peer does not answer a probe within this time.
     pub timeout: config::Duration,
 }
 
@@ -51,11 +52,12 @@ impl Default for ServerParameters {
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct KeepaliveClient {
-    /// A connection on which nothing was heard for so long is probed. `0s`: never.
+    /// A connection on which nothing arrived for this long is probed. `0s`: never.
     pub time: config::Duration,
-    /// A server that does not answer a probe within this is gone, and the next request opens another connection.
+    /// The connection is closed if the server does not answer a probe within this time; the next request opens
+    /// another.
     pub timeout: config::Duration,
-    /// Probes connections on which nothing is under way too.
+    /// Also probes connections without open requests.
     pub permit_without_stream: bool,
 }
 

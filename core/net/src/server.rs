@@ -45,19 +45,20 @@ pub struct ServerSettings {
     /// again, since it holds memory that others need. A peer must take as much of its replies; the connection of one that does
     /// not is closed. `0`: as slow as it likes, up to `read_timeout`, or a minute without a byte taken.
     pub min_transfer_rate: config::ByteSize,
-    /// How many connections may be open at once; more wait until one ends. Fewer where the process may have no more files open.
+    /// How many connections may be open at once; further ones wait until one ends. Fewer if the process may not
+    /// open that many files.
     pub max_connections: u32,
-    /// Whether request headers travel with the data, for sinks that ask for them.
+    /// Whether request headers are kept with the data, for exporters that use them.
     pub include_metadata: bool,
     /// What connections are made of.
     pub transport: Transport,
-    /// Which pages of other origins may send, over HTTP.
+    /// CORS: which web pages of other origins may send to this server, over HTTP.
     pub cors: config::Optional<CorsSettings>,
     /// Headers added to every reply, over HTTP.
     pub response_headers: BTreeMap<String, Secret>,
     /// How long connections may live, over gRPC.
     pub keepalive: KeepaliveServer,
-    /// A connection on which nothing was asked for so long is closed. `0s`: none is, as long as there is room.
+    /// A connection without a request for this long is closed. `0s`: never, unless there are too many connections.
     pub idle_timeout: config::Duration,
     /// Whether a connection may carry more than one request, over HTTP/1.1.
     pub keep_alives_enabled: bool,

@@ -30,16 +30,16 @@ use identity::{Identity, Source};
 pub struct ServerTls {
     /// Certificate chain, PEM.
     pub cert_file: Option<PathBuf>,
-    /// The same, given in place.
+    /// The PEM text itself, instead of a file.
     pub cert_pem: Option<String>,
     /// Private key, PEM.
     pub key_file: Option<PathBuf>,
-    /// The same, given in place.
+    /// The PEM text itself, instead of a file.
     pub key_pem: Option<Secret>,
     /// Authorities whose client certificates are accepted. Set: clients must show one (mTLS).
     pub client_ca_file: Option<PathBuf>,
-    /// After this long the next handshake reads certificate and key again; what cannot be used leaves the old pair in service.
-    /// Unset: only a reload of the configuration does.
+    /// How often certificate and key are read again, at the next handshake. If they cannot be used, the old ones
+    /// stay in use. Unset: only a reload of the configuration reads them again.
     pub reload_interval: Option<Duration>,
     /// `1.2` or `1.3`.
     pub min_version: Option<TlsVersion>,
@@ -59,26 +59,27 @@ pub struct ClientTls {
     pub insecure: bool,
     /// Authorities to trust, PEM. Unset: those of the system.
     pub ca_file: Option<PathBuf>,
-    /// The same, given in place.
+    /// The PEM text itself, instead of a file.
     pub ca_pem: Option<String>,
     /// Trusts the system's authorities beside `ca_file`.
     pub include_system_ca_certs_pool: bool,
     /// Our certificate chain, PEM, for mutual TLS.
     pub cert_file: Option<PathBuf>,
-    /// The same, given in place.
+    /// The PEM text itself, instead of a file.
     pub cert_pem: Option<String>,
     /// Our private key, PEM.
     pub key_file: Option<PathBuf>,
-    /// The same, given in place.
+    /// The PEM text itself, instead of a file.
     pub key_pem: Option<Secret>,
-    /// After this long the next handshake reads our certificate and key again; what cannot be used leaves the old pair in
-    /// service. Unset: only a reload of the configuration does.
+    /// How often our certificate and key are read again, at the next handshake. If they cannot be used, the old
+    /// ones stay in use. Unset: only a reload of the configuration reads them again.
     pub reload_interval: Option<Duration>,
     /// The name to expect in the server's certificate, if it is not the address's.
     pub server_name_override: Option<String>,
     /// `1.2` or `1.3`.
     pub min_version: Option<TlsVersion>,
-    /// Takes any certificate. Whoever is in between reads everything, credentials included.
+    /// Accepts any certificate. Anybody between the agent and the server can then read everything, credentials
+    /// included.
     #[schemars(extend("x-said-when-true" = "certificates are NOT verified: whoever is in between reads everything"))]
     pub insecure_skip_verify: bool,
 }

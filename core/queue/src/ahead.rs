@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::Record;
 use crate::frame::Kind;
-use crate::log::Shared;
 use crate::scan::{Found, Scanner};
+use crate::shared::Shared;
 use crate::state::Segment;
 
 /// How much is read from the disk ahead of what is given out.

@@ -9,8 +9,8 @@ use throughline_component::port::DiskFile;
 
 use crate::Record;
 use crate::frame::{HEAD, Head, Kind};
-use crate::log::Ports;
 use crate::name::SegmentName;
+use crate::ports::Ports;
 use crate::settings::Settings;
 use crate::sites;
 use crate::state::{Counts, Segment};

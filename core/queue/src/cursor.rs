@@ -28,7 +28,7 @@ pub(crate) struct Cursor {
     pub(crate) returned: VecDeque<(u64, Arc<Record>)>,
     /// Where the destination keeps what it takes in a registry: from here on nothing is in a synced snapshot, so `low`
     /// goes no further.
-    pub(crate) ceiling: Option<u64>,
+    pub(crate) limit: Option<u64>,
     pub(crate) attached: bool,
     /// How many readers it has had: what an earlier one gave out is not for this one to have back.
     pub(crate) lease: u64,
@@ -73,30 +73,30 @@ impl Cursor {
     }
 
     /// A cursor that was written down.
-    pub(crate) fn from_place(place: Place) -> Self {
-        let Place { low, high, skips, unsettled } = place;
+    pub(crate) fn from_position(place: CursorPosition) -> Self {
+        let CursorPosition { low, high, skips, unsettled } = place;
         Self { high: high.max(low), holes: unsettled, skips, ..Self::at(low) }
     }
 
     /// What is to be written down of it.
-    pub(crate) fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> CursorPosition {
         let (low, skips) = (self.low, self.skips.clone());
-        if self.ceiling.is_some() {
+        if self.limit.is_some() {
             // What no snapshot holds is settled only as long as we live.
-            return Place { low, high: low, skips, unsettled: BTreeSet::new() };
+            return CursorPosition { low, high: low, skips, unsettled: BTreeSet::new() };
         }
         let unsettled = self.out.keys().chain(&self.holes).copied().collect();
-        Place { low, high: self.high.max(self.next), skips, unsettled }
+        CursorPosition { low, high: self.high.max(self.next), skips, unsettled }
     }
 
     /// A reader begins, or ends: what is out is to be read again.
     pub(crate) fn rewind(&mut self) {
-        let Place { high, unsettled, .. } = self.place();
+        let CursorPosition { high, unsettled, .. } = self.place();
         (self.high, self.holes, self.next) = (high, unsettled, self.low);
         self.out.clear();
         self.out_bytes = 0;
         self.returned.clear();
-        self.ceiling = None;
+        self.limit = None;
     }
 
     /// Whether a record has still to be delivered.
@@ -115,7 +115,7 @@ impl Cursor {
     pub(crate) fn has_passed(&self, first: u64, last: u64) -> bool {
         let settled = || {
             let within = first..=last;
-            self.ceiling.is_none()
+            self.limit.is_none()
                 && last < self.high.max(self.next)
                 && self.out.range(within.clone()).next().is_none()
                 && self.holes.range(within).next().is_none()
@@ -153,29 +153,29 @@ impl Cursor {
         self.undecided.extend(with_reader.map(|sequence| (self.lease, sequence)));
         self.out_bytes = self.out.values().sum();
         self.returned.retain(|(sequence, _)| *sequence >= to);
-        self.ceiling = self.ceiling.map(|ceiling| ceiling.max(to));
+        self.limit = self.limit.map(|limit| limit.max(to));
         self.look_past(to);
         self.advance();
     }
 
     /// What is not settled and not out, to count it: also where no snapshot holds yet what the destination has.
-    pub(crate) fn waiting(&self) -> Place {
+    pub(crate) fn waiting(&self) -> CursorPosition {
         let mut unsettled = self.holes.clone();
         unsettled.extend(self.returned.iter().map(|(sequence, _)| *sequence));
-        Place { low: self.low, high: self.high.max(self.next), skips: self.skips.clone(), unsettled }
+        CursorPosition { low: self.low, high: self.high.max(self.next), skips: self.skips.clone(), unsettled }
     }
 
     /// From now on `low` waits for snapshots.
-    pub(crate) fn hold_back(&mut self) {
-        self.ceiling = Some(self.low);
+    pub(crate) fn pin(&mut self) {
+        self.limit = Some(self.low);
         // The registry knows what it has; what went ahead of it is told again.
         self.high = self.low;
         self.holes.clear();
     }
 
     /// All up to `sequence` is in a synced snapshot.
-    pub(crate) fn release(&mut self, sequence: u64) {
-        self.ceiling = self.ceiling.map(|ceiling| ceiling.max(sequence + 1));
+    pub(crate) fn advance_to(&mut self, sequence: u64) {
+        self.limit = self.limit.map(|limit| limit.max(sequence + 1));
         self.advance();
     }
 
@@ -184,7 +184,7 @@ impl Cursor {
         let out = self.out.first_key_value().map(|(sequence, _)| *sequence);
         let first = out.into_iter().chain(self.holes.first().copied()).min();
         let settled = self.skips.after(first.unwrap_or_else(|| self.next.max(self.high)));
-        self.low = settled.min(self.ceiling.unwrap_or(u64::MAX)).max(self.low);
+        self.low = settled.min(self.limit.unwrap_or(u64::MAX)).max(self.low);
         self.next = self.next.max(self.low);
         self.skips.forget_below(self.low);
         self.dirty = true;
@@ -193,7 +193,7 @@ impl Cursor {
 
 /// What is written down of a cursor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct CursorPosition {
     pub(crate) low: u64,
     pub(crate) high: u64,
     pub(crate) skips: Ranges,
@@ -201,7 +201,7 @@ pub(crate) struct Place {
     pub(crate) unsettled: BTreeSet<u64>,
 }
 
-impl Place {
+impl CursorPosition {
     /// Whether a record has still to be delivered.
     pub(crate) fn wants(&self, sequence: u64) -> bool {
         sequence >= self.low
@@ -237,7 +237,7 @@ mod tests {
         assert_eq!((cursor.low, cursor.out.len(), cursor.holes.len()), (0, 1, 0));
         let place = cursor.place();
         assert_eq!((place.high, place.unsettled.len()), (100_000, 1));
-        let mut again = Cursor::from_place(place);
+        let mut again = Cursor::from_position(place);
         assert!(again.wants(0) && !again.wants(1) && !again.wants(99_999) && again.wants(100_000));
         again.give_out(0, 1);
         assert_eq!(again.wanted_from(), 100_000, "nothing in between is read again");
@@ -258,7 +258,7 @@ mod tests {
         cursor.look_past(6);
         cursor.advance();
         assert_eq!((cursor.low, passed(&cursor)), (30, [true, true, true, false]));
-        cursor.hold_back();
+        cursor.pin();
         cursor.give_out(30, 1);
         cursor.settle(30);
         assert!(!cursor.has_passed(20, 30), "no snapshot holds it");
@@ -270,7 +270,7 @@ mod tests {
         cursor.skips.add(2, 5);
         assert!(cursor.wants(1) && !cursor.wants(2) && !cursor.wants(4) && cursor.wants(5));
         assert!(cursor.has_passed(2, 4) && !cursor.has_passed(1, 4) && !cursor.has_passed(2, 5));
-        assert!(!Cursor::from_place(cursor.place()).wants(2), "it is written down");
+        assert!(!Cursor::from_position(cursor.place()).wants(2), "it is written down");
         (0..2).for_each(|sequence| cursor.give_out(sequence, 1));
         cursor.settle(1);
         assert_eq!(cursor.low, 0);
@@ -281,7 +281,7 @@ mod tests {
     #[test]
     fn a_cursor_that_is_held_back_waits_for_the_snapshot() {
         let mut cursor = Cursor::at(10);
-        cursor.hold_back();
+        cursor.pin();
         (10..14).for_each(|sequence| cursor.give_out(sequence, 1));
         (10..13).for_each(|sequence| cursor.settle(sequence));
         assert_eq!(
@@ -294,9 +294,9 @@ mod tests {
             (10, 0),
             "all of it is to be told again"
         );
-        cursor.release(11);
+        cursor.advance_to(11);
         assert_eq!(cursor.low, 12);
-        cursor.release(13);
+        cursor.advance_to(13);
         assert_eq!(cursor.low, 13, "what is out is not passed, whatever a snapshot says");
     }
 }

@@ -1,6 +1,6 @@
 //! What is written down of cursors.
 
-use crate::cursor::{Cursor, Place};
+use crate::cursor::{Cursor, CursorPosition};
 use crate::frame::u64_at;
 use crate::ranges::Ranges;
 use crate::record::{Texts, put};
@@ -11,7 +11,7 @@ pub(crate) enum Entry {
     /// Sequence numbers of this epoch may have been given away.
     Epoch(u64),
     /// Where a cursor stands, and for how long nobody has read for it.
-    Cursor { stream: String, destination: String, idle: Option<u64>, place: Place },
+    Cursor { stream: String, destination: String, idle: Option<u64>, place: CursorPosition },
     /// A cursor has expired.
     Gone { stream: String, destination: String },
     /// All records of a stream up to this one were committed.
@@ -79,7 +79,7 @@ impl Entry {
     }
 }
 
-fn write_place(place: &Place, out: &mut Vec<u8>) {
+fn write_place(place: &CursorPosition, out: &mut Vec<u8>) {
     let mut number = |number: u64| out.extend_from_slice(&number.to_le_bytes());
     [place.low, place.high].into_iter().for_each(&mut number);
     let skips = place.skips.iter();
@@ -88,7 +88,7 @@ fn write_place(place: &Place, out: &mut Vec<u8>) {
     place.unsettled.iter().copied().for_each(number);
 }
 
-fn read_place(bytes: &[u8]) -> Option<Place> {
+fn read_place(bytes: &[u8]) -> Option<CursorPosition> {
     let mut skips = Ranges::default();
     let count = usize::try_from(u64_at(bytes, 16)?).ok()?;
     let rest = bytes.get(24..)?;
@@ -97,7 +97,7 @@ fn read_place(bytes: &[u8]) -> Option<Place> {
         skips.add(u64_at(pair, 0)?, u64_at(pair, 8)?);
     }
     let unsettled = rest.chunks_exact(8).filter_map(|bytes| u64_at(bytes, 0)).collect();
-    Some(Place { low: u64_at(bytes, 0)?, high: u64_at(bytes, 8)?, skips, unsettled })
+    Some(CursorPosition { low: u64_at(bytes, 0)?, high: u64_at(bytes, 8)?, skips, unsettled })
 }
 
 #[cfg(test)]

@@ -8,10 +8,9 @@ use throughline_component::port::DiskFile;
 
 use crate::commit::{count, footer};
 use crate::frame::{HEAD, Head, Kind, u64_at};
-use crate::log::Ports;
-use crate::manifest::foreign;
+use crate::manifest::{Manifested, foreign};
 use crate::name::SegmentName;
-use crate::recover::Manifested;
+use crate::ports::Ports;
 use crate::scan::{Found, Scanner};
 use crate::settings::Settings;
 use crate::state::{Counts, Segment};

@@ -11,13 +11,14 @@ use throughline_component::port::Disk;
 use crate::commit::Writers;
 use crate::entry::Entry;
 use crate::journal::JournalFile;
-use crate::log::Ports;
 use crate::manifest::Manifest;
 use crate::name::number;
-use crate::recover::CURSORS;
+use crate::ports::Ports;
 use crate::reserve::Reserve;
 use crate::settings::Settings;
 
+/// The stem of the file of all cursors.
+pub(crate) const CURSORS: &str = "cursors";
 /// How often it is noted which records are on the disk, in nanoseconds.
 const NOTE: u64 = 1_000_000_000;
 

@@ -10,15 +10,15 @@ use bytes::Bytes;
 use throughline_component::port::{Disk, DiskFile, SyncSite};
 
 use crate::frame::{Head, Kind};
-use crate::log::Ports;
 use crate::manifest::foreign;
 use crate::name::{generation, parse_generation};
+use crate::ports::Ports;
 use crate::scan::{Found, Scanner};
 use crate::settings::Settings;
 
 /// What a journal is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sort {
+pub(crate) struct JournalKind {
     /// How often every entry is written: with two, no single place costs one.
     pub(crate) copies: usize,
     /// Under which names it syncs.
@@ -32,7 +32,7 @@ pub(crate) struct JournalFile {
     disk: Arc<dyn Disk>,
     directory: PathBuf,
     syncs: bool,
-    sort: Sort,
+    sort: JournalKind,
     stem: String,
     name: String,
     generation: u64,
@@ -56,7 +56,7 @@ pub(crate) struct JournalFile {
 }
 
 /// What a journal held.
-pub(crate) struct Held {
+pub(crate) struct JournalContents {
     pub(crate) entries: Vec<Bytes>,
     /// What is wrong with it, if something is. Then entries may be missing.
     pub(crate) trouble: Option<String>,
@@ -79,10 +79,10 @@ impl JournalFile {
     pub(crate) fn open(
         ports: &Ports,
         settings: &Settings,
-        sort: Sort,
+        sort: JournalKind,
         (stem, name): (&str, &str),
         (known, end): (Option<u64>, Option<(u64, u64)>),
-    ) -> io::Result<(Self, Held)> {
+    ) -> io::Result<(Self, JournalContents)> {
         let (disk, directory) = (&ports.disk, &settings.directory);
         let files = disk.list(directory)?;
         let mut generations: Vec<(u64, u32)> =
@@ -138,7 +138,7 @@ impl JournalFile {
             failed: true,
             old: generations.iter().map(path).collect(),
         };
-        Ok((journal, Held { entries: read.entries.into_values().collect(), trouble }))
+        Ok((journal, JournalContents { entries: read.entries.into_values().collect(), trouble }))
     }
 
     /// How many bytes are in the file that are good.

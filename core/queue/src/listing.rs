@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use throughline_component::port::StoreError;
 
-use crate::log::{Log, Ports, Shared};
+use crate::limits::{Reason, Sum};
+use crate::log::Log;
 use crate::manifest;
 use crate::name::is_ours;
-use crate::quota::{Loss, Reason, Sum, unsettled};
+use crate::ports::Ports;
+use crate::quota::{Loss, unsettled};
 use crate::settings::Settings;
+use crate::shared::Shared;
 
 /// What waits for one destination in one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +50,7 @@ pub struct Dropped {
 
 impl Log {
     /// Opens a storage that is there and that no agent has open, to look at it and to give up what waits. Nothing expires,
-    /// and nothing is written but by [`turn`](Self::turn). This blocks.
+    /// and nothing is written but by [`flush_group`](Self::flush_group). This blocks.
     ///
     /// # Errors
     /// It is no storage, or as [`open`](Self::open).

@@ -1,52 +1,27 @@
 //! The log as callers see it.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use throughline_component::port::{Clock, Disk, Random, StoreError};
+use throughline_component::port::StoreError;
 use throughline_component::{Outcome, Position, Settle};
 
 use crate::cursor::Cursor;
-use crate::io::{Io, is_full};
+use crate::io::is_full;
+use crate::limits::Limits;
 use crate::name::number;
-use crate::quota::Limits;
+use crate::ports::Ports;
 use crate::reader::Reader;
 use crate::recover::{directory, recover};
-use crate::state::{State, Stats, Task};
+use crate::shared::Shared;
+use crate::state::{Stats, Task};
 use crate::{Record, Settings};
-
-/// What a log needs of the world.
-#[derive(Clone)]
-pub struct Ports {
-    /// Where it lies.
-    pub disk: Arc<dyn Disk>,
-    /// For the age of orphans.
-    pub clock: Arc<dyn Clock>,
-    /// For the salts of files.
-    pub random: Arc<dyn Random>,
-}
-
-impl Ports {
-    pub(crate) fn salt(&self) -> u32 {
-        u32::try_from(self.random.bits() >> 32).unwrap_or_default()
-    }
-}
 
 /// A durable log in one directory. Dropping it writes what waits, and ends its thread.
 pub struct Log {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
-}
-
-pub(crate) struct Shared {
-    pub(crate) ports: Ports,
-    pub(crate) settings: Settings,
-    state: Mutex<State>,
-    io: Mutex<Io>,
-    pub(crate) wake: Condvar,
-    /// Held as long as the log is open, so that no other process writes here.
-    _lock: Box<dyn Send + Sync>,
 }
 
 impl Log {
@@ -63,7 +38,7 @@ impl Log {
         Ok(log)
     }
 
-    /// Opens a log without a thread: nothing is written but by [`turn`](Self::turn). For simulations.
+    /// Opens a log without a thread: nothing is written but by [`flush_group`](Self::flush_group). For simulations.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -79,8 +54,7 @@ impl Log {
             _ => failed(error),
         })?;
         let (state, io) = recover(&ports, &settings).map_err(failed)?;
-        let (state, io) = (Mutex::new(state), Mutex::new(io));
-        let shared = Shared { ports, settings, state, io, wake: Condvar::new(), _lock: lock };
+        let shared = Shared::new(ports, settings, (state, io), lock);
         shared.take_reserve(&mut shared.io());
         Ok(Self { shared: Arc::new(shared), thread: None })
     }
@@ -241,8 +215,8 @@ impl Log {
     }
 
     /// Does what the thread does, once: writes and syncs the group that has formed. Says whether there was any.
-    pub fn turn(&self) -> bool {
-        self.shared.turn()
+    pub fn flush_group(&self) -> bool {
+        self.shared.flush_group()
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -282,29 +256,5 @@ impl Drop for Log {
 impl std::fmt::Debug for Log {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Log({})", self.shared.settings.directory.display())
-    }
-}
-
-impl Shared {
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Taken before [`state`](Self::state), never after.
-    pub(crate) fn io(&self) -> MutexGuard<'_, Io> {
-        self.io.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Monotonic nanoseconds.
-    pub(crate) fn now(&self) -> u64 {
-        self.ports.clock.monotonic_nanos()
-    }
-
-    /// Lets the writing thread know, if it sleeps, that there is something to do.
-    pub(crate) fn wake(&self, mut state: MutexGuard<'_, State>) {
-        if std::mem::take(&mut state.asleep) {
-            drop(state);
-            self.wake.notify_one();
-        }
     }
 }

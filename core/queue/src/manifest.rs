@@ -28,12 +28,12 @@ pub(crate) struct Manifest {
     syncs: bool,
     /// Counts the writes that succeeded.
     written: u64,
-    pub(crate) known: Known,
+    pub(crate) known: ManifestContents,
 }
 
 /// What the manifest knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Known {
+pub(crate) struct ManifestContents {
     /// Sequence numbers up to this epoch may have been given away.
     pub(crate) epoch: u64,
     /// Whether all journals are in here: there was a manifest from the beginning, and it was never lost.
@@ -42,12 +42,15 @@ pub(crate) struct Known {
     pub(crate) generations: BTreeMap<u64, u64>,
     /// By number of the stem: how long the journal was, and in which generation, when this was noted.
     pub(crate) ends: BTreeMap<u64, (u64, u64)>,
-    pub(crate) streams: BTreeMap<u64, Kept>,
+    pub(crate) streams: BTreeMap<u64, StreamEntry>,
 }
+
+/// What the manifest knows of each stream.
+pub(crate) type Manifested = BTreeMap<u64, StreamEntry>;
 
 /// What the manifest knows of a stream's segments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Kept {
+pub(crate) struct StreamEntry {
     /// By what the newest begins with.
     pub(crate) newest: Option<u64>,
     /// The newest record that was on the disk when this was noted; zero if none was.
@@ -70,7 +73,8 @@ impl Manifest {
     /// Opens the manifest, creating it where it is missing. `alone`: there is no other file of ours.
     pub(crate) fn open(disk: &dyn Disk, settings: &Settings, alone: bool) -> io::Result<(Self, State)> {
         let file = disk.open_in_place(&settings.directory.join(NAME))?;
-        let mut manifest = Self { file, syncs: settings.syncs(), written: 0, known: Known::default() };
+        let mut manifest =
+            Self { file, syncs: settings.syncs(), written: 0, known: ManifestContents::default() };
         let slots = [manifest.slot(0)?, manifest.slot(1)?];
         let newest = slots.iter().filter_map(|slot| read(slot)).max_by_key(|(written, _)| *written);
         if newest.is_none() && slots.iter().any(|slot| is_foreign(slot, 0)) {
@@ -133,10 +137,10 @@ impl Manifest {
 }
 
 /// What stands in a slot, and its number.
-fn read(slot: &[u8]) -> Option<(u64, Known)> {
+fn read(slot: &[u8]) -> Option<(u64, ManifestContents)> {
     let head = Head::read(slot, 0).filter(|head| head.kind == Kind::Manifest)?;
     let body = slot.get(HEAD..)?.get(..usize::try_from(head.body).ok()?)?;
-    let known = head.fits(body, 0).then(|| Known::decode(body, head.items))??;
+    let known = head.fits(body, 0).then(|| ManifestContents::decode(body, head.items))??;
     Some((head.sequence, known))
 }
 
@@ -146,7 +150,7 @@ pub(crate) fn foreign(path: &Path) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
-impl Kept {
+impl StreamEntry {
     /// A segment goes. Its neighbours that are gone already are one range with it; `live` is what the others begin with.
     pub(crate) fn remove(&mut self, live: &BTreeSet<u64>, first: u64, last: u64) {
         let from = live.range(..first).next_back().map_or(0, |before| before + 1);
@@ -155,7 +159,7 @@ impl Kept {
     }
 }
 
-impl Known {
+impl ManifestContents {
     /// The newest generation of a journal, or of the cursors, that was whole; zero if there was none. Nothing: who knows.
     pub(crate) fn generation(&self, stem: u64) -> Option<u64> {
         self.generations.get(&stem).copied().or(self.complete.then_some(0))
@@ -188,7 +192,7 @@ impl Known {
             .iter()
             .flat_map(|(stem, (generation, end))| [*stem, *generation, *end])
             .for_each(&mut number);
-        for (stream, Kept { newest, last, removed }) in &self.streams {
+        for (stream, StreamEntry { newest, last, removed }) in &self.streams {
             let ranges = removed.iter();
             let newest = newest.map_or([0, 0], |newest| [1, newest]);
             [*stream, newest[0], newest[1], *last, ranges.len() as u64].into_iter().for_each(&mut number);
@@ -217,7 +221,9 @@ impl Known {
             for _ in 0..number()? {
                 removed.add(number()?, number()?);
             }
-            known.streams.insert(stream, Kept { newest: (is_any == 1).then_some(newest), last, removed });
+            known
+                .streams
+                .insert(stream, StreamEntry { newest: (is_any == 1).then_some(newest), last, removed });
         }
         Some(known)
     }

@@ -9,9 +9,9 @@ use throughline_component::port::StoreError;
 use crate::Record;
 use crate::ahead::FromDisk;
 use crate::cursor::{Cursor, Idle};
-use crate::log::Shared;
-use crate::quota::{Reason, Sum};
+use crate::limits::{Reason, Sum};
 use crate::settings::WINDOW_RECORDS;
+use crate::shared::Shared;
 use crate::state::State;
 
 /// Yields what a destination has not settled yet, in order. There is one reader a cursor at a time; dropping it gives
@@ -185,15 +185,15 @@ impl Reader {
         Polled::Record(Delivered { position: Position { stream: self.stream, sequence }, record, ack })
     }
 
-    /// From now on the cursor goes no further than [`release`](Self::release) says: the destination keeps what it takes in a
+    /// From now on the cursor goes no further than [`advance_to`](Self::advance_to) says: the destination keeps what it takes in a
     /// registry, which a crash takes back to its last synced snapshot. What is settled makes room for more all the same.
-    pub fn hold_back(&self) {
-        self.cursor(Cursor::hold_back);
+    pub fn pin(&self) {
+        self.cursor(Cursor::pin);
     }
 
     /// All records up to this one are in a synced snapshot of the destination's registry.
-    pub fn release(&self, sequence: u64) {
-        self.cursor(|cursor| cursor.release(sequence));
+    pub fn advance_to(&self, sequence: u64) {
+        self.cursor(|cursor| cursor.advance_to(sequence));
     }
 
     fn cursor(&self, change: impl FnOnce(&mut Cursor)) {

@@ -10,20 +10,18 @@ use throughline_component::port::Disk;
 use crate::cursor::{Cursor, Idle};
 use crate::entry::Entry;
 use crate::intake::{Missing, Taken, take_in};
-use crate::io::{Io, is_full};
-use crate::journal::{JournalFile, Sort};
-use crate::log::Ports;
-use crate::manifest::{self, Kept, Manifest};
+use crate::io::{CURSORS, Io, is_full};
+use crate::journal::{JournalFile, JournalKind};
+use crate::limits::Limits;
+use crate::manifest::{self, Manifest};
 use crate::name::{SegmentName, is_ours, number, parse_generation};
-use crate::quota::Limits;
+use crate::ports::Ports;
 use crate::reserve::{self, Reserve};
 use crate::settings::Settings;
 use crate::sites;
 use crate::state::{EPOCH_SHIFT, State, Stream};
 
-pub(crate) const CURSORS: &str = "cursors";
-
-const CURSOR_SORT: Sort = Sort {
+const CURSOR_KIND: JournalKind = JournalKind {
     copies: 2,
     data: sites::CURSOR_DATA,
     snapshot_data: sites::CURSOR_SNAPSHOT_DATA,
@@ -71,7 +69,7 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
     let is_known = found != manifest::State::Lost;
     let generation = manifest.known.generation(number(CURSORS));
     let (cursors, held) =
-        JournalFile::open(ports, settings, CURSOR_SORT, (CURSORS, CURSORS), (generation, None))?;
+        JournalFile::open(ports, settings, CURSOR_KIND, (CURSORS, CURSORS), (generation, None))?;
     let written = Written::read(&held.entries);
     let kept = is_known.then_some(&manifest.known.streams);
     let names: Vec<SegmentName> = files.iter().filter_map(|file| SegmentName::parse(file)).collect();
@@ -194,7 +192,7 @@ impl Written {
                 Entry::Gone { stream, destination } => drop(written.places.remove(&(stream, destination))),
                 Entry::Cursor { stream, destination, idle, place } => {
                     written.names.insert(number(&stream), stream.clone());
-                    written.places.insert((stream, destination), (idle, Cursor::from_place(place)));
+                    written.places.insert((stream, destination), (idle, Cursor::from_position(place)));
                 }
                 Entry::Committed { stream, last } => {
                     written.committed.insert(number(&stream), last);
@@ -209,6 +207,3 @@ impl Written {
         self.names.get(&stream).cloned()
     }
 }
-
-/// What the manifest knows of each stream.
-pub(crate) type Manifested = BTreeMap<u64, Kept>;

@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 use crate::Record;
 use crate::cursor::{Cursor, Idle};
 use crate::entry::Entry;
+use crate::limits::{Dropped, Limits};
 use crate::name::number;
-use crate::quota::{Dropped, Limits};
 
 /// The bits of a sequence number below its epoch. Each opening of the log begins an epoch, so that numbers of records
 /// that a crash took are not given to others.

@@ -9,13 +9,15 @@ use throughline_component::port::{Journal, Journals, Opened, StoreError};
 use throughline_component::{ComponentId, Settle};
 
 use crate::io::{Io, is_full};
-use crate::journal::{Held, JournalFile, Sort};
-use crate::log::{Log, Ports, Shared};
+use crate::journal::{JournalContents, JournalFile, JournalKind};
+use crate::log::Log;
 use crate::name::{number, parse_generation};
+use crate::ports::Ports;
+use crate::shared::Shared;
 use crate::state::Task;
 use crate::{Settings, sites};
 
-const SORT: Sort = Sort {
+const KIND: JournalKind = JournalKind {
     copies: 1,
     data: sites::JOURNAL_DATA,
     snapshot_data: sites::JOURNAL_SNAPSHOT_DATA,
@@ -82,7 +84,7 @@ impl Log {
         let shared = self.shared();
         let name = id.as_str();
         // It may have been closed a moment ago.
-        shared.turn();
+        shared.flush_group();
         let mut io = shared.io();
         if !shared.state().journals.insert(name.to_owned()) {
             return Err(StoreError(format!("the journal of {id} is open already")));
@@ -107,7 +109,7 @@ impl Log {
     /// It is open, or the disk fails.
     pub fn forget_journal(&self, name: &str) -> Result<bool, StoreError> {
         let shared = self.shared();
-        shared.turn();
+        shared.flush_group();
         let mut io = shared.io();
         if shared.state().journals.contains(name) {
             return Err(StoreError(format!("the journal of {name} is open")));
@@ -136,8 +138,8 @@ fn open(
     (stem, name): (&str, &str),
     known: (Option<u64>, Option<(u64, u64)>),
 ) -> io::Result<(JournalFile, Vec<Bytes>)> {
-    let (mut file, Held { entries, trouble }) =
-        JournalFile::open(ports, settings, SORT, (stem, name), known)?;
+    let (mut file, JournalContents { entries, trouble }) =
+        JournalFile::open(ports, settings, KIND, (stem, name), known)?;
     if let Some(why) = trouble {
         // It is left as it is, and not replaced by nothing.
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
@@ -172,7 +174,7 @@ impl Handle {
         let ended = state.ended;
         self.shared.wake(state);
         if ended {
-            self.shared.turn();
+            self.shared.flush_group();
         }
     }
 }

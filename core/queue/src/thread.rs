@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use crate::log::Shared;
+use crate::shared::Shared;
 use crate::state::{State, Task};
 
 impl Shared {
@@ -24,7 +24,7 @@ impl Shared {
                 }
                 state.asleep = false;
             }
-            match catch_unwind(AssertUnwindSafe(|| self.turn())) {
+            match catch_unwind(AssertUnwindSafe(|| self.flush_group())) {
                 Ok(turned) if !turned && self.state().closing => break,
                 Ok(_) => {}
                 Err(_) => self.mend(),
@@ -45,7 +45,7 @@ impl Shared {
         drop(io);
         self.state().ended = true;
         // What came in between.
-        self.turn();
+        self.flush_group();
     }
 
     /// A turn panicked, and whoever waited for what was in it was told to try again.

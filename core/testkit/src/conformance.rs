@@ -9,8 +9,8 @@ use bytes::Bytes;
 use serde_json::{Value as Json, json};
 use throughline_component::port::{SystemClock, SystemRandom};
 use throughline_component::{
-    Batch, Build, Built, Chunk, ComponentId, Context, DynEditor, DynExporter, DynProcessor, Factory, Kind,
-    Origin, Outcome, Outlet, Output, Sender, Services, Settle, Stop, Stopper, Ticket, Transport, Verdict,
+    Batch, Build, Built, Chunk, ComponentId, Context, DynEditor, DynExporter, DynProcessor, Emitter, Factory,
+    Kind, Origin, Outcome, Output, Sender, Services, Settle, Stop, Stopper, Ticket, Transport, Verdict,
 };
 use throughline_otlp::build::{self, NumberPoint};
 use throughline_otlp::edit::{Keep, rewrite};
@@ -179,9 +179,9 @@ async fn edits(editor: &dyn DynEditor, signal: Signal) -> Result<(), String> {
 fn passes_on(processor: &mut dyn DynProcessor, signal: Signal, keeps: bool) -> Result<(), String> {
     for outcome in [Outcome::DONE, Outcome::retry("the backend is down")] {
         let seen = Arc::<Seen>::default();
-        let mut out = Outlet::default();
+        let mut out = Emitter::default();
         let (mut taken, mut given) = (0, 0);
-        let mut settle = |out: &mut Outlet| {
+        let mut settle = |out: &mut Emitter| {
             let (batches, ended) = out.take();
             given += batches.iter().map(Batch::items).sum::<u64>()
                 + ended.iter().map(|(items, _)| items).sum::<u64>();

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
-use throughline_component::{Batch, Build, ConfigError, Factory, Outcome, Outlet, Processor, Services};
+use throughline_component::{Batch, Build, ConfigError, Emitter, Factory, Outcome, Processor, Services};
 use throughline_testkit::conformance::{Subject, check};
 
 #[derive(Deserialize, JsonSchema)]
@@ -15,7 +15,7 @@ struct NoSettings {}
 
 /// What a processor does with a batch.
 trait Habit: Send + 'static {
-    fn accept(kept: &mut Vec<Batch>, batch: Batch, out: &mut Outlet);
+    fn accept(kept: &mut Vec<Batch>, batch: Batch, out: &mut Emitter);
 }
 
 struct Of<H>(Vec<Batch>, PhantomData<H>);
@@ -25,35 +25,35 @@ impl<H: Habit> Processor for Of<H> {
     fn build(_: NoSettings, _: &Build) -> Result<Self, ConfigError> {
         Ok(Self(Vec::new(), PhantomData))
     }
-    fn accept(&mut self, batch: Batch, out: &mut Outlet) {
+    fn accept(&mut self, batch: Batch, out: &mut Emitter) {
         H::accept(&mut self.0, batch, out);
     }
 }
 
 struct PassesOn;
 impl Habit for PassesOn {
-    fn accept(_: &mut Vec<Batch>, batch: Batch, out: &mut Outlet) {
+    fn accept(_: &mut Vec<Batch>, batch: Batch, out: &mut Emitter) {
         out.send(batch);
     }
 }
 
 struct Forgets;
 impl Habit for Forgets {
-    fn accept(kept: &mut Vec<Batch>, batch: Batch, _: &mut Outlet) {
+    fn accept(kept: &mut Vec<Batch>, batch: Batch, _: &mut Emitter) {
         kept.push(batch);
     }
 }
 
 struct Swallows;
 impl Habit for Swallows {
-    fn accept(_: &mut Vec<Batch>, batch: Batch, _: &mut Outlet) {
+    fn accept(_: &mut Vec<Batch>, batch: Batch, _: &mut Emitter) {
         batch.settle(&Outcome::DONE);
     }
 }
 
 struct Doubles;
 impl Habit for Doubles {
-    fn accept(_: &mut Vec<Batch>, batch: Batch, out: &mut Outlet) {
+    fn accept(_: &mut Vec<Batch>, batch: Batch, out: &mut Emitter) {
         batch.fork(2).into_iter().for_each(|copy| out.send(copy));
     }
 }

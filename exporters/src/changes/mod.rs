@@ -29,8 +29,8 @@ pub(crate) const FACTORY: Factory = Factory::exporter::<Changes>("changes");
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
-    /// How much memory timelines may take. Beyond it the change of which nothing was heard for longest is forgotten, and
-    /// counted.
+    /// How much memory timelines may take. If it is exceeded, the change without an event for longest is
+    /// forgotten, and counted.
     max_memory: ByteSize,
     /// How many events of one change are kept. Beyond it the oldest that neither opened, approved, merged nor closed it is left
     /// out.

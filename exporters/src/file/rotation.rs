@@ -19,9 +19,9 @@ const DAY: i64 = 24 * 60 * 60;
 pub(super) struct Rotation {
     /// How large a file may become, in MiB. A request is never divided.
     max_megabytes: u64,
-    /// Files put aside that are older go. `0`: none does for its age.
+    /// Renamed files that are older are removed. `0`: none is removed for its age.
     max_days: u32,
-    /// How many files put aside are kept. `0`: all.
+    /// How many renamed files are kept. `0`: all.
     max_backups: u32,
 }
 

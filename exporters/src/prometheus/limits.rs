@@ -13,7 +13,7 @@ use super::registry::RegistryLimits;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Limits {
-    /// How many series are kept; what comes on top is refused, and counted.
+    /// How many series are kept; points of further series are refused, and counted.
     pub(super) max_series: u32,
     /// How much memory the series may take with their names, labels, buckets and exemplars.
     pub(super) max_bytes: config::ByteSize,
@@ -22,7 +22,7 @@ pub(crate) struct Limits {
     pub(super) max_page_bytes: config::ByteSize,
     /// How many labels a series may have.
     pub(super) max_labels: u32,
-    /// How long the names of metrics and labels may be. A longer description is cut.
+    /// How long the names of metrics and labels may be. A longer description is truncated.
     pub(super) max_name_bytes: config::ByteSize,
     /// How long a label's value may be.
     pub(super) max_label_value_bytes: config::ByteSize,

@@ -28,8 +28,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use throughline_component::port::Clock;
 use throughline_component::{
-    Batch, Build, ComponentId, ConfigError, Counter, Delivery, Exporter, Factory, Fatal, Journaled, Kept,
-    Outcome, Stop,
+    Batch, Build, ComponentId, ConfigError, Counter, Delivery, Exporter, Factory, Fatal, Journaled, Outcome,
+    SnapshotWatermark, Stop,
 };
 use throughline_config::{self as config, IncludeExclude};
 use throughline_net::{
@@ -56,7 +56,7 @@ pub(crate) struct Config {
     /// The settings of every server; `endpoint` must be given.
     #[serde(flatten)]
     server: ServerSettings,
-    /// Where the page is. `/metrics` unless set.
+    /// The path of the page. `/metrics` unless set.
     #[serde(default = "default_path")]
     path: String,
     /// How the page is written.
@@ -80,9 +80,9 @@ pub(crate) struct Page {
     const_labels: BTreeMap<String, String>,
     /// Writes the time of each sample.
     send_timestamps: bool,
-    /// A series that got no value for so long goes.
+    /// A series without a new value for this long is removed.
     metric_expiration: config::Duration,
-    /// Answers OpenMetrics to those who accept it: only there are exemplars.
+    /// Answers with OpenMetrics if the scraper accepts it; only that format has exemplars.
     enable_open_metrics: bool,
     /// Which attributes of a resource may become labels of its `target_info`; a `*` at the end stands for any rest. What differs
     /// between signals of one target, such as a commit, must not: `target_info` would be there twice, and joins with it fail.
@@ -94,7 +94,7 @@ pub(crate) struct Page {
     resource_to_telemetry_conversion: Conversion,
     /// Leaves out `otel_scope_name` and `otel_scope_version`.
     without_scope_info: bool,
-    /// How names are made. The first two make them of letters, digits and `_`. The others keep them, `http.server.duration`,
+    /// How names are translated. The first two make them of letters, digits and `_`. The others keep them, `http.server.duration`,
     /// with or without suffixes for units and counters; each scraper then gets them as its `Accept` header asks for
     /// (`escaping=allow-utf-8`, `underscores`, `dots` or `values`), or with underscores. Metrics that become one by that are
     /// merged; of two types the first by name is shown. Unset: as `add_metric_suffixes` says.
@@ -235,7 +235,7 @@ pub(crate) struct Prometheus {
     path: String,
     shared: Arc<Shared>,
     pages: Arc<Pages>,
-    kept: Option<Arc<Kept>>,
+    kept: Option<Arc<SnapshotWatermark>>,
     listeners: Arc<Listeners>,
 }
 
@@ -281,7 +281,10 @@ impl Exporter for Prometheus {
             path: config.path,
             pages: Pages::new(Arc::clone(&shared), refused_scrapes),
             shared,
-            kept: config.storage.as_deref().map(|storage| Arc::new(Kept::new(ComponentId::new(storage)))),
+            kept: config
+                .storage
+                .as_deref()
+                .map(|storage| Arc::new(SnapshotWatermark::new(ComponentId::new(storage)))),
             listeners: cx.need::<Listeners>("listeners")?,
         })
     }
@@ -316,7 +319,7 @@ impl Exporter for Prometheus {
         Outcome::Done { rejected: u32::try_from(rejected).unwrap_or(u32::MAX), why }
     }
 
-    fn kept(&self) -> Option<Arc<Kept>> {
+    fn snapshot_watermark(&self) -> Option<Arc<SnapshotWatermark>> {
         self.kept.clone()
     }
 
@@ -328,7 +331,7 @@ impl Exporter for Prometheus {
         let opened = opened.await.map_err(|error| Fatal(error.to_string()))?;
         let synced = opened.map_err(|error| Fatal(error.to_string()))?;
         if let Some(kept) = &self.kept {
-            kept.say(synced);
+            kept.publish(synced);
         }
         let route = Route { path: self.path.clone(), handler: Arc::new(Scrape(Arc::clone(&self.pages))) };
         let serving = self.listeners.open(&self.server, self.auth.clone(), &self.id, vec![route]).await?;
@@ -344,7 +347,7 @@ impl Exporter for Prometheus {
 
 impl Prometheus {
     /// Makes snapshots until told to stop, and then the last.
-    async fn keep(&self, kept: &Kept, mut stop: Stop) {
+    async fn keep(&self, kept: &SnapshotWatermark, mut stop: Stop) {
         let mut wait = EVERY;
         while !stop.is_stopped() {
             tokio::select! {
@@ -359,7 +362,7 @@ impl Prometheus {
     }
 
     /// Makes a snapshot, if anything came since the last, and says so once it is synced.
-    async fn snapshot(&self, kept: &Kept) {
+    async fn snapshot(&self, kept: &SnapshotWatermark) {
         let shared = Arc::clone(&self.shared);
         let making = tokio::task::spawn_blocking(move || {
             let mut state = shared.state.open().ok()?;
@@ -372,7 +375,7 @@ impl Prometheus {
                 if let Ok(mut state) = self.shared.state.open() {
                     state.synced.clone_from(&taken);
                 }
-                kept.say(taken);
+                kept.publish(taken);
             }
             failed => {
                 tracing::error!(component = %self.id, ?failed, "a snapshot cannot be kept; the stream keeps its data")

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use throughline_component::port::{Budget, Charge};
-use throughline_component::{Batch, Chunk, Context, Dividing, Outcome, Outlet};
+use throughline_component::{Batch, Chunk, Context, Dividing, Emitter, Outcome};
 use throughline_otlp::Signal;
 use throughline_otlp::batch::Split;
 
@@ -65,7 +65,7 @@ impl Divided {
     }
 
     /// Gives back what has not been sent: the sender has to try again.
-    pub(super) fn give_back(mut self, out: &mut Outlet) {
+    pub(super) fn give_back(mut self, out: &mut Emitter) {
         let Some(dividing) = self.settle.take() else { return };
         let (items, settle) = (self.left, dividing.part(self.left));
         let rest = Chunk { bytes: Bytes::new(), items, position: None, context: self.context, settle };

@@ -40,14 +40,14 @@ fn chunk(items: u32, tenant: &str) -> (Batch, Ticket) {
     (Batch::one(Signal::Logs, chunk), ticket)
 }
 
-fn sizes(out: &mut Outlet) -> Vec<u64> {
+fn sizes(out: &mut Emitter) -> Vec<u64> {
     out.take().0.iter().map(Batch::items).collect()
 }
 
 #[test]
 fn a_batch_goes_when_it_is_large_enough_or_its_time_is_up() {
     let mut batch = merge(Config { send_batch_size: 10, ..Config::default() }).expect("right");
-    let mut out = Outlet::default();
+    let mut out = Emitter::default();
     for items in [4, 5, 3, 2] {
         batch.accept(chunk(items, "a").0, &mut out);
     }
@@ -64,7 +64,7 @@ fn a_batch_goes_when_it_is_large_enough_or_its_time_is_up() {
 fn no_batch_is_larger_than_the_maximum_and_larger_requests_are_divided() {
     let config = Config { send_batch_size: 10, send_batch_max_size: 10, ..Config::default() };
     let mut batch = merge(config).expect("right");
-    let mut out = Outlet::default();
+    let mut out = Emitter::default();
     for items in [7, 7, 25, 1] {
         batch.accept(chunk(items, "a").0, &mut out);
     }
@@ -81,7 +81,7 @@ fn no_batch_is_larger_than_the_maximum_and_larger_requests_are_divided() {
 fn requests_merge_only_if_the_metadata_asked_for_is_equal() {
     let mut batch =
         merge(Config { metadata_keys: vec!["Tenant".into()], ..Config::default() }).expect("right");
-    let mut out = Outlet::default();
+    let mut out = Emitter::default();
     for tenant in ["a", "b", "a"] {
         batch.accept(chunk(1, tenant).0, &mut out);
     }
@@ -92,7 +92,7 @@ fn requests_merge_only_if_the_metadata_asked_for_is_equal() {
 #[test]
 fn a_divided_request_is_done_when_all_of_it_is() {
     let config = Config { send_batch_size: 10, send_batch_max_size: 10, ..Config::default() };
-    let (mut batch, mut out) = (merge(config).expect("right"), Outlet::default());
+    let (mut batch, mut out) = (merge(config).expect("right"), Emitter::default());
     let (large, ticket) = chunk(25, "a");
     batch.accept(large, &mut out);
     batch.flush(&mut out);
@@ -110,7 +110,7 @@ fn a_divided_request_is_done_when_all_of_it_is() {
 fn no_more_combinations_wait_than_may() {
     let config =
         Config { metadata_keys: vec!["tenant".into()], metadata_cardinality_limit: 2, ..Config::default() };
-    let (mut batch, mut out) = (merge(config).expect("right"), Outlet::default());
+    let (mut batch, mut out) = (merge(config).expect("right"), Emitter::default());
     for (items, tenant) in [(1, "a"), (2, "b"), (3, "a"), (4, "c")] {
         batch.accept(chunk(items, tenant).0, &mut out);
     }
@@ -122,7 +122,7 @@ fn no_more_combinations_wait_than_may() {
 #[test]
 fn senders_hear_nothing_until_the_merged_batch_has_settled() {
     let mut batch = merge(Config::default()).expect("right");
-    let mut out = Outlet::default();
+    let mut out = Emitter::default();
     let tickets: Vec<Ticket> = (0..3)
         .map(|_| {
             let (one, ticket) = chunk(1, "a");
@@ -162,7 +162,7 @@ fn bytes(batches: &[Batch]) -> usize {
 fn what_parts_repeat_is_charged_until_they_settle_and_never_more_than_may_be() {
     let budget = Budget::new(1_000_000);
     let mut batch = within(ONE_BY_ONE(), Some(Arc::clone(&budget))).expect("right");
-    let (mut out, items) = (Outlet::default(), 3_000);
+    let (mut out, items) = (Emitter::default(), 3_000);
     let (large, ticket) = heavy(items);
     batch.accept(large, &mut out);
     let (mut now, mut sent) = (0, 0);
@@ -188,7 +188,7 @@ fn a_request_whose_parts_are_each_beyond_the_budget_goes_part_by_part() {
     let mut other = budget.charge();
     assert!(other.grow(900), "somebody else holds memory");
     let mut batch = within(ONE_BY_ONE(), Some(Arc::clone(&budget))).expect("right");
-    let (mut out, mut now) = (Outlet::default(), 0);
+    let (mut out, mut now) = (Emitter::default(), 0);
     batch.accept(heavy(5).0, &mut out);
     for _ in 0..4 {
         let batches = out.take().0;
@@ -208,7 +208,7 @@ fn what_waits_for_memory_goes_back_to_its_sender_when_the_agent_stops() {
     let mut other = budget.charge();
     assert!(other.grow(900), "somebody else holds memory");
     let mut batch = within(ONE_BY_ONE(), Some(budget)).expect("right");
-    let mut out = Outlet::default();
+    let mut out = Emitter::default();
     let (large, ticket) = heavy(5);
     batch.accept(large, &mut out);
     batch.flush(&mut out);

@@ -55,13 +55,13 @@ const TIMEOUT: Duration = Duration::from_secs(8);
 pub(crate) struct Config {
     /// The server that GitHub delivers to.
     webhook: Webhook,
-    /// Takes deliveries that nobody signed. Whoever reaches the address can then make up changes.
+    /// Accepts deliveries without a signature. Anybody who can reach the address can then invent changes.
     #[serde(default)]
     insecure_unsigned: bool,
     /// Keeps events that are no domain events as plain log records, instead of counting them only.
     #[serde(default)]
     keep_other_events: bool,
-    /// The storage extension that remembers which deliveries have settled, over a restart. Unset: in memory.
+    /// The storage extension in which recorded deliveries are remembered over a restart. Unset: in memory.
     #[serde(default)]
     storage: Option<String>,
 }
@@ -80,9 +80,9 @@ struct Webhook {
     /// The settings of every server; `endpoint` is `localhost:8080` unless set.
     #[serde(flatten)]
     server: ServerSettings,
-    /// Where GitHub posts. `/events` unless set.
+    /// The path that GitHub posts to. `/events` unless set.
     path: Option<String>,
-    /// Where a load balancer asks. `/health` unless set.
+    /// The path for load balancers. `/health` unless set.
     health_path: Option<String>,
     /// The webhook's secret, which signs every delivery (`X-Hub-Signature-256`).
     secret: Option<Secret>,

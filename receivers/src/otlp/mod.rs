@@ -24,7 +24,7 @@ pub(crate) const FACTORY: Factory = Factory::receiver::<Otlp>("otlp");
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// What to speak; at least one.
+    /// The protocols to serve; at least one.
     protocols: Protocols,
 }
 

@@ -229,8 +229,8 @@ service:
     let output = cli(folder.path(), &["validate", "--config", "a.yaml"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
-    let circle = "data would go round for ever: logs/round → logs/round";
-    assert_eq!(said.trim(), format!("a.yaml:7:5: service::pipelines::logs/round: {circle}"));
+    let cycle = "data would go round for ever: logs/round → logs/round";
+    assert_eq!(said.trim(), format!("a.yaml:7:5: service::pipelines::logs/round: {cycle}"));
 }
 
 #[test]

@@ -6,10 +6,10 @@ use serde_json::json;
 
 use super::*;
 use crate::build::tests::bare;
-use crate::port::{Charge, Forgetful, Journals};
+use crate::port::{Charge, Journals, NoopJournals};
 use crate::{
-    Access, Batch, Chunk, ComponentId, Context, Fatal, Kept, Outcome, Outlet, Output, Pass, Sender, Settle,
-    Stop, Stopper, Ticket,
+    AccessPattern, Batch, Chunk, ComponentId, Context, Emitter, Fatal, Outcome, Output, Pass, Sender, Settle,
+    SnapshotWatermark, Stop, Stopper, Ticket,
 };
 
 /// Settings that all components here have.
@@ -53,14 +53,14 @@ impl Editor for Plain {
     fn build(config: Settings, _: &Build) -> Result<Self, ConfigError> {
         Ok(Self(config.size))
     }
-    fn access(&self) -> Access {
+    fn access(&self) -> AccessPattern {
         use throughline_otlp::edit::Levels;
-        Access {
+        AccessPattern {
             visits: Levels::SPAN,
             reads_above: Levels::RESOURCE,
             writes: Levels::SPAN,
             whole: true,
-            ..Access::default()
+            ..AccessPattern::default()
         }
     }
     fn begin<'a>(&'a self, signal: Signal, _: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
@@ -82,7 +82,7 @@ impl Processor for Plain {
     fn build(config: Settings, _: &Build) -> Result<Self, ConfigError> {
         Ok(Self(config.size))
     }
-    fn accept(&mut self, batch: Batch, out: &mut Outlet) {
+    fn accept(&mut self, batch: Batch, out: &mut Emitter) {
         out.send(batch);
     }
 }
@@ -99,16 +99,16 @@ impl Processor for Holder {
     fn holds(&self) -> bool {
         true
     }
-    fn accept(&mut self, batch: Batch, _: &mut Outlet) {
+    fn accept(&mut self, batch: Batch, _: &mut Emitter) {
         self.0.push(batch);
     }
     fn wakes_at(&self) -> Option<u64> {
         Some(self.0.len() as u64 + 40)
     }
-    fn tick(&mut self, now: u64, out: &mut Outlet) {
+    fn tick(&mut self, now: u64, out: &mut Emitter) {
         out.fold(now);
     }
-    fn flush(&mut self, out: &mut Outlet) {
+    fn flush(&mut self, out: &mut Emitter) {
         self.0.drain(..).for_each(|batch| out.settle(batch, &Outcome::retry("not now")));
     }
 }
@@ -139,8 +139,8 @@ impl Exporter for Own {
     fn metadata_keys(&self) -> Vec<String> {
         vec![format!("x-{}", self.0)]
     }
-    fn kept(&self) -> Option<Arc<Kept>> {
-        Some(Arc::new(Kept::new(ComponentId::new("file_storage"))))
+    fn snapshot_watermark(&self) -> Option<Arc<SnapshotWatermark>> {
+        Some(Arc::new(SnapshotWatermark::new(ComponentId::new("file_storage"))))
     }
     async fn run(&self, _: Stop) -> Result<(), Fatal> {
         Err(Fatal("it is over".into()))
@@ -244,7 +244,7 @@ fn who_is_fed_through_a_queue_has_its_settings_and_the_timeout_of_its_protocol_u
     let delivery = exporter(&OWN).1.expect("it has a queue");
     assert_eq!(delivery.timeout.map(|timeout| timeout.0), Some(Duration::from_secs(9)));
     let mut cx = bare("test");
-    cx.services.offer_as::<dyn Journals>(ComponentId::new("file_storage"), Arc::new(Forgetful));
+    cx.services.offer_as::<dyn Journals>(ComponentId::new("file_storage"), Arc::new(NoopJournals));
     let settings = json!({"timeout": "0s", "sending_queue": {"storage": "file_storage"}});
     let Ok(Built::Exporter(_, Some(delivery))) = OWN.build(settings, &cx) else { panic!("it is there") };
     assert_eq!(delivery.timeout.map(|timeout| timeout.0), Some(Duration::ZERO));
@@ -302,7 +302,7 @@ fn an_editor_is_asked_for_its_levels_and_begins_on_what_it_takes() {
 #[tokio::test]
 async fn a_processor_passes_on_what_it_takes_and_holds_nothing_unless_it_says_so() {
     for factory in [Factory::processor::<Plain>("plain"), Factory::connector::<Plain>("plain")] {
-        let (mut plain, mut out) = (processor(&factory), Outlet::default());
+        let (mut plain, mut out) = (processor(&factory), Emitter::default());
         assert_eq!((plain.holds(), plain.wakes_at()), (false, None));
         let (batch, _ticket) = batch(2);
         plain.accept(batch, &mut out);
@@ -316,7 +316,7 @@ async fn a_processor_passes_on_what_it_takes_and_holds_nothing_unless_it_says_so
 
 #[tokio::test]
 async fn what_a_holder_keeps_folds_and_refuses_is_in_the_accounts_of_its_outlet() {
-    let (mut holder, mut out) = (processor(&Factory::processor::<Holder>("holder")), Outlet::default());
+    let (mut holder, mut out) = (processor(&Factory::processor::<Holder>("holder")), Emitter::default());
     let (batch, ticket) = batch(3);
     assert!(holder.holds());
     holder.accept(batch, &mut out);
@@ -336,8 +336,8 @@ async fn an_exporter_is_asked_for_what_it_needs_and_what_it_keeps() {
     assert_eq!(plain.export(&batch).await, Outcome::Done { rejected: 3, why: None });
     assert_eq!(own.export(&batch).await, Outcome::DONE);
     assert_eq!((plain.metadata_keys(), own.metadata_keys()), (vec![], vec!["x-7".to_owned()]));
-    assert!(plain.kept().is_none());
-    assert_eq!(own.kept().expect("it keeps").storage().as_str(), "file_storage");
+    assert!(plain.snapshot_watermark().is_none());
+    assert_eq!(own.snapshot_watermark().expect("it keeps").storage().as_str(), "file_storage");
     assert!(own.run(Stopper::new().1).await.is_err());
 }
 

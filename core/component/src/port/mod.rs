@@ -12,4 +12,4 @@ pub use clock::{Clock, SystemClock};
 pub use disk::{Disk, DiskFile, SyncSite, SystemDisk};
 pub use mask::Mask;
 pub use random::{Random, SystemRandom};
-pub use store::{Forgetful, Journal, Journals, Opened, StoreError};
+pub use store::{Journal, Journals, NoopJournals, Opened, StoreError};

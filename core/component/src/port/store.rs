@@ -42,15 +42,15 @@ pub struct StoreError(pub String);
 
 /// Journals for an agent without storage: they keep nothing, and say Done at once. A restart begins with nothing.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Forgetful;
+pub struct NoopJournals;
 
-impl Journals for Forgetful {
+impl Journals for NoopJournals {
     fn open(&self, _: &ComponentId) -> Result<Opened, StoreError> {
         Ok(Opened { journal: Box::new(Self), entries: Vec::new() })
     }
 }
 
-impl Journal for Forgetful {
+impl Journal for NoopJournals {
     fn append(&self, _: Bytes, settle: Settle) {
         settle.settle(Outcome::DONE);
     }
@@ -70,7 +70,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_journal_without_storage_says_done_and_keeps_nothing() {
-        let opened = Forgetful.open(&ComponentId::new("change")).expect("it always opens");
+        let opened = NoopJournals.open(&ComponentId::new("change")).expect("it always opens");
         assert!(opened.entries.is_empty());
         let ((append, appended), (compact, compacted)) = (Settle::ticket(), Settle::ticket());
         opened.journal.append(Bytes::from_static(b"a"), append);

@@ -6,36 +6,36 @@ fn ids(list: &[&str]) -> Vec<ComponentId> {
     list.iter().map(|id| ComponentId::new(id)).collect()
 }
 
-fn editor(visits: Levels, reads_above: Levels, writes: Levels) -> Fact {
-    Fact::Editor(Access { visits, reads_above, writes, ..Access::default() })
+fn editor(visits: Levels, reads_above: Levels, writes: Levels) -> Role {
+    Role::Editor(AccessPattern { visits, reads_above, writes, ..AccessPattern::default() })
 }
 
-fn scanner() -> Fact {
-    Fact::Editor(Access {
+fn scanner() -> Role {
+    Role::Editor(AccessPattern {
         visits: Levels::ALL,
         reads_above: Levels::NONE,
         writes: Levels::ALL,
         whole: true,
-        ..Access::default()
+        ..AccessPattern::default()
     })
 }
 
-fn stored(storage: Option<&str>, metadata: &[&str]) -> Fact {
+fn stored(storage: Option<&str>, metadata: &[&str]) -> Role {
     let metadata = metadata.iter().map(ToString::to_string).collect();
-    Fact::Exporter { storage: storage.map(ComponentId::new), metadata }
+    Role::Exporter { storage: storage.map(ComponentId::new), metadata }
 }
 
-fn facts() -> Facts {
-    let processor = |id: &str, fact: Fact| ((Kind::Processor, ComponentId::new(id)), fact);
-    Facts::from([
+fn roles() -> Roles {
+    let processor = |id: &str, role: Role| ((Kind::Processor, ComponentId::new(id)), role);
+    Roles::from([
         processor("secrets", scanner()),
         processor("secrets/default", scanner()),
         processor("change", editor(Levels::SPAN, Levels::RESOURCE, Levels::SPAN)),
         processor("tag", editor(Levels::SPAN, Levels::NONE, Levels::SPAN)),
         processor("place", editor(Levels::RESOURCE, Levels::NONE, Levels::RESOURCE)),
-        processor("batch", Fact::Processor { holds: false }),
-        processor("tail", Fact::Processor { holds: true }),
-        ((Kind::Connector, ComponentId::new("events")), Fact::Connector),
+        processor("batch", Role::Processor { holds: false }),
+        processor("tail", Role::Processor { holds: true }),
+        ((Kind::Connector, ComponentId::new("events")), Role::Connector),
         ((Kind::Exporter, ComponentId::new("otlp_grpc")), stored(None, &[])),
         ((Kind::Exporter, ComponentId::new("otlp_grpc/kept")), stored(Some("file_storage"), &[])),
     ])
@@ -54,7 +54,7 @@ fn plan(processors: &[&str], exporters: &[&str], mask: bool) -> Plan {
         exporters: ids(exporters),
     };
     let masking = Masking { type_name: "secrets", default: ComponentId::new("secrets/default") };
-    Plan::new(&Wiring { pipelines: vec![wire] }, &facts(), mask.then_some(&masking))
+    Plan::new(&Wiring { pipelines: vec![wire] }, &roles(), mask.then_some(&masking))
 }
 
 #[test]
@@ -113,21 +113,21 @@ fn pipelines_that_lead_back_to_themselves_are_found() {
         processors: Vec::new(),
         exporters: ids(exporters),
     };
-    let plan = |pipelines| Plan::new(&Wiring { pipelines }, &facts(), None);
+    let plan = |pipelines| Plan::new(&Wiring { pipelines }, &roles(), None);
     let straight =
         plan(vec![wire("logs/a", &["otlp"], &["events"]), wire("logs/b", &["events"], &["otlp_grpc"])]);
-    assert_eq!(straight.circle(), None);
+    assert_eq!(straight.cycle(), None);
     let round = plan(vec![wire("logs/a", &["otlp"], &["events"]), wire("logs/b", &["events"], &["events"])]);
-    assert_eq!(round.circle(), Some(vec!["logs/b"]));
+    assert_eq!(round.cycle(), Some(vec!["logs/b"]));
     let long = plan(vec![
         wire("logs/a", &["otlp"], &["events"]),
         wire("logs/b", &["events", "back"], &["on"]),
         wire("logs/c", &["on"], &["back"]),
     ]);
-    assert_eq!(long.circle(), None, "what is no connector leads nowhere");
-    let mut facts = facts();
+    assert_eq!(long.cycle(), None, "what is no connector leads nowhere");
+    let mut roles = roles();
     for id in ["on", "back"] {
-        facts.insert((Kind::Connector, ComponentId::new(id)), Fact::Connector);
+        roles.insert((Kind::Connector, ComponentId::new(id)), Role::Connector);
     }
     let wiring = |ways: usize| {
         let wires = [
@@ -135,16 +135,16 @@ fn pipelines_that_lead_back_to_themselves_are_found() {
             wire("logs/b", &["events", "back"], &["on"]),
             wire("logs/c", &["on"], &["back"]),
         ];
-        Plan::new(&Wiring { pipelines: wires.into_iter().take(ways).collect() }, &facts, None)
+        Plan::new(&Wiring { pipelines: wires.into_iter().take(ways).collect() }, &roles, None)
     };
-    assert_eq!(wiring(2).circle(), None);
-    assert_eq!(wiring(3).circle(), Some(vec!["logs/b", "logs/c"]));
+    assert_eq!(wiring(2).cycle(), None);
+    assert_eq!(wiring(3).cycle(), Some(vec!["logs/b", "logs/c"]));
 }
 
 #[test]
 fn each_storage_has_a_stream_of_its_own_which_keeps_the_metadata_its_sinks_ask_for() {
-    let sink = |id: &str, fact| ((Kind::Exporter, ComponentId::new(id)), fact);
-    let facts = Facts::from([
+    let sink = |id: &str, role| ((Kind::Exporter, ComponentId::new(id)), role);
+    let roles = Roles::from([
         sink("a", stored(Some("disk/1"), &["X-Tenant"])),
         sink("b", stored(Some("disk/2"), &[])),
         sink("c", stored(Some("disk/1"), &["x-tenant", "b3"])),
@@ -157,7 +157,7 @@ fn each_storage_has_a_stream_of_its_own_which_keeps_the_metadata_its_sinks_ask_f
         processors: Vec::new(),
         exporters: ids(&["a", "b", "c", "d"]),
     };
-    let picture = Plan::new(&Wiring { pipelines: vec![wire] }, &facts, None).to_string();
+    let picture = Plan::new(&Wiring { pipelines: vec![wire] }, &roles, None).to_string();
     let streams: Vec<_> = picture.lines().filter(|line| line.contains("stream")).collect();
     let expected = [
         "  stream  disk/1, synced; feeds a, c   (with metadata b3, x-tenant)",

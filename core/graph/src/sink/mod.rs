@@ -216,8 +216,8 @@ impl Sink {
     }
 
     /// Tries again now what waits for its next attempt: a reload says that somebody may have mended something.
-    pub(crate) fn hurry(&self) {
-        self.queue().hurry(self.services.clock.monotonic_nanos());
+    pub(crate) fn retry_now(&self) {
+        self.queue().retry_now(self.services.clock.monotonic_nanos());
         self.changed.notify_one();
     }
 
@@ -227,7 +227,7 @@ impl Sink {
     }
 
     /// Nothing more comes here, or nothing is wrong any more: health shows nothing of it.
-    pub(crate) fn retire(&self) {
+    pub(crate) fn clear_health(&self) {
         if self.failing.swap(false, Ordering::Relaxed) {
             self.services.health.recovered(&self.part);
         }

@@ -124,7 +124,7 @@ impl Sink {
             self.end(job, Outcome::retry("the agent stops, and the destination fails"));
         }
         match verdict {
-            Verdict::Kept { since, delay } => {
+            Verdict::Reused { since, delay } => {
                 self.failing.store(true, Ordering::Relaxed);
                 match since {
                     Some(since) => health.failing(&self.part, since, Arc::clone(&why)),
@@ -210,7 +210,7 @@ impl Sink {
         let (well, room) = (queue.is_well(), queue.has_room(self.capacity));
         drop(queue);
         if well {
-            return self.retire();
+            return self.clear_health();
         }
         // Without retries the next sender meets the same, however much room there is.
         if room && self.policy.senders && self.refusing.swap(false, Ordering::Relaxed) {

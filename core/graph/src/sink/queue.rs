@@ -127,7 +127,7 @@ struct Failing {
 /// What became of an attempt that failed.
 pub(super) enum Verdict {
     /// It is kept and tried again. `parked`: the destination as a whole is left alone meanwhile.
-    Kept { since: Option<u64>, delay: Duration },
+    Reused { since: Option<u64>, delay: Duration },
     /// Its time is up.
     Expired(Job),
     /// Its sender is told to try again.
@@ -354,7 +354,7 @@ impl Queue {
             return Verdict::Expired(job);
         }
         self.failed.push_back(job);
-        Verdict::Kept { since, delay }
+        Verdict::Reused { since, delay }
     }
 
     /// What is to be done at this moment about batches that failed, and about those that wait while the destination is parked.
@@ -404,7 +404,7 @@ impl Queue {
     }
 
     /// What has failed is due now: somebody may have mended it.
-    pub(super) fn hurry(&mut self, now: u64) {
+    pub(super) fn retry_now(&mut self, now: u64) {
         self.failing.iter_mut().for_each(|failing| failing.next = failing.next.min(now));
         let failures = self.failed.iter_mut().filter_map(|job| job.failure.as_mut());
         failures.for_each(|failure| failure.due = failure.due.min(now));

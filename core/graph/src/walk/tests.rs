@@ -1,7 +1,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
-use throughline_component::{Access, ComponentId, Context, Ticket};
+use throughline_component::{AccessPattern, ComponentId, Context, Ticket};
 use throughline_otlp::build;
 use throughline_otlp::edit::Level;
 
@@ -21,8 +21,8 @@ struct Drops {
 struct Dropping<'a>(&'a Drops, u32);
 
 impl DynEditor for Drops {
-    fn access(&self) -> Access {
-        Access { visits: self.visits, writes: self.visits, ..Access::default() }
+    fn access(&self) -> AccessPattern {
+        AccessPattern { visits: self.visits, writes: self.visits, ..AccessPattern::default() }
     }
     fn begin<'a>(&'a self, _: Signal, chunk: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
         (chunk.items < 100).then(|| Box::new(Dropping(self, 0)) as Box<dyn Pass>)
@@ -83,7 +83,7 @@ fn walk_within(
         let hop = ledger.hop(Direction::Stage, &format!("step {number}"), Signal::Logs);
         (Arc::<Drops>::clone(editor) as Arc<dyn DynEditor>, hop)
     });
-    let walk = Walk { editors: editors.collect(), memory: memory.cloned() };
+    let walk = FusedWalk { editors: editors.collect(), memory: memory.cloned() };
     let context = Arc::new(Context::internal(ComponentId::new("test"), 0));
     let (settle, ticket) = Settle::ticket();
     let chunk = Chunk { bytes, items, position: None, context, settle };
@@ -148,7 +148,7 @@ async fn a_chunk_over_which_an_editor_panics_goes_back() {
 fn what_edits_add_is_charged_until_it_is_settled() {
     let memory = Budget::new(1_000);
     let before = Bytes::from(vec![0; 100]);
-    let room = |before: usize| Room::new(Some(&memory), before);
+    let room = |before: usize| OutputMemory::new(Some(&memory), before);
     let grown = room(0).hold(before.slice(..0), 5_000, Settle::nobody());
     assert_eq!(memory.used(), 5_000, "nothing makes a million of it");
     let copy = room(100).hold(before.clone(), 120, Settle::nobody());
@@ -163,19 +163,19 @@ fn what_edits_add_is_charged_until_it_is_settled() {
 #[test]
 fn room_is_taken_while_it_is_written_and_refused_before_it_is_used() {
     let memory = Budget::new(20 << 20);
-    let mut room = Room::new(Some(&memory), 1 << 20);
-    assert_eq!(room.more(1 << 20), Some(3 << 19), "half as much again is free");
-    assert_eq!(room.more(2 << 20), Some(2 << 20));
+    let mut memory_use = OutputMemory::new(Some(&memory), 1 << 20);
+    assert_eq!(memory_use.more(1 << 20), Some(3 << 19), "half as much again is free");
+    assert_eq!(memory_use.more(2 << 20), Some(2 << 20));
     assert_eq!(memory.used(), 1 << 19, "the rest is held before it is settled");
     let mut other = memory.charge();
     assert!(other.grow(19 << 20));
-    assert_eq!(room.more(3 << 20), None);
-    assert!(matches!(room.refused, Some(Outcome::Retry { .. })), "others hold it: later");
+    assert_eq!(memory_use.more(3 << 20), None);
+    assert!(matches!(memory_use.refused, Some(Outcome::Retry { .. })), "others hold it: later");
     drop(other);
-    assert_eq!(room.more(9 << 20), Some(9 << 20));
-    assert_eq!(room.more(16 << 20), None);
-    assert!(matches!(room.refused, Some(Outcome::Reject { kind: RejectKind::TooLarge, .. })));
-    drop(room);
+    assert_eq!(memory_use.more(9 << 20), Some(9 << 20));
+    assert_eq!(memory_use.more(16 << 20), None);
+    assert!(matches!(memory_use.refused, Some(Outcome::Reject { kind: RejectKind::TooLarge, .. })));
+    drop(memory_use);
     assert_eq!(memory.used(), 0);
 }
 
@@ -183,15 +183,15 @@ fn room_is_taken_while_it_is_written_and_refused_before_it_is_used() {
 fn room_is_taken_in_steps_up_to_half_of_the_budget_and_one_step() {
     let memory = Budget::new(20 << 20);
     let most = (10 << 20) + STEP;
-    let mut room = Room::new(Some(&memory), 1000);
-    assert_eq!((room.more(1500), memory.used()), (Some(1500), 0), "all of that is free");
-    assert_eq!((room.more(1501), memory.used()), (Some(1500 + (256 << 10)), 256 << 10));
-    assert_eq!(room.more(1500 + STEP), Some(1500 + STEP), "it is taken already");
-    drop(room);
-    let room = || Room::new(Some(&memory), 0);
+    let mut memory_use = OutputMemory::new(Some(&memory), 1000);
+    assert_eq!((memory_use.more(1500), memory.used()), (Some(1500), 0), "all of that is free");
+    assert_eq!((memory_use.more(1501), memory.used()), (Some(1500 + (256 << 10)), 256 << 10));
+    assert_eq!(memory_use.more(1500 + STEP), Some(1500 + STEP), "it is taken already");
+    drop(memory_use);
+    let room = || OutputMemory::new(Some(&memory), 0);
     assert_eq!(room().more(most), Some(most));
     assert_eq!(room().more(most + 1), None);
-    assert_eq!(Room::new(None, 0).more(usize::MAX), Some(usize::MAX), "nobody counts");
+    assert_eq!(OutputMemory::new(None, 0).more(usize::MAX), Some(usize::MAX), "nobody counts");
 }
 
 #[tokio::test]

@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use serde_json::Value;
 use throughline_component::{
-    Access, Batch, Build, Chunk, ConfigError, Delivery, Editor, Exporter, Factory, Outcome, Pass, Transport,
-    Verdict,
+    AccessPattern, Batch, Build, Chunk, ConfigError, Delivery, Editor, Exporter, Factory, Outcome, Pass,
+    Transport, Verdict,
 };
-use throughline_graph::Fact;
+use throughline_graph::Role;
 use throughline_otlp::Signal;
 use throughline_otlp::edit::{Levels, Record};
 
-use crate::world::{NoSettings, World};
+use crate::harness::{NoSettings, World};
 
 /// Drops records by their time: every `N`th, for one of two reasons.
 struct Every<const N: u64>;
 
-fn of_logs() -> Access {
-    Access { visits: Levels::LOG, writes: Levels::LOG, ..Access::default() }
+fn of_logs() -> AccessPattern {
+    AccessPattern { visits: Levels::LOG, writes: Levels::LOG, ..AccessPattern::default() }
 }
 
 impl<const N: u64> Editor for Every<N> {
@@ -27,7 +27,7 @@ impl<const N: u64> Editor for Every<N> {
     fn build(_: NoSettings, _: &Build) -> Result<Self, ConfigError> {
         Ok(Self)
     }
-    fn access(&self) -> Access {
+    fn access(&self) -> AccessPattern {
         of_logs()
     }
     fn begin<'a>(&'a self, _: Signal, _: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
@@ -62,8 +62,8 @@ impl Exporter for Nowhere {
 #[tokio::test]
 async fn each_step_of_a_fused_walk_has_an_account_with_its_own_reasons() {
     let running = World::new(&Arc::new(()))
-        .processor(Factory::editor::<Every<3>>("threes"), Fact::Editor(of_logs()))
-        .processor(Factory::editor::<Every<5>>("fives"), Fact::Editor(of_logs()))
+        .processor(Factory::editor::<Every<3>>("threes"), Role::Editor(of_logs()))
+        .processor(Factory::editor::<Every<5>>("fives"), Role::Editor(of_logs()))
         .exporter("nowhere", Factory::exporter::<Nowhere>("nowhere"), Value::Null, (None, &[]))
         .start()
         .await;

@@ -13,7 +13,7 @@ use throughline_otlp::Signal;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber, span};
 
-use crate::world::{NoSettings, Running, World, one_attempt, script};
+use crate::harness::{NoSettings, Running, World, one_attempt, script};
 
 /// What the backend answers.
 struct Script(Mutex<Outcome>);

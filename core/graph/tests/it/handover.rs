@@ -10,11 +10,11 @@ use throughline_component::{
     Batch, Build, ComponentId, ConfigError, Context, Delivery, Exporter, Factory, Fatal, Kind, Outcome,
     Output, Receiver, Services, Stop, Warnings,
 };
-use throughline_graph::{Fact, Facts, Graph, Kept, Plan, Setup, Wire, Wiring};
+use throughline_graph::{Graph, Plan, Reused, Role, Roles, Setup, Wire, Wiring};
 use throughline_net::{Listeners, Resources};
 use throughline_otlp::Signal;
 
-use crate::world::request;
+use crate::harness::request;
 
 /// What the members of a group share.
 #[derive(Default)]
@@ -73,7 +73,7 @@ impl Exporter for Nowhere {
 }
 
 /// A configuration with one member.
-fn setup(group: &Arc<Group>, kept: Kept) -> Setup {
+fn setup(group: &Arc<Group>, reused: Reused) -> Setup {
     let (member, nowhere) = (ComponentId::new("member"), ComponentId::new("nowhere"));
     let wire = Wire {
         id: "logs".into(),
@@ -82,8 +82,8 @@ fn setup(group: &Arc<Group>, kept: Kept) -> Setup {
         processors: Vec::new(),
         exporters: vec![nowhere.clone()],
     };
-    let fact = Fact::Exporter { storage: None, metadata: Vec::new() };
-    let facts: Facts = [((Kind::Exporter, nowhere), fact)].into_iter().collect();
+    let role = Role::Exporter { storage: None, metadata: Vec::new() };
+    let roles: Roles = [((Kind::Exporter, nowhere), role)].into_iter().collect();
     let mut services = Services::default();
     services.offer(Arc::clone(group));
     let (clock, random) = (Arc::new(SystemClock::default()), Arc::new(SystemRandom::default()));
@@ -103,7 +103,7 @@ fn setup(group: &Arc<Group>, kept: Kept) -> Setup {
     };
     let warnings = Arc::new(Warnings::new(clock.clone()));
     Setup {
-        plan: Plan::new(&Wiring { pipelines: vec![wire] }, &facts, None),
+        plan: Plan::new(&Wiring { pipelines: vec![wire] }, &roles, None),
         make: Arc::new(make),
         services,
         extensions: Vec::new(),
@@ -113,7 +113,7 @@ fn setup(group: &Arc<Group>, kept: Kept) -> Setup {
         ledger: Arc::default(),
         health: Arc::default(),
         warnings,
-        kept,
+        reused,
     }
 }
 
@@ -128,10 +128,10 @@ fn counts(group: &Group) -> (i32, i32, u32) {
 #[tokio::test]
 async fn a_member_of_a_group_is_never_there_twice() {
     let group = Arc::<Group>::default();
-    let mut graph = Graph::start(setup(&group, Kept::default()), None).await.expect("nothing is wrong");
+    let mut graph = Graph::start(setup(&group, Reused::default()), None).await.expect("nothing is wrong");
     for reloads in 1..4 {
         let next =
-            Graph::start(setup(&group, Kept::default()), Some(&mut graph)).await.expect("nothing is wrong");
+            Graph::start(setup(&group, Reused::default()), Some(&mut graph)).await.expect("nothing is wrong");
         let old = std::mem::replace(&mut graph, next);
         assert_eq!(old.stop(Duration::from_secs(60)).await, 0);
         assert_eq!(counts(&group), (1, 1, reloads + 1));
@@ -143,9 +143,9 @@ async fn a_member_of_a_group_is_never_there_twice() {
 #[tokio::test]
 async fn a_member_comes_back_where_its_successor_does_not_start() {
     let group = Arc::<Group>::default();
-    let mut graph = Graph::start(setup(&group, Kept::default()), None).await.expect("nothing is wrong");
+    let mut graph = Graph::start(setup(&group, Reused::default()), None).await.expect("nothing is wrong");
     group.fails.store(true, Ordering::Relaxed);
-    let failed = Graph::start(setup(&group, Kept::default()), Some(&mut graph)).await;
+    let failed = Graph::start(setup(&group, Reused::default()), Some(&mut graph)).await;
     assert!(failed.is_err_and(|error| error.to_string().contains("does not let it in")));
     assert_eq!(counts(&group), (1, 1, 2), "it made way, and came back");
     graph.stop(Duration::from_secs(60)).await;
@@ -155,12 +155,12 @@ async fn a_member_comes_back_where_its_successor_does_not_start() {
 #[tokio::test]
 async fn a_member_that_has_not_changed_runs_on() {
     let group = Arc::<Group>::default();
-    let mut graph = Graph::start(setup(&group, Kept::default()), None).await.expect("nothing is wrong");
-    let next = setup(&group, Kept::default());
+    let mut graph = Graph::start(setup(&group, Reused::default()), None).await.expect("nothing is wrong");
+    let next = setup(&group, Reused::default());
     let unchanged =
         [(Kind::Receiver, ComponentId::new("member")), (Kind::Exporter, ComponentId::new("nowhere"))];
-    let kept = graph.keeps(&next.plan, &unchanged.into_iter().collect());
-    let next = Graph::start(Setup { kept, ..next }, Some(&mut graph)).await.expect("nothing is wrong");
+    let reused = graph.reusable(&next.plan, &unchanged.into_iter().collect());
+    let next = Graph::start(Setup { reused, ..next }, Some(&mut graph)).await.expect("nothing is wrong");
     let old = std::mem::replace(&mut graph, next);
     assert_eq!(old.stop(Duration::from_secs(60)).await, 0);
     assert_eq!(counts(&group), (1, 1, 1));
@@ -171,14 +171,14 @@ async fn a_member_that_has_not_changed_runs_on() {
 #[tokio::test]
 async fn the_data_of_a_receiver_that_runs_on_goes_to_the_graph_in_service() {
     let group = Arc::<Group>::default();
-    let mut graph = Graph::start(setup(&group, Kept::default()), None).await.expect("nothing is wrong");
+    let mut graph = Graph::start(setup(&group, Reused::default()), None).await.expect("nothing is wrong");
     let out = group.out.lock().expect("no panic").clone().expect("it runs");
     assert!(out.takes(Signal::Logs) && !out.takes(Signal::Traces));
-    let next = setup(&group, Kept::default());
+    let next = setup(&group, Reused::default());
     // The exporter has changed: behind the receiver all is new.
     let unchanged = [(Kind::Receiver, ComponentId::new("member"))];
-    let kept = graph.keeps(&next.plan, &unchanged.into_iter().collect());
-    let next = Graph::start(Setup { kept, ..next }, Some(&mut graph)).await.expect("nothing is wrong");
+    let reused = graph.reusable(&next.plan, &unchanged.into_iter().collect());
+    let next = Graph::start(Setup { reused, ..next }, Some(&mut graph)).await.expect("nothing is wrong");
     assert_eq!(std::mem::replace(&mut graph, next).stop(Duration::from_secs(60)).await, 0);
     let context = Arc::new(Context::internal(ComponentId::new("member"), 1));
     assert_eq!(out.send(Signal::Logs, request(1), context, Charge::none()).await, Outcome::DONE);

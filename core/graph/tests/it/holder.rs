@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use throughline_component::{Batch, Build, ConfigError, Exporter, Factory, Outcome, Outlet, Processor};
-use throughline_graph::Fact;
+use throughline_component::{Batch, Build, ConfigError, Emitter, Exporter, Factory, Outcome, Processor};
+use throughline_graph::Role;
 use throughline_testkit::{Fault, Keep, LossyDisk, Rng};
 
-use crate::world::{NoSettings, Running, World, script, time, until};
+use crate::harness::{NoSettings, Running, World, script, time, until};
 
 /// What one life of the agent shares with the test.
 #[derive(Default)]
@@ -35,7 +35,7 @@ impl Processor for Five {
     fn holds(&self) -> bool {
         true
     }
-    fn accept(&mut self, batch: Batch, out: &mut Outlet) {
+    fn accept(&mut self, batch: Batch, out: &mut Emitter) {
         assert!(!self.life.panics.load(Ordering::Relaxed), "told to");
         self.life.held.lock().expect("no panic").extend(batch.chunks.iter().map(|chunk| time(&chunk.bytes)));
         self.held.push(batch);
@@ -43,7 +43,7 @@ impl Processor for Five {
             self.flush(out);
         }
     }
-    fn flush(&mut self, out: &mut Outlet) {
+    fn flush(&mut self, out: &mut Emitter) {
         self.held.drain(..).for_each(|batch| out.send(batch));
     }
 }
@@ -65,7 +65,7 @@ async fn start(disk: &LossyDisk) -> (Running, Arc<Life>) {
     let life = Arc::<Life>::default();
     let world = World::new(&life)
         .storage("file_storage", Arc::new(disk.clone()), Path::new("/data/log"))
-        .processor(Factory::processor::<Five>("five"), Fact::Processor { holds: true })
+        .processor(Factory::processor::<Five>("five"), Role::Processor { holds: true })
         .exporter("sink", Factory::exporter::<Sink>("sink"), Value::Null, (Some("file_storage"), &[]));
     (world.start().await, life)
 }

@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use throughline_component::{
     Batch, Build, Chunk, ConfigError, Exporter, Factory, Lane, Outcome, Outcomes, RejectKind,
 };
-use throughline_graph::Fact;
+use throughline_graph::Role;
 use throughline_otlp::Signal;
 use throughline_otlp::view::{Record as View, Request};
 use throughline_testkit::{LossyDisk, Rng};
 
-use crate::world::{NoSettings, Running, World, of, until};
+use crate::harness::{NoSettings, Running, World, of, until};
 
 const LANES: u64 = 4;
 
@@ -255,13 +255,13 @@ impl throughline_component::Processor for Tens {
     fn build(_: NoSettings, _: &Build) -> Result<Self, ConfigError> {
         Ok(Self(Vec::new()))
     }
-    fn accept(&mut self, batch: Batch, out: &mut throughline_component::Outlet) {
+    fn accept(&mut self, batch: Batch, out: &mut throughline_component::Emitter) {
         self.0.push(batch);
         if self.0.len() == 10 {
             self.flush(out);
         }
     }
-    fn flush(&mut self, out: &mut throughline_component::Outlet) {
+    fn flush(&mut self, out: &mut throughline_component::Emitter) {
         let chunks = self.0.drain(..).flat_map(|batch| batch.chunks).collect();
         out.send(Batch { signal: Signal::Logs, chunks });
     }
@@ -271,7 +271,7 @@ impl throughline_component::Processor for Tens {
 async fn each_chunk_of_a_batch_settles_by_what_became_of_it_and_only_what_failed_is_tried_again() {
     let seen = Arc::<Seen>::default();
     let running = World::new(&seen)
-        .processor(Factory::processor::<Tens>("tens"), Fact::Processor { holds: false })
+        .processor(Factory::processor::<Tens>("tens"), Role::Processor { holds: false })
         .exporter("picky", Factory::exporter::<Picky>("picky"), quick(), (None, &[]))
         .start()
         .await;

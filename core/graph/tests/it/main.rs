@@ -3,9 +3,9 @@
 mod drops;
 mod entry;
 mod handover;
+mod harness;
 mod holder;
-mod kept;
 mod lanes;
+mod snapshot_watermark;
 mod stored;
 mod supervision;
-mod world;

@@ -14,7 +14,7 @@ use throughline_component::{
 use throughline_queue::{Log, Ports, Settings};
 use throughline_testkit::{Fault, LossyDisk};
 
-use crate::world::{NoSettings, Running, World, script, until};
+use crate::harness::{NoSettings, Running, World, script, until};
 
 /// What the exporters of one test were given, and whether one of them is down.
 #[derive(Default)]

@@ -5,15 +5,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use throughline_component::{
-    Access, Batch, Build, Chunk, ConfigError, Editor, Exporter, Factory, Outcome, Outlet, Pass, Processor,
-    RejectKind, Verdict,
+    AccessPattern, Batch, Build, Chunk, ConfigError, Editor, Emitter, Exporter, Factory, Outcome, Pass,
+    Processor, RejectKind, Verdict,
 };
-use throughline_graph::Fact;
+use throughline_graph::Role;
 use throughline_otlp::Signal;
 use throughline_otlp::edit::{Levels, Record};
 use tokio::sync::Semaphore;
 
-use crate::world::{self, NoSettings, World, one_attempt, script, until};
+use crate::harness::{self, NoSettings, World, one_attempt, script, until};
 
 /// What the components of one test are told to do.
 #[derive(Default)]
@@ -39,16 +39,16 @@ impl Processor for Later {
     fn build(_: NoSettings, cx: &Build) -> Result<Self, ConfigError> {
         Ok(Self(script(cx), Vec::new()))
     }
-    fn accept(&mut self, batch: Batch, out: &mut Outlet) {
+    fn accept(&mut self, batch: Batch, out: &mut Emitter) {
         if self.0.holds.load(Ordering::Relaxed) { self.1.push(batch) } else { out.send(batch) }
     }
     fn wakes_at(&self) -> Option<u64> {
         (!self.1.is_empty()).then_some(0)
     }
-    fn tick(&mut self, _: u64, out: &mut Outlet) {
+    fn tick(&mut self, _: u64, out: &mut Emitter) {
         self.flush(out);
     }
-    fn flush(&mut self, out: &mut Outlet) {
+    fn flush(&mut self, out: &mut Emitter) {
         self.1.drain(..).for_each(|batch| out.send(batch));
     }
 }
@@ -60,8 +60,8 @@ impl Editor for Touchy {
     fn build(_: NoSettings, cx: &Build) -> Result<Self, ConfigError> {
         Ok(Self(script(cx)))
     }
-    fn access(&self) -> Access {
-        Access { visits: Levels::LOG, writes: Levels::LOG, ..Access::default() }
+    fn access(&self) -> AccessPattern {
+        AccessPattern { visits: Levels::LOG, writes: Levels::LOG, ..AccessPattern::default() }
     }
     fn begin<'a>(&'a self, _: Signal, _: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
         Some(Box::new(TouchyPass(&self.0)))
@@ -97,7 +97,7 @@ impl Exporter for Sink {
 }
 
 struct Running {
-    world: world::Running,
+    world: harness::Running,
     script: Arc<Script>,
 }
 
@@ -107,10 +107,10 @@ async fn start(queue_size: u32) -> Running {
 
 async fn start_with(delivery: serde_json::Value) -> Running {
     let script = Arc::<Script>::default();
-    let access = Access { visits: Levels::LOG, writes: Levels::LOG, ..Access::default() };
+    let access = AccessPattern { visits: Levels::LOG, writes: Levels::LOG, ..AccessPattern::default() };
     let mut world = World::new(&script)
-        .processor(Factory::processor::<Later>("later"), Fact::Processor { holds: false })
-        .processor(Factory::editor::<Touchy>("touchy"), Fact::Editor(access));
+        .processor(Factory::processor::<Later>("later"), Role::Processor { holds: false })
+        .processor(Factory::editor::<Touchy>("touchy"), Role::Editor(access));
     for id in ["sink/a", "sink/b"] {
         let sink = Factory::exporter::<Sink>("sink");
         world = world.exporter(id, sink, delivery.clone(), (None, &[]));

@@ -40,7 +40,7 @@ impl DiskFile for Memory {
 }
 
 fn manifest(file: &Memory, syncs: bool) -> Manifest {
-    Manifest { file: Box::new(file.clone()), syncs, written: 0, known: Known::default() }
+    Manifest { file: Box::new(file.clone()), syncs, written: 0, known: ManifestContents::default() }
 }
 
 /// The epochs that stand in the slots, with the numbers they were written under.
@@ -92,9 +92,9 @@ fn what_has_no_room_is_an_error_and_what_was_there_before_counts() {
 
 #[test]
 fn what_is_known_is_read_as_it_was_written() {
-    let mut known = Known { epoch: 3, complete: true, ..Known::default() };
-    assert_eq!(Known::decode(&known.encode(), LAYOUT), Some(known.clone()));
-    assert_eq!((known.generation(7), Known::default().generation(7)), (Some(0), None));
+    let mut known = ManifestContents { epoch: 3, complete: true, ..ManifestContents::default() };
+    assert_eq!(ManifestContents::decode(&known.encode(), LAYOUT), Some(known.clone()));
+    assert_eq!((known.generation(7), ManifestContents::default().generation(7)), (Some(0), None));
     assert!(known.renewed(7, 1) && !known.renewed(7, 1) && known.renewed(7, 2));
     known.ends.insert(7, (2, 300));
     assert!(known.begun(9, 0) && !known.begun(9, 0) && known.begun(9, 5));
@@ -102,13 +102,13 @@ fn what_is_known_is_read_as_it_was_written() {
     kept.removed.add(0, 3);
     kept.removed.add(9, 12);
     known.committed(4, 17);
-    assert_eq!(Known::decode(&known.encode(), LAYOUT), Some(known));
+    assert_eq!(ManifestContents::decode(&known.encode(), LAYOUT), Some(known));
 }
 
 #[test]
 fn a_manifest_that_did_not_say_yet_which_records_are_on_the_disk_is_read() {
     let before = [3, 1, 0, 0, 9, 1, 5, 1, 0, 3].map(u64::to_le_bytes).concat();
-    let known = Known::decode(&before, 0).expect("it is whole");
+    let known = ManifestContents::decode(&before, 0).expect("it is whole");
     let kept = &known.streams[&9];
     assert_eq!((known.epoch, kept.newest, kept.last), (3, Some(5), 0));
     assert_eq!(kept.removed.iter().collect::<Vec<_>>(), [(0, 3)]);
@@ -117,7 +117,7 @@ fn a_manifest_that_did_not_say_yet_which_records_are_on_the_disk_is_read() {
 #[test]
 fn a_segment_that_goes_is_one_range_with_what_went_beside_it() {
     let removed = |live: &[u64], first, last| {
-        let mut kept = Kept::default();
+        let mut kept = StreamEntry::default();
         kept.remove(&live.iter().copied().collect(), first, last);
         kept.removed.iter().collect::<Vec<_>>()
     };

@@ -1,4 +1,6 @@
 use super::*;
+use crate::limits::Limits;
+use crate::settings::Settings;
 
 #[test]
 fn streams_have_equal_shares_of_seven_eighths_unless_a_quota_is_set() {

@@ -9,7 +9,7 @@ use throughline_component::port::{StoreError, SystemRandom};
 use throughline_queue::{Log, Polled, Ports, Settings};
 use throughline_testkit::{Damage, FakeClock, Fault, Keep, LossyDisk};
 
-use crate::world::{next, ready, record};
+use crate::harness::{next, ready, record};
 
 /// A log that keeps nothing in memory, and its stream.
 fn open(disk: &LossyDisk) -> (Log, u64) {
@@ -33,7 +33,7 @@ fn open_with(disk: &LossyDisk, open: impl FnOnce(Ports, Settings) -> Result<Log,
 
 fn append(log: &Log, stream: u64, payload: impl Into<Bytes>) {
     log.append(stream, record(payload.into()), Settle::nobody());
-    log.turn();
+    log.flush_group();
 }
 
 fn segment(disk: &LossyDisk) -> PathBuf {
@@ -157,7 +157,7 @@ fn records_that_a_failed_sync_made_to_be_written_twice_are_counted_once() {
         for n in numbers {
             log.append(stream, record(Bytes::from(format!("record {n}"))), Settle::nobody());
         }
-        log.turn();
+        log.flush_group();
     };
     group(&log, 0..3);
     disk.fail(Some(Fault::SyncFailsAfter(0)));
@@ -167,7 +167,7 @@ fn records_that_a_failed_sync_made_to_be_written_twice_are_counted_once() {
     assert_eq!((waits(&log), log.stats().stored_records), (6, 6));
     let mut reader = ready(log.reader(stream, "otlp")).expect("it has subscribed");
     next(&mut reader).expect("it comes to an end").expect("there are six").ack.done();
-    log.turn();
+    log.flush_group();
     assert_eq!(waits(&log), 5);
     drop((reader, log));
     disk.crash(Keep::All);
@@ -187,7 +187,7 @@ fn records_that_wait_are_counted_once_after_a_failed_sync_and_a_restart() {
         for n in 0..failed {
             log.append(stream, record(Bytes::from(format!("record {n}"))), Settle::nobody());
         }
-        log.turn();
+        log.flush_group();
         drop(log);
         disk.crash(Keep::All);
         let (log, stream) = open(&disk);
@@ -251,7 +251,7 @@ fn a_reader_passes_what_is_damaged_at_the_end_and_costs_nothing_once_it_has_all(
     disk.flip(&path, disk.files()[&path] - 1, 1);
     let first = log.backlogs()[0].position;
     assert_eq!(read(&log, stream).len(), 2);
-    log.turn();
+    log.flush_group();
     assert_eq!(log.backlogs()[0].position, first + 3, "the damaged one does not come back");
     let mut reader = ready(log.reader(stream, "otlp")).expect("the first was dropped");
     let other = log.stream("logs").expect("another number");
@@ -262,7 +262,7 @@ fn a_reader_passes_what_is_damaged_at_the_end_and_costs_nothing_once_it_has_all(
             .map(|(_, size)| size)
             .sum::<usize>()
     };
-    log.turn();
+    log.flush_group();
     append(&log, other, "record");
     let before = cursors(&disk);
     for _ in 0..5 {

@@ -5,13 +5,13 @@ use throughline_component::port::SyncSite;
 use throughline_queue::sites;
 use throughline_testkit::{Fault, Rng};
 
+use crate::harness::{Action, Harness, Kind};
 use crate::scale::of;
-use crate::world::{Action, Kind, World};
 
 fn run(seed: u64, skip: Option<SyncSite>) -> Result<(), String> {
     let mut rng = Rng::new(seed);
     let actions: Vec<Action> = (0..150).map(|_| Action::random(&mut rng)).collect();
-    World::new(skip).run(&actions)
+    Harness::new(skip).run(&actions)
 }
 
 #[test]
@@ -43,11 +43,11 @@ fn leaving_out_the_sync_of_cursors_loses_nothing() {
 fn every_site_is_reached_in_a_sound_run() {
     let mut reached = std::collections::BTreeSet::new();
     for seed in 0..20 {
-        let world = World::new(None);
-        let disk = world.disk.clone();
+        let harness = Harness::new(None);
+        let disk = harness.disk.clone();
         let mut rng = Rng::new(seed);
         let actions: Vec<Action> = (0..150).map(|_| Action::random(&mut rng)).collect();
-        world.run(&actions).expect("see above");
+        harness.run(&actions).expect("see above");
         reached.extend(disk.syncs().into_keys());
     }
     assert_eq!(reached, sites::ALL.into_iter().collect());
@@ -86,13 +86,13 @@ proptest! {
 
     #[test]
     fn any_course_of_events_keeps_what_was_acknowledged(actions in prop::collection::vec(action(), 1..120)) {
-        prop_assert_eq!(World::new(None).run(&actions), Ok(()));
+        prop_assert_eq!(Harness::new(None).run(&actions), Ok(()));
     }
 
     #[test]
     fn a_flipped_bit_costs_one_record_at_most_and_stalls_nobody(
         actions in prop::collection::vec(prop_oneof![20 => action(), 1 => flip()], 1..120),
     ) {
-        prop_assert_eq!(World::new(None).run(&actions), Ok(()));
+        prop_assert_eq!(Harness::new(None).run(&actions), Ok(()));
     }
 }

@@ -11,17 +11,17 @@ use throughline_component::{ComponentId, Outcome, Settle};
 use throughline_queue::{Log, Ports, Settings};
 use throughline_testkit::{Damage, FakeClock, Keep, LossyDisk, Rng};
 
+use crate::harness::{next, ready, record};
 use crate::scale::of;
-use crate::world::{next, ready, record};
 
 const RESERVE: usize = 1500;
 
-struct World {
+struct Harness {
     disk: LossyDisk,
     clock: Arc<FakeClock>,
 }
 
-impl World {
+impl Harness {
     fn of(bytes: usize) -> Self {
         let disk = LossyDisk::default();
         disk.limit(Some((128 << 10) + bytes));
@@ -46,7 +46,7 @@ impl World {
     fn put(&self, log: &Log, stream: u64, n: usize) -> bool {
         let (settle, ticket) = Settle::ticket();
         log.append(stream, record(Bytes::from(format!("{n}:{}", "x".repeat(100)))), settle);
-        log.turn();
+        log.flush_group();
         self.clock.advance(Duration::from_millis(100));
         ready(ticket) == Outcome::DONE
     }
@@ -69,30 +69,30 @@ fn drain(log: &Log, stream: u64) -> Vec<usize> {
         let text = String::from_utf8_lossy(&delivered.record.payload).into_owned();
         read.push(text.split(':').next().and_then(|n| n.parse().ok()).expect("ours"));
         delivered.ack.done();
-        log.turn();
+        log.flush_group();
     }
     read
 }
 
 #[test]
 fn a_disk_that_records_have_filled_takes_more_once_they_are_delivered() {
-    let world = World::of(20_000);
-    let (log, stream) = world.open();
+    let harness = Harness::of(20_000);
+    let (log, stream) = harness.open();
     log.subscribe(stream, "otlp").expect("a sound disk");
     for round in 0..20 {
-        let kept = world.fill(&log, stream, round * 1000);
+        let kept = harness.fill(&log, stream, round * 1000);
         assert!(kept.len() > 50 && kept.len() < 200, "round {round}: {} of 300 were taken", kept.len());
         assert_eq!(drain(&log, stream), kept, "round {round}");
-        world.clock.advance(Duration::from_secs(2));
-        log.turn();
+        harness.clock.advance(Duration::from_secs(2));
+        log.flush_group();
     }
     assert_eq!(log.stats().missing, 0);
 }
 
 #[test]
 fn senders_hear_that_the_disk_is_full_once_there_is_no_reserve() {
-    let world = World::of(RESERVE);
-    let (log, stream) = world.open();
+    let harness = Harness::of(RESERVE);
+    let (log, stream) = harness.open();
     let (settle, ticket) = Settle::ticket();
     log.append(stream, record(Bytes::from("record")), settle);
     let Outcome::Retry { why, .. } = ready(ticket) else { panic!("it is not taken in") };
@@ -103,10 +103,10 @@ fn senders_hear_that_the_disk_is_full_once_there_is_no_reserve() {
 fn a_log_is_opened_on_a_full_disk_and_heals_after_any_end() {
     for seed in 0..of(60) {
         let mut rng = Rng::new(seed);
-        let world = World::of(12_000);
-        let (log, stream) = world.open();
+        let harness = Harness::of(12_000);
+        let (log, stream) = harness.open();
         log.subscribe(stream, "otlp").expect("a sound disk");
-        let mut all = world.fill(&log, stream, 0);
+        let mut all = harness.fill(&log, stream, 0);
         let keep = match seed % 3 {
             0 => Keep::All,
             1 => Keep::Nothing,
@@ -114,12 +114,12 @@ fn a_log_is_opened_on_a_full_disk_and_heals_after_any_end() {
         };
         // Somebody else takes what is left, and at times even what was kept free.
         if rng.once_in(2) {
-            world.disk.damage(&PathBuf::from("/log/RESERVE"), Damage::Gone);
+            harness.disk.damage(&PathBuf::from("/log/RESERVE"), Damage::Gone);
         }
-        world.disk.limit(Some(world.used()));
+        harness.disk.limit(Some(harness.used()));
         drop(log);
-        world.disk.crash(keep);
-        let (log, stream) = world.open();
+        harness.disk.crash(keep);
+        let (log, stream) = harness.open();
         assert_eq!((log.stats().missing, log.stats().lost_cursors), (0, 0), "seed {seed}");
         let read = drain(&log, stream);
         assert!(
@@ -127,29 +127,29 @@ fn a_log_is_opened_on_a_full_disk_and_heals_after_any_end() {
             "seed {seed}: {all:?} were acknowledged, {read:?} came"
         );
         for _ in 0..3 {
-            world.clock.advance(Duration::from_secs(2));
-            world.put(&log, stream, 9999);
+            harness.clock.advance(Duration::from_secs(2));
+            harness.put(&log, stream, 9999);
         }
-        all = world.fill(&log, stream, 10_000);
+        all = harness.fill(&log, stream, 10_000);
         assert!(all.len() > 20, "seed {seed}: only {} were taken", all.len());
     }
 }
 
 #[test]
 fn what_everybody_had_is_removed_from_a_disk_that_takes_no_byte_more() {
-    let world = World::of(20_000);
-    let (log, stream) = world.open();
+    let harness = Harness::of(20_000);
+    let (log, stream) = harness.open();
     log.subscribe(stream, "otlp").expect("a sound disk");
-    let kept = world.fill(&log, stream, 0);
-    world.disk.damage(&PathBuf::from("/log/RESERVE"), Damage::Gone);
-    world.disk.limit(Some(0));
-    let before = world.used();
+    let kept = harness.fill(&log, stream, 0);
+    harness.disk.damage(&PathBuf::from("/log/RESERVE"), Damage::Gone);
+    harness.disk.limit(Some(0));
+    let before = harness.used();
     assert_eq!(drain(&log, stream), kept);
-    assert!(world.used() < before / 2 + (64 << 10), "{} of {before} bytes are still there", world.used());
+    assert!(harness.used() < before / 2 + (64 << 10), "{} of {before} bytes are still there", harness.used());
     // The cursors on the disk are old, and still nothing counts as missing.
     drop(log);
-    world.disk.crash(Keep::Nothing);
-    let (log, stream) = world.open();
+    harness.disk.crash(Keep::Nothing);
+    let (log, stream) = harness.open();
     assert_eq!((log.stats().missing, log.stats().lost_cursors), (0, 0));
     let again = drain(&log, stream);
     assert!(again.len() < kept.len() / 2, "{} of {} came again", again.len(), kept.len());
@@ -157,11 +157,11 @@ fn what_everybody_had_is_removed_from_a_disk_that_takes_no_byte_more() {
 
 #[test]
 fn a_journal_has_room_on_a_disk_that_records_have_filled() {
-    let world = World::of(20_000);
-    let (log, stream) = world.open();
+    let harness = Harness::of(20_000);
+    let (log, stream) = harness.open();
     log.subscribe(stream, "otlp").expect("a sound disk");
     let opened = log.journal(&ComponentId::new("change")).expect("a sound disk");
-    world.fill(&log, stream, 0);
+    harness.fill(&log, stream, 0);
     let kept = Arc::new(AtomicUsize::new(0));
     for _ in 0..5 {
         let kept = Arc::clone(&kept);
@@ -169,8 +169,8 @@ fn a_journal_has_room_on_a_disk_that_records_have_filled() {
             kept.fetch_add(usize::from(outcome == Outcome::DONE), Ordering::Relaxed);
         };
         opened.journal.append(Bytes::from(vec![7; 100]), Settle::hook(count));
-        log.turn();
+        log.flush_group();
     }
     assert_eq!(kept.load(Ordering::Relaxed), 5);
-    assert!(!world.put(&log, stream, 0), "what is left is not for records");
+    assert!(!harness.put(&log, stream, 0), "what is left is not for records");
 }

@@ -10,7 +10,7 @@ use throughline_component::port::SystemRandom;
 use throughline_queue::{Delivered, Log, Ports, Reader, Settings};
 use throughline_testkit::{FakeClock, LossyDisk};
 
-use crate::world::record;
+use crate::harness::record;
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -29,11 +29,11 @@ fn open(disk: &LossyDisk, clock: &Arc<FakeClock>) -> (Log, u64) {
 
 fn append(log: &Log, stream: u64, text: &'static str) {
     log.append(stream, record(Bytes::from_static(text.as_bytes())), Settle::nobody());
-    assert!(log.turn());
+    assert!(log.flush_group());
 }
 
 fn next(reader: &mut Reader) -> Option<Delivered> {
-    crate::world::next(reader).expect("it comes to an end")
+    crate::harness::next(reader).expect("it comes to an end")
 }
 
 #[tokio::test]
@@ -106,8 +106,8 @@ fn no_more_than_a_window_of_records_is_out_at_once() {
     for _ in 0..1100 {
         log.append(stream, record(Bytes::from_static(b"x")), Settle::nobody());
     }
-    log.turn();
-    let mut reader = crate::world::ready(log.reader(stream, "only")).expect("it has subscribed");
+    log.flush_group();
+    let mut reader = crate::harness::ready(log.reader(stream, "only")).expect("it has subscribed");
     let mut out: Vec<Delivered> = std::iter::from_fn(|| next(&mut reader)).collect();
     assert_eq!(out.len(), 1024);
     // It does not matter which one makes room.
@@ -135,7 +135,7 @@ fn no_more_than_a_window_of_bytes_is_out_at_once() {
     for _ in 0..20 {
         append(&log, stream, "some text");
     }
-    let mut reader = crate::world::ready(log.reader(stream, "only")).expect("it has subscribed");
+    let mut reader = crate::harness::ready(log.reader(stream, "only")).expect("it has subscribed");
     let out: Vec<Delivered> = std::iter::from_fn(|| next(&mut reader)).collect();
     assert!(out.len() > 10 && out.len() < 20, "{} of 20 are out", out.len());
 }
@@ -145,10 +145,10 @@ fn what_an_earlier_reader_gives_back_late_is_not_given_out_twice() {
     let (log, stream) = open(&LossyDisk::default(), &Arc::default());
     log.subscribe(stream, "only").expect("synced");
     append(&log, stream, "a");
-    let mut first = crate::world::ready(log.reader(stream, "only")).expect("it has subscribed");
+    let mut first = crate::harness::ready(log.reader(stream, "only")).expect("it has subscribed");
     let late = next(&mut first).expect("it waits");
     drop(first);
-    let mut second = crate::world::ready(log.reader(stream, "only")).expect("it has subscribed");
+    let mut second = crate::harness::ready(log.reader(stream, "only")).expect("it has subscribed");
     let again = next(&mut second).expect("it was not settled");
     drop(late);
     assert!(next(&mut second).is_none(), "it is on its way");
@@ -164,16 +164,16 @@ async fn what_no_snapshot_holds_yet_is_given_out_again_after_a_restart() {
         log.subscribe(stream, "registry").expect("synced");
         ["one", "two", "three"].into_iter().for_each(|text| append(&log, stream, text));
         let mut reader = log.reader(stream, "registry").await.expect("it has subscribed");
-        reader.hold_back();
+        reader.pin();
         let mut positions = Vec::new();
         while let Some(delivered) = next(&mut reader) {
             positions.push(delivered.position.sequence);
             delivered.ack.done();
         }
-        log.turn();
+        log.flush_group();
         assert_eq!(log.backlogs()[0].position, positions[0]);
-        reader.release(positions[1]);
-        log.turn();
+        reader.advance_to(positions[1]);
+        log.flush_group();
         assert_eq!(log.backlogs()[0].position, positions[2]);
     }
     let (log, stream) = open(&disk, &clock);

@@ -10,7 +10,7 @@ use throughline_component::{ComponentId, Outcome, Settle};
 use throughline_queue::{Log, Ports, Settings, Stats, sites};
 use throughline_testkit::{Damage, FakeClock, Fault, Keep, LossyDisk, Rng};
 
-use crate::world::{next, ready, record};
+use crate::harness::{next, ready, record};
 
 const DESTINATIONS: [&str; 2] = ["otlp", "loki"];
 
@@ -64,7 +64,7 @@ fn payloads(numbers: std::ops::Range<usize>) -> Vec<Bytes> {
 fn append(log: &Log, stream: u64, numbers: std::ops::Range<usize>) {
     for payload in payloads(numbers) {
         log.append(stream, record(payload), Settle::nobody());
-        log.turn();
+        log.flush_group();
     }
 }
 
@@ -104,7 +104,7 @@ fn destinations_whose_cursors_are_gone_zeroed_or_cut_begin_with_the_oldest_recor
         append(&log, stream, 12..20);
         for destination in DESTINATIONS {
             assert_eq!(read(&log, stream, destination), payloads(0..20), "{damage:?}");
-            log.turn();
+            log.flush_group();
         }
         drop(log);
         let (log, stream) = open(&disk);
@@ -235,7 +235,7 @@ fn the_newest_records_are_missed_where_cursors_were_written_since() {
     let first = disk.files()[&segment];
     append(&log, stream, 1..2);
     assert_eq!(read(&log, stream, "otlp").len(), 2);
-    log.turn();
+    log.flush_group();
     drop(log);
     disk.damage(&segment, Damage::Cut(first));
     let (log, stream) = open(&disk);
@@ -280,7 +280,7 @@ fn a_stream_without_name_and_cursors_is_kept_until_it_is_asked_for() {
         log.subscribe(other, "otlp").expect("the disk is sound");
         append(&log, other, 0..1);
         assert_eq!(read(&log, other, "otlp"), payloads(0..1));
-        log.turn();
+        log.flush_group();
         assert!(log.orphans().iter().all(|orphan| !orphan.stream.is_empty()));
         assert!(files(&disk, "stream-").len() >= count);
     }
@@ -311,7 +311,7 @@ fn a_manifest_that_is_gone_or_zeroed_is_said_and_costs_nothing() {
         let (log, stream) = open(&disk);
         assert_eq!(missed(log.stats()), (0, 0), "nothing is missing: {damage:?}");
         DESTINATIONS.iter().for_each(|d| assert_eq!(read(&log, stream, d), payloads(0..12)));
-        log.turn();
+        log.flush_group();
         append(&log, stream, 12..14);
         drop(log);
         let (log, stream) = open(&disk);
@@ -343,7 +343,7 @@ fn the_newest_segment_is_not_missed_if_it_was_removed_on_purpose() {
                 delivered.ack.done();
             }
         }
-        log.turn();
+        log.flush_group();
         assert_eq!((segments(&disk), count > 2), (1, true));
         disk.fail(Some(Fault::DeadAfter(0)));
         drop((first, readers, log));
@@ -378,10 +378,10 @@ fn a_journal_that_is_damaged_cut_or_gone_is_an_error_and_stays_as_it_is() {
         let opened = log.journal(&ComponentId::new("change")).expect("the first");
         let settle = || Settle::hook(|outcome| assert_eq!(outcome, Outcome::DONE));
         opened.journal.compact(Bytes::from_static(b"snapshot"), settle());
-        log.turn();
+        log.flush_group();
         for entry in ["one", "two", "three"] {
             opened.journal.append(Bytes::from(entry), settle());
-            log.turn();
+            log.flush_group();
         }
         drop((opened, log));
         let path = files(&disk, "journal-").pop().expect("there is one");
@@ -461,7 +461,7 @@ fn no_number_is_given_away_twice_although_everything_but_the_cursors_is_gone() {
         let sequence = position.expect("there is room").sequence;
         assert!(sequence > last, "{sequence} after {last}");
         last = sequence;
-        log.turn();
+        log.flush_group();
         drop(log);
         for path in ["MANIFEST", "stream-"].iter().flat_map(|what| files(&disk, what)) {
             disk.damage(&path, Damage::Gone);

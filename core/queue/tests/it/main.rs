@@ -3,6 +3,7 @@
 mod backlog;
 mod crashes;
 mod full;
+mod harness;
 mod history;
 mod leases;
 mod lost;
@@ -16,4 +17,3 @@ mod said;
 mod scale;
 mod thread;
 mod torn;
-mod world;

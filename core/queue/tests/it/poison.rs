@@ -9,8 +9,8 @@ use throughline_component::port::SystemRandom;
 use throughline_queue::{Delivered, Log, Ports, Reader, Settings};
 use throughline_testkit::{FakeClock, LossyDisk};
 
+use crate::harness::{ready, record};
 use crate::scale::is_small;
-use crate::world::{ready, record};
 
 const MANY: usize = 100_000;
 
@@ -31,7 +31,7 @@ fn open(disk: &LossyDisk) -> (Log, u64) {
 }
 
 fn next(reader: &mut Reader) -> Option<Delivered> {
-    crate::world::next(reader).expect("it comes to an end")
+    crate::harness::next(reader).expect("it comes to an end")
 }
 
 #[test]
@@ -44,10 +44,10 @@ fn a_record_that_never_settles_stops_none_of_a_hundred_thousand_behind_it() {
     for n in 0..=MANY {
         log.append(stream, record(Bytes::from(n.to_string())), Settle::nobody());
         if n % 1000 == 0 {
-            log.turn();
+            log.flush_group();
         }
     }
-    log.turn();
+    log.flush_group();
     let full = log.stats().stored_bytes;
     let mut reader = ready(log.reader(stream, "otlp")).expect("it has subscribed");
     let poison = next(&mut reader).expect("the first");
@@ -56,7 +56,7 @@ fn a_record_that_never_settles_stops_none_of_a_hundred_thousand_behind_it() {
         assert_eq!(delivered.record.payload, n.to_string());
         delivered.ack.done();
         if n % 1000 == 0 {
-            log.turn();
+            log.flush_group();
         }
     }
     assert!(next(&mut reader).is_none());
@@ -73,7 +73,7 @@ fn a_record_that_never_settles_stops_none_of_a_hundred_thousand_behind_it() {
 
     let (log, stream) = open(&disk);
     log.append(stream, record(Bytes::from_static(b"new")), Settle::nobody());
-    log.turn();
+    log.flush_group();
     let mut reader = ready(log.reader(stream, "otlp")).expect("it has subscribed");
     for expected in ["0", "new"] {
         let delivered = next(&mut reader).expect("it is not delivered yet");

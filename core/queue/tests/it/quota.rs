@@ -10,12 +10,12 @@ use throughline_component::{Outcome, Settle};
 use throughline_queue::{Dropped, Log, Overflow, Ports, Reader, Settings};
 use throughline_testkit::{FakeClock, LossyDisk};
 
-use crate::world::{next, ready, record};
+use crate::harness::{next, ready, record};
 
 const DAY: Duration = Duration::from_hours(24);
 
 #[derive(Default)]
-struct World {
+struct Harness {
     disk: LossyDisk,
     clock: Arc<FakeClock>,
 }
@@ -32,7 +32,7 @@ fn settings(overflow: Overflow) -> Settings {
     }
 }
 
-impl World {
+impl Harness {
     fn open(&self, settings: Settings) -> (Log, u64) {
         let (disk, clock) = (Arc::new(self.disk.clone()), Arc::<FakeClock>::clone(&self.clock));
         let ports = Ports { disk, clock, random: Arc::new(SystemRandom::default()) };
@@ -45,7 +45,7 @@ impl World {
 fn put(log: &Log, stream: u64, n: usize) -> bool {
     let (settle, ticket) = Settle::ticket();
     log.append(stream, record(Bytes::from(format!("{n}:{}", "x".repeat(100)))), settle);
-    log.turn();
+    log.flush_group();
     ready(ticket) == Outcome::DONE
 }
 
@@ -56,7 +56,7 @@ fn read(log: &Log, reader: &mut Reader) -> Vec<usize> {
         read.push(text.split(':').next().and_then(|n| n.parse().ok()).expect("ours"));
         delivered.ack.done();
     }
-    log.turn();
+    log.flush_group();
     read
 }
 
@@ -86,8 +86,8 @@ fn one_is_dead(log: &Log, stream: u64) -> (Vec<usize>, Vec<usize>) {
 
 #[test]
 fn who_is_dead_misses_the_newest_and_the_others_get_everything() {
-    let world = World::default();
-    let (log, stream) = world.open(settings(Overflow::DropNewest));
+    let harness = Harness::default();
+    let (log, stream) = harness.open(settings(Overflow::DropNewest));
     let (taken, got) = one_is_dead(&log, stream);
     assert_eq!((taken.len(), got.len()), (1000, 1000), "nobody waits for the dead one");
     assert!(log.stats().stored_bytes < 15_000, "{} bytes are kept for it", log.stats().stored_bytes);
@@ -103,7 +103,7 @@ fn who_is_dead_misses_the_newest_and_the_others_get_everything() {
     );
     drop(log);
     // What it does not get is not forgotten over a restart.
-    let (log, stream) = world.open(settings(Overflow::DropNewest));
+    let (log, stream) = harness.open(settings(Overflow::DropNewest));
     let kept = read(&log, &mut reader(&log, stream, "dead"));
     assert_eq!(kept, (0..kept.len()).collect::<Vec<_>>(), "the oldest, in order");
     assert_eq!(kept.len() as u64 + counted, 1000, "what is missing was counted");
@@ -114,8 +114,8 @@ fn who_is_dead_misses_the_newest_and_the_others_get_everything() {
 
 #[test]
 fn who_is_dead_misses_the_oldest_where_that_was_asked_for() {
-    let world = World::default();
-    let (log, stream) = world.open(settings(Overflow::DropOldest));
+    let harness = Harness::default();
+    let (log, stream) = harness.open(settings(Overflow::DropOldest));
     let (taken, got) = one_is_dead(&log, stream);
     assert_eq!((taken.len(), got.len()), (1000, 1000), "nobody waits for the dead one");
     assert!(log.stats().stored_bytes < 15_000, "{} bytes are kept for it", log.stats().stored_bytes);
@@ -127,8 +127,8 @@ fn who_is_dead_misses_the_oldest_where_that_was_asked_for() {
 
 #[test]
 fn what_was_on_its_way_counts_as_dropped_only_if_it_does_not_arrive() {
-    let world = World::default();
-    let (log, stream) = world.open(settings(Overflow::DropOldest));
+    let harness = Harness::default();
+    let (log, stream) = harness.open(settings(Overflow::DropOldest));
     let mut slow = reader(&log, stream, "slow");
     assert!((0..20).all(|n| put(&log, stream, n)));
     let mut out = Vec::new();
@@ -153,8 +153,8 @@ fn what_was_on_its_way_counts_as_dropped_only_if_it_does_not_arrive() {
 
 #[test]
 fn the_oldest_that_was_settled_already_does_not_count_as_dropped() {
-    let world = World::default();
-    let (log, stream) = world.open(settings(Overflow::DropOldest));
+    let harness = Harness::default();
+    let (log, stream) = harness.open(settings(Overflow::DropOldest));
     let mut slow = reader(&log, stream, "slow");
     assert!((0..20).all(|n| put(&log, stream, n)));
     // All but the first, which never settles.
@@ -171,8 +171,8 @@ fn the_oldest_that_was_settled_already_does_not_count_as_dropped() {
 
 #[test]
 fn all_wait_for_who_is_dead_where_that_was_asked_for() {
-    let world = World::default();
-    let (log, stream) = world.open(settings(Overflow::Block));
+    let harness = Harness::default();
+    let (log, stream) = harness.open(settings(Overflow::Block));
     let (taken, got) = one_is_dead(&log, stream);
     assert_eq!(taken, got);
     assert!(taken.len() > 40 && taken.len() < 100, "{}", taken.len());
@@ -183,8 +183,8 @@ fn all_wait_for_who_is_dead_where_that_was_asked_for() {
 
 #[test]
 fn what_nobody_has_room_for_is_refused_and_not_dropped() {
-    let world = World::default();
-    let (log, stream) = world.open(settings(Overflow::DropNewest));
+    let harness = Harness::default();
+    let (log, stream) = harness.open(settings(Overflow::DropNewest));
     log.subscribe(stream, "one").expect("a sound disk");
     log.subscribe(stream, "two").expect("a sound disk");
     let taken: Vec<usize> = (0..200).filter(|n| put(&log, stream, *n)).collect();
@@ -197,8 +197,8 @@ fn what_nobody_has_room_for_is_refused_and_not_dropped() {
 
 #[test]
 fn a_stream_that_is_full_leaves_the_others_their_share() {
-    let world = World::default();
-    let (log, full) = world.open(Settings { quota: None, ..settings(Overflow::DropNewest) });
+    let harness = Harness::default();
+    let (log, full) = harness.open(Settings { quota: None, ..settings(Overflow::DropNewest) });
     let other = log.stream("logs").expect("another");
     log.subscribe(full, "dead").expect("a sound disk");
     let mut alive = reader(&log, other, "alive");
@@ -212,34 +212,34 @@ fn a_stream_that_is_full_leaves_the_others_their_share() {
 
 #[test]
 fn limits_change_while_the_log_is_open() {
-    let world = World::default();
-    let (log, stream) = world.open(settings(Overflow::DropNewest));
+    let harness = Harness::default();
+    let (log, stream) = harness.open(settings(Overflow::DropNewest));
     log.subscribe(stream, "dead").expect("a sound disk");
     let few = (0..300).filter(|n| put(&log, stream, *n)).count();
     log.adjust(&Settings { quota: Some(20_000), ..settings(Overflow::DropNewest) });
     let more = (0..300).filter(|n| put(&log, stream, *n)).count();
     assert!(few > 40 && more > 40, "{few} and {more}");
     log.adjust(&settings(Overflow::DropOldest));
-    log.turn();
+    log.flush_group();
     assert!(log.stats().stored_bytes <= 12_000, "{}", log.stats().stored_bytes);
     assert!(put(&log, stream, 0));
 }
 
 #[test]
 fn orphans_go_first_when_room_is_wanted_but_not_those_of_a_moment_ago() {
-    let world = World::default();
+    let harness = Harness::default();
     let all = || Settings { max_bytes: 20_000, quota: Some(20_000), ..settings(Overflow::DropNewest) };
-    let (log, stream) = world.open(all());
+    let (log, stream) = harness.open(all());
     log.subscribe(stream, "left").expect("a sound disk");
     let other = log.stream("logs").expect("another");
     log.subscribe(other, "stays").expect("a sound disk");
     assert!((0..300).filter(|n| put(&log, stream, *n)).count() > 80);
     drop(log);
-    let (log, _) = world.open(all());
+    let (log, _) = harness.open(all());
     let other = log.stream("logs").expect("another");
     let mut stays = reader(&log, other, "stays");
     assert!((0..10).all(|n| !put(&log, other, n)), "it may be configured, and not have subscribed yet");
-    world.clock.advance(Duration::from_secs(301));
+    harness.clock.advance(Duration::from_secs(301));
     // The one who was refused makes the room for those behind him.
     put(&log, other, 0);
     let taken = (1..100).filter(|n| put(&log, other, *n)).count();
@@ -252,52 +252,52 @@ fn orphans_go_first_when_room_is_wanted_but_not_those_of_a_moment_ago() {
 #[test]
 fn an_orphan_ages_while_the_log_is_open_and_not_with_the_time_of_day() {
     let disk = LossyDisk::default();
-    let world = World { disk: disk.clone(), ..World::default() };
-    let (log, stream) = world.open(settings(Overflow::DropNewest));
+    let harness = Harness { disk: disk.clone(), ..Harness::default() };
+    let (log, stream) = harness.open(settings(Overflow::DropNewest));
     log.subscribe(stream, "left").expect("a sound disk");
     assert!(put(&log, stream, 0));
     drop(log);
     // Every opening has a clock of its own, as a process has; the time of day jumps about.
     for day in 0..7 {
-        let world = World { disk: disk.clone(), ..World::default() };
-        world.clock.jump(DAY * (1000 - 100 * day));
-        let (log, _) = world.open(settings(Overflow::DropNewest));
+        let harness = Harness { disk: disk.clone(), ..Harness::default() };
+        harness.clock.jump(DAY * (1000 - 100 * day));
+        let (log, _) = harness.open(settings(Overflow::DropNewest));
         assert_eq!((log.orphans().len(), log.stats().expired), (1, 0), "on day {day}");
         for _ in 0..24 {
-            world.clock.advance(Duration::from_hours(1));
-            log.turn();
+            harness.clock.advance(Duration::from_hours(1));
+            log.flush_group();
         }
         assert_eq!((log.orphans().len(), log.stats().expired), (1, 0), "on day {day}");
-        world.clock.advance(Duration::from_secs(1));
+        harness.clock.advance(Duration::from_secs(1));
     }
-    let world = World { disk, ..World::default() };
-    let (log, _) = world.open(settings(Overflow::DropNewest));
+    let harness = Harness { disk, ..Harness::default() };
+    let (log, _) = harness.open(settings(Overflow::DropNewest));
     let age = log.orphans()[0].orphan.expect("it is one");
     assert!(age >= DAY * 7 - Duration::from_mins(10) && age <= DAY * 7, "{age:?}");
-    world.clock.advance(Duration::from_hours(2));
-    log.turn();
+    harness.clock.advance(Duration::from_hours(2));
+    log.flush_group();
     assert_eq!((log.orphans().len(), log.stats().expired, dropped(&log, "left", "expired")), (0, 1, 1));
 }
 
 #[test]
 fn what_waits_is_listed_and_can_be_dropped() {
-    let world = World::default();
-    let (log, stream) = world.open(settings(Overflow::DropNewest));
+    let harness = Harness::default();
+    let (log, stream) = harness.open(settings(Overflow::DropNewest));
     log.subscribe(stream, "left").expect("a sound disk");
     let mut reader = reader(&log, stream, "stays");
     assert!((0..30).all(|n| put(&log, stream, n)));
     for _ in 0..7 {
         next(&mut reader).expect("it comes to an end").expect("there are thirty").ack.done();
     }
-    log.turn();
+    log.flush_group();
     let waits = |log: &Log| -> Vec<(String, u64, bool)> {
         log.list().into_iter().map(|b| (b.destination, b.records, b.orphan.is_some())).collect()
     };
     assert_eq!(waits(&log), [("left".into(), 30, false), ("stays".into(), 23, false)]);
     assert_eq!(log.drop_destination(None, "stays"), [], "somebody reads for it");
     let ports = || Ports {
-        disk: Arc::new(world.disk.clone()),
-        clock: Arc::<FakeClock>::clone(&world.clock),
+        disk: Arc::new(harness.disk.clone()),
+        clock: Arc::<FakeClock>::clone(&harness.clock),
         random: Arc::new(SystemRandom::default()),
     };
     let error = Log::open_to_look(ports(), "/log".into()).expect_err("somebody has it open");
@@ -309,9 +309,9 @@ fn what_waits_is_listed_and_can_be_dropped() {
     assert_eq!(log.drop_destination(Some("other"), "left"), []);
     let lost = log.drop_destination(Some("traces"), "left");
     assert_eq!((lost.len(), lost[0].records, lost[0].reason), (1, 30, "asked"));
-    log.turn();
+    log.flush_group();
     drop(log);
-    let (log, _) = world.open(settings(Overflow::DropNewest));
+    let (log, _) = harness.open(settings(Overflow::DropNewest));
     assert_eq!(waits(&log), [("stays".into(), 23, true)]);
 }
 
@@ -321,8 +321,8 @@ fn no_more_waits_for_a_destination_than_its_quota_whether_it_is_written_yet_or_n
     const NAME: u64 = 100;
     for overflow in [Overflow::Block, Overflow::DropNewest] {
         for group in [1, 20] {
-            let world = World::default();
-            let (log, stream) = world.open(settings(overflow));
+            let harness = Harness::default();
+            let (log, stream) = harness.open(settings(overflow));
             log.subscribe(stream, "dead").expect("a sound disk");
             let mut taken = 0_u64;
             for _ in 0..5 {
@@ -330,7 +330,7 @@ fn no_more_waits_for_a_destination_than_its_quota_whether_it_is_written_yet_or_n
                     let payload = Bytes::from(vec![b'x'; 900]);
                     taken += u64::from(log.append(stream, record(payload), Settle::nobody()).is_some());
                 }
-                log.turn();
+                log.flush_group();
                 let waits = log.backlogs()[0].bytes;
                 assert!(waits <= 10_000 + NAME, "{overflow:?}, {group}: {waits} bytes wait");
                 assert_eq!(log.list()[0].records, taken, "what was taken is for it");
@@ -344,12 +344,12 @@ fn no_more_waits_for_a_destination_than_its_quota_whether_it_is_written_yet_or_n
 
 #[test]
 fn what_a_destination_keeps_is_all_from_the_segment_on_in_which_its_first_unsettled_record_is() {
-    let world = World::default();
-    let (log, stream) = world.open(settings(Overflow::DropNewest));
+    let harness = Harness::default();
+    let (log, stream) = harness.open(settings(Overflow::DropNewest));
     let mut fast = reader(&log, stream, "fast");
     log.subscribe(stream, "dead").expect("a sound disk");
-    let segments = |world: &World| -> Vec<u64> {
-        let files = world.disk.files().into_iter();
+    let segments = |harness: &Harness| -> Vec<u64> {
+        let files = harness.disk.files().into_iter();
         files
             .filter(|(path, _)| path.to_string_lossy().contains("/stream-"))
             .map(|(_, size)| size as u64)
@@ -358,7 +358,7 @@ fn what_a_destination_keeps_is_all_from_the_segment_on_in_which_its_first_unsett
     let mut first = 0;
     for n in 0.. {
         assert!(put(&log, stream, n));
-        match segments(&world).len() {
+        match segments(&harness).len() {
             1 => first += 1,
             3 => break,
             _ => {}
@@ -369,15 +369,15 @@ fn what_a_destination_keeps_is_all_from_the_segment_on_in_which_its_first_unsett
     for _ in 0..first - 1 {
         next(&mut fast).expect("it comes to an end").expect("it is there").ack.done();
     }
-    log.turn();
+    log.flush_group();
     let all = log.stats().stored_bytes;
     assert_eq!(kept(&log), [all, all]);
     next(&mut fast).expect("it comes to an end").expect("it is there").ack.done();
-    log.turn();
+    log.flush_group();
     let footer = 44 + 48;
-    assert_eq!(kept(&log), [all, all - (segments(&world)[0] - footer)]);
+    assert_eq!(kept(&log), [all, all - (segments(&harness)[0] - footer)]);
     drop(read(&log, &mut fast));
     assert!(put(&log, stream, 0));
-    let newest = segments(&world).last().copied().expect("there are segments");
+    let newest = segments(&harness).last().copied().expect("there are segments");
     assert_eq!(kept(&log)[1], newest, "those that others keep are not counted for it");
 }

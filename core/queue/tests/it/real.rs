@@ -7,7 +7,7 @@ use throughline_component::port::{Journals, SystemClock, SystemDisk, SystemRando
 use throughline_component::{ComponentId, Outcome, Settle};
 use throughline_queue::{Log, Ports, Settings, Storage};
 
-use crate::world::record;
+use crate::harness::record;
 
 fn ports() -> Ports {
     Ports {
@@ -173,7 +173,7 @@ async fn a_journal_that_was_cut_after_the_agent_was_killed_is_an_error() {
         opened.journal.append(Bytes::from(entry), settle);
         assert_eq!(ticket.await, Outcome::DONE);
         // What is noted, is noted behind the entry.
-        log.turn();
+        log.flush_group();
     };
     append("one").await;
     append("two").await;

@@ -9,7 +9,7 @@ use throughline_component::{Outcome, Settle, Ticket};
 use throughline_queue::{Log, Overflow, Ports, Settings};
 use throughline_testkit::{FakeClock, Fault, LossyDisk};
 
-use crate::world::{next, ready, record};
+use crate::harness::{next, ready, record};
 
 /// Bytes of a record besides its payload: the head of a frame, and the source's name with its length.
 const BESIDES: usize = 44 + 4 + 4;
@@ -53,12 +53,12 @@ fn no_more_waits_for_the_disk_than_may_but_one_record_always_does() {
     let large = put(&log, stream, 5000);
     assert!(why(ready(put(&log, stream, 100))).contains("too slow"));
     assert_eq!(log.stats().refused, 1);
-    log.turn();
+    log.flush_group();
     assert_eq!(ready(large), Outcome::DONE);
     for _ in 0..2 {
         let taken = [put(&log, stream, 600), put(&log, stream, 400)];
         assert!(why(ready(put(&log, stream, 100))).contains("too slow"), "a thousand bytes wait");
-        log.turn();
+        log.flush_group();
         taken.into_iter().for_each(|ticket| assert_eq!(ready(ticket), Outcome::DONE));
     }
     assert_eq!((log.stats().refused, log.stats().committed, log.stats().groups), (3, 5, 3));
@@ -70,7 +70,7 @@ fn no_more_is_stored_than_max_bytes_whether_it_is_written_yet_or_not() {
     let name = 44 + 6;
     let taken = [put(&log, stream, 4000), put(&log, stream, 6000)];
     assert!(why(ready(put(&log, stream, 100))).contains("storage is full"));
-    log.turn();
+    log.flush_group();
     taken.into_iter().for_each(|ticket| assert_eq!(ready(ticket), Outcome::DONE));
     assert_eq!(log.stats().stored_bytes, 10_000 + name, "the name comes on top");
     assert!(why(ready(put(&log, stream, 100))).contains("storage is full"));
@@ -82,11 +82,11 @@ fn no_more_is_stored_than_max_bytes_whether_it_is_written_yet_or_not() {
     while let Some(delivered) = next(&mut reader).expect("it comes to an end") {
         delivered.ack.done();
     }
-    log.turn();
+    log.flush_group();
     let refused = put(&log, stream, 9000);
-    log.turn();
+    log.flush_group();
     let again = put(&log, stream, 9000);
-    log.turn();
+    log.flush_group();
     assert!(ready(again) == Outcome::DONE || ready(refused) == Outcome::DONE, "there is room again");
 }
 
@@ -105,7 +105,7 @@ fn who_is_refused_has_no_position_and_who_is_not_has_the_next() {
     let append = || log.append(stream, record(Bytes::from_static(b"payload")), Settle::nobody());
     let first = append().expect("one always goes").sequence;
     assert_eq!(append(), None);
-    log.turn();
+    log.flush_group();
     assert_eq!(append().map(|position| position.sequence), Some(first + 1));
 }
 
@@ -116,7 +116,7 @@ fn a_quota_is_filled_to_the_last_byte_over_many_groups() {
     let (log, stream) = open(Settings { quota: Some(quota as u64), overflow: Overflow::Block, ..settings() });
     let taken = |log: &Log| {
         let ticket = put(log, stream, 600);
-        log.turn();
+        log.flush_group();
         ready(ticket) == Outcome::DONE
     };
     assert_eq!((0..10).filter(|_| taken(&log)).count(), 5);
@@ -144,9 +144,9 @@ fn nothing_is_taken_in_until_a_new_cursor_is_on_a_disk_that_was_full() {
     assert_eq!(log.subscribe(stream, "loki").map_err(|error| error.to_string()), Ok(true));
     disk.limit(None);
     assert_eq!(why(ready(put(&log, stream, 100))), "the disk is full", "it would not be kept for loki");
-    log.turn();
+    log.flush_group();
     let kept = put(&log, stream, 100);
-    log.turn();
+    log.flush_group();
     assert_eq!(ready(kept), Outcome::DONE);
     drop(log);
     let (log, stream) = open_on(&disk, settings());

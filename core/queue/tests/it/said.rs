@@ -13,7 +13,7 @@ use throughline_testkit::{Damage, FakeClock, Fault, LossyDisk};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber, span};
 
-use crate::world::record;
+use crate::harness::record;
 
 /// What was said, a line each.
 #[derive(Clone, Default)]
@@ -76,7 +76,7 @@ fn put(log: &Log, stream: u64, count: usize) {
     tracing::callsite::rebuild_interest_cache();
     for _ in 0..count {
         log.append(stream, record(Bytes::from(vec![b'x'; 400])), Settle::nobody());
-        log.turn();
+        log.flush_group();
     }
 }
 

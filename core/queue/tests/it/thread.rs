@@ -11,7 +11,7 @@ use throughline_component::{ComponentId, Outcome, Settle};
 use throughline_queue::{Log, Ports, Settings};
 use throughline_testkit::LossyDisk;
 
-use crate::world::record;
+use crate::harness::record;
 
 fn open(folder: &tempfile::TempDir) -> Result<Log, String> {
     let ports = Ports {

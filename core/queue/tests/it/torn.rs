@@ -9,7 +9,7 @@ use throughline_component::port::{Random, SystemRandom};
 use throughline_queue::{Log, Ports, Settings};
 use throughline_testkit::{Damage, FakeClock, Fault, Keep, LossyDisk};
 
-use crate::world::{next, ready, record};
+use crate::harness::{next, ready, record};
 
 fn open(disk: &LossyDisk) -> (Log, u64) {
     let disk = Arc::new(disk.clone());
@@ -41,7 +41,7 @@ fn a_file_torn_at_any_byte_yields_the_records_before_it_and_takes_new_ones() {
         let mut ends = Vec::new();
         for payload in &payloads {
             log.append(stream, record(payload.clone()), Settle::nobody());
-            log.turn();
+            log.flush_group();
             let segment =
                 disk.files().into_iter().rfind(|(path, _)| path.to_string_lossy().contains("stream-"));
             ends.push(segment.expect("a segment"));
@@ -64,7 +64,7 @@ fn a_file_torn_at_any_byte_yields_the_records_before_it_and_takes_new_ones() {
         // That the first record was acknowledged is known beside the segment.
         assert_eq!(log.stats().missing, u64::from(whole == 0), "cut at byte {cut}");
         log.append(stream, record(Bytes::from_static(b"new")), Settle::nobody());
-        log.turn();
+        log.flush_group();
         let mut expected = payloads[..whole].to_vec();
         expected.push(Bytes::from_static(b"new"));
         assert_eq!(read(&log, stream), expected, "cut at byte {cut}");
@@ -92,7 +92,7 @@ fn checksums_start_from_what_no_sender_can_guess() {
     let log = Log::open_still(ports, settings).expect("a sound disk");
     let stream = log.stream("traces").expect("the only one");
     log.append(stream, record(Bytes::from("record")), Settle::nobody());
-    log.turn();
+    log.flush_group();
     let names: Vec<PathBuf> = disk.files().into_keys().collect();
     for sort in ["stream-", "cursors-"] {
         let own = names.iter().map(|path| path.to_string_lossy()).find(|path| path.contains(sort));

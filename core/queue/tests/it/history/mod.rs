@@ -1,14 +1,14 @@
 //! Long histories: streams and destinations that come and go, quotas, full disks, damage to any file, clocks that jump.
 
+mod harness;
 mod oracle;
-mod world;
 
 use std::collections::BTreeMap;
 
 use throughline_testkit::Rng;
 
 use crate::scale::{is_small, of};
-use world::World;
+use harness::Harness;
 
 #[test]
 fn any_history_keeps_what_was_promised_or_says_that_it_did_not() {
@@ -17,12 +17,12 @@ fn any_history_keeps_what_was_promised_or_says_that_it_did_not() {
     let number = |name: &str| std::env::var(name).ok().and_then(|number| number.parse().ok());
     let from: u64 = number("HISTORIES_FROM").unwrap_or(0);
     for seed in from..from + number("HISTORIES").unwrap_or(of(400)) {
-        let mut world = World::new(seed);
+        let mut harness = Harness::new(seed);
         let mut rng = Rng::new(seed);
         let steps = 60 + rng.below(200);
-        let lived = (0..steps).try_for_each(|_| world.step(&mut rng)).and_then(|()| world.end());
+        let lived = (0..steps).try_for_each(|_| harness.step(&mut rng)).and_then(|()| harness.end());
         lived.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-        for (state, times) in world.reached {
+        for (state, times) in harness.reached {
             *reached.entry(state).or_default() += times;
         }
     }

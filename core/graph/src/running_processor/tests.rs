@@ -30,7 +30,7 @@ impl DynProcessor for Keeper {
     fn holds(&self) -> bool {
         false
     }
-    fn accept(&mut self, batch: Batch, out: &mut Outlet) {
+    fn accept(&mut self, batch: Batch, out: &mut Emitter) {
         let does = *self.does.lock().expect("no panic");
         match does {
             Does::Keep => {
@@ -49,10 +49,10 @@ impl DynProcessor for Keeper {
     fn wakes_at(&self) -> Option<u64> {
         self.at
     }
-    fn tick(&mut self, _: u64, out: &mut Outlet) {
+    fn tick(&mut self, _: u64, out: &mut Emitter) {
         self.flush(out);
     }
-    fn flush(&mut self, out: &mut Outlet) {
+    fn flush(&mut self, out: &mut Emitter) {
         self.at = None;
         self.kept.drain(..).for_each(|batch| out.send(batch));
     }
@@ -65,8 +65,8 @@ fn batch(items: u32) -> (Batch, Ticket) {
     (Batch::one(Signal::Logs, chunk), ticket)
 }
 
-struct World {
-    step: Arc<Step>,
+struct Harness {
+    step: Arc<RunningProcessor>,
     ledger: Ledger,
     health: Arc<Health>,
     does: Arc<Mutex<Does>>,
@@ -75,7 +75,7 @@ struct World {
     builds: Arc<AtomicBool>,
 }
 
-fn world(connects: bool) -> World {
+fn harness(connects: bool) -> Harness {
     let (ledger, health) = (Ledger::default(), Arc::<Health>::default());
     health.started();
     let (does, wakes_at) = (Arc::new(Mutex::new(Does::Keep)), Arc::<AtomicU64>::default());
@@ -91,11 +91,11 @@ fn world(connects: bool) -> World {
     let processor = build().expect("it can be built");
     let hop = ledger.hop(Direction::Stage, "keeper", Signal::Logs);
     let (name, health) = ("keeper".to_owned(), Arc::clone(&health));
-    let step = Step::new(name, connects, processor, Box::new(build), hop, Arc::clone(&health));
-    World { step: Arc::new(step), ledger, health, does, wakes_at, builds }
+    let step = RunningProcessor::new(name, connects, processor, Box::new(build), hop, Arc::clone(&health));
+    Harness { step: Arc::new(step), ledger, health, does, wakes_at, builds }
 }
 
-impl World {
+impl Harness {
     fn does(&self, does: Does) {
         *self.does.lock().expect("no panic") = does;
     }
@@ -113,67 +113,67 @@ impl World {
 
 #[test]
 fn what_it_keeps_is_held_and_what_it_gives_out_has_gone_on() {
-    let world = world(false);
-    assert_eq!((world.accept(3), world.accept(4)), (0, 0));
-    assert_eq!((world.row().taken, world.row().held, world.row().out), (7, 7, 0));
-    assert_eq!(world.step.flush().len(), 2);
-    assert_eq!((world.row().held, world.row().out, world.row().created), (0, 7, 0));
+    let harness = harness(false);
+    assert_eq!((harness.accept(3), harness.accept(4)), (0, 0));
+    assert_eq!((harness.row().taken, harness.row().held, harness.row().out), (7, 7, 0));
+    assert_eq!(harness.step.flush().len(), 2);
+    assert_eq!((harness.row().held, harness.row().out, harness.row().created), (0, 7, 0));
 }
 
 #[test]
 fn what_it_ends_is_booked_by_how_it_ended() {
-    let world = world(false);
-    world.does(Does::Refuse);
-    world.accept(3);
-    world.does(Does::Reject);
-    world.accept(4);
-    let row = world.row();
+    let harness = harness(false);
+    harness.does(Does::Refuse);
+    harness.accept(3);
+    harness.does(Does::Reject);
+    harness.accept(4);
+    let row = harness.row();
     assert_eq!((row.returned, row.rejected.get("invalid"), row.held), (3, Some(&4), 0));
 }
 
 #[test]
 fn what_a_connector_takes_is_merged_into_what_it_creates() {
-    let world = world(true);
-    world.does(Does::Fold);
-    assert_eq!(world.accept(3), 10);
-    let row = world.row();
+    let harness = harness(true);
+    harness.does(Does::Fold);
+    assert_eq!(harness.accept(3), 10);
+    let row = harness.row();
     assert_eq!((row.taken, row.merged, row.created, row.out, row.held), (3, 3, 10, 10, 0));
 }
 
 #[tokio::test]
 async fn one_that_panics_gives_back_what_it_kept_and_is_built_anew_by_the_next_batch() {
-    let world = world(false);
+    let harness = harness(false);
     let (kept, ticket) = batch(3);
-    world.step.accept(kept);
-    world.does(Does::Panic);
-    world.accept(4);
+    harness.step.accept(kept);
+    harness.does(Does::Panic);
+    harness.accept(4);
     assert!(matches!(ticket.await, Outcome::Retry { .. }));
-    assert_eq!((world.row().returned, world.row().held), (7, 0));
-    assert_eq!(world.health.trouble(0, 0).as_deref(), Some("keeper is dead: told to"));
-    world.does(Does::Keep);
-    world.accept(5);
-    assert_eq!((world.row().held, world.health.trouble(0, 0)), (5, None));
+    assert_eq!((harness.row().returned, harness.row().held), (7, 0));
+    assert_eq!(harness.health.trouble(0, 0).as_deref(), Some("keeper is dead: told to"));
+    harness.does(Does::Keep);
+    harness.accept(5);
+    assert_eq!((harness.row().held, harness.health.trouble(0, 0)), (5, None));
 }
 
 #[test]
 fn while_it_cannot_be_built_it_stays_dead() {
-    let world = world(false);
-    world.does(Does::Panic);
-    world.accept(4);
-    world.builds.store(false, Ordering::Relaxed);
-    assert!(world.step.flush().is_empty());
-    assert!(world.health.trouble(0, 0).is_some());
-    world.builds.store(true, Ordering::Relaxed);
-    world.step.flush();
-    assert_eq!(world.health.trouble(0, 0), None);
+    let harness = harness(false);
+    harness.does(Does::Panic);
+    harness.accept(4);
+    harness.builds.store(false, Ordering::Relaxed);
+    assert!(harness.step.flush().is_empty());
+    assert!(harness.health.trouble(0, 0).is_some());
+    harness.builds.store(true, Ordering::Relaxed);
+    harness.step.flush();
+    assert_eq!(harness.health.trouble(0, 0), None);
 }
 
 #[test]
 fn in_a_drain_nothing_is_kept_back() {
-    let world = world(false);
-    assert_eq!(world.accept(3), 0);
-    world.step.drain();
-    assert_eq!(world.accept(4), 7);
+    let harness = harness(false);
+    assert_eq!(harness.accept(3), 0);
+    harness.step.drain();
+    assert_eq!(harness.accept(4), 7);
 }
 
 #[test]
@@ -197,11 +197,11 @@ impl Clock for Paused {
 #[tokio::test(start_paused = true)]
 async fn it_is_ticked_when_it_wants_to_be_also_if_it_wants_to_be_sooner_and_not_before() {
     const SECOND: u64 = 1_000_000_000;
-    let world = world(false);
+    let harness = harness(false);
     let (stopper, stop) = Stopper::new();
     let emitted = Arc::<AtomicU64>::default();
     let ticking = {
-        let (step, emitted) = (Arc::clone(&world.step), Arc::clone(&emitted));
+        let (step, emitted) = (Arc::clone(&harness.step), Arc::clone(&emitted));
         let clock = Paused(tokio::time::Instant::now());
         tokio::spawn(async move {
             let count = |batch: Batch| {
@@ -215,23 +215,23 @@ async fn it_is_ticked_when_it_wants_to_be_also_if_it_wants_to_be_sooner_and_not_
         emitted.load(Ordering::Relaxed)
     };
     assert_eq!(after(0.5).await, 0);
-    world.wakes_at.store(10 * SECOND, Ordering::Relaxed);
-    world.accept(3);
+    harness.wakes_at.store(10 * SECOND, Ordering::Relaxed);
+    harness.accept(3);
     assert_eq!(after(8.0).await, 0, "it is not time");
     assert_eq!(after(2.0).await, 3);
-    world.wakes_at.store(60 * SECOND, Ordering::Relaxed);
-    world.accept(4);
+    harness.wakes_at.store(60 * SECOND, Ordering::Relaxed);
+    harness.accept(4);
     assert_eq!(after(1.0).await, 3);
-    world.wakes_at.store(20 * SECOND, Ordering::Relaxed);
-    world.accept(5);
+    harness.wakes_at.store(20 * SECOND, Ordering::Relaxed);
+    harness.accept(5);
     assert_eq!(after(8.0).await, 3);
     assert_eq!(after(2.0).await, 12, "sooner than it had said at first");
-    world.does(Does::Panic);
-    world.accept(1);
-    world.does(Does::Keep);
-    assert!(world.health.trouble(0, 0).is_some());
+    harness.does(Does::Panic);
+    harness.accept(1);
+    harness.does(Does::Keep);
+    assert!(harness.health.trouble(0, 0).is_some());
     after(2.0).await;
-    assert_eq!(world.health.trouble(0, 0), None, "it is built anew without a batch");
+    assert_eq!(harness.health.trouble(0, 0), None, "it is built anew without a batch");
     stopper.stop();
     ticking.await.expect("it stops");
 }

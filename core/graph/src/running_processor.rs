@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use throughline_component::port::Clock;
-use throughline_component::{Batch, DynProcessor, Health, Outcome, Outlet, Stop};
+use throughline_component::{Batch, DynProcessor, Emitter, Health, Outcome, Stop};
 use tokio::sync::Notify;
 
 use crate::ledger::{Hop, add};
+use crate::panics::message;
 use crate::supervisor::RESTART;
 
 /// One processor of one pipeline.
-pub(crate) struct Step {
+pub(crate) struct RunningProcessor {
     pub(crate) name: String,
     /// Whether it is a connector.
     connects: bool,
@@ -26,7 +27,7 @@ pub(crate) struct Step {
     draining: AtomicBool,
 }
 
-impl Step {
+impl RunningProcessor {
     pub(crate) fn new(
         name: String,
         connects: bool,
@@ -71,8 +72,8 @@ impl Step {
         self.call(|processor, out| processor.flush(out))
     }
 
-    fn call(&self, work: impl FnOnce(&mut dyn DynProcessor, &mut Outlet)) -> Vec<Batch> {
-        let mut outlet = Outlet::default();
+    fn call(&self, work: impl FnOnce(&mut dyn DynProcessor, &mut Emitter)) -> Vec<Batch> {
+        let mut emitter = Emitter::default();
         let mut slot = self.processor.lock().unwrap_or_else(PoisonError::into_inner);
         if slot.is_none() {
             *slot = (self.rebuild)();
@@ -83,7 +84,7 @@ impl Step {
         // Without a processor the batch is dropped here, and so answered with Retry.
         let Some(processor) = slot.as_mut() else { return Vec::new() };
         let before = processor.wakes_at();
-        let result = catch_unwind(AssertUnwindSafe(|| work(processor.as_mut(), &mut outlet)));
+        let result = catch_unwind(AssertUnwindSafe(|| work(processor.as_mut(), &mut emitter)));
         if let Err(panic) = result {
             let why = message(&*panic);
             self.health.died(&self.name, &why);
@@ -100,7 +101,7 @@ impl Step {
         if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
             self.sooner.notify_one();
         }
-        let (emitted, settled) = outlet.take();
+        let (emitted, settled) = emitter.take();
         self.account(emitted.iter().map(Batch::items).sum(), &settled);
         emitted
     }
@@ -152,13 +153,6 @@ async fn sleep(wait: Option<Duration>) {
         Some(wait) => tokio::time::sleep(wait).await,
         None => std::future::pending().await,
     }
-}
-
-/// What a panic said.
-pub(crate) fn message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a message".into())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use throughline_queue::{Ack, Log, Overflow, Ports, Reader, Settings};
 use throughline_testkit::{Damage, FakeClock, Fault, Keep, LossyDisk, Rng};
 
 use super::oracle::{Oracle, Pair};
-use crate::world::{next, ready, record};
+use crate::harness::{next, ready, record};
 
 const STREAMS: [&str; 3] = ["traces", "logs/audit", "metrics"];
 const DESTINATIONS: [&str; 4] = ["otlp", "loki", "kafka", "otlp/renamed"];
@@ -26,7 +26,7 @@ struct Running {
     journal: Option<Box<dyn Journal>>,
 }
 
-pub(super) struct World {
+pub(super) struct Harness {
     disk: LossyDisk,
     clock: Arc<FakeClock>,
     oracle: Arc<Mutex<Oracle>>,
@@ -42,7 +42,7 @@ pub(super) struct World {
     pub(super) reached: BTreeMap<&'static str, usize>,
 }
 
-impl World {
+impl Harness {
     pub(super) fn new(seed: u64) -> Self {
         let overflows = [Overflow::DropNewest, Overflow::DropOldest, Overflow::Block];
         let settings = Settings {
@@ -97,7 +97,7 @@ impl World {
         let at = u32::try_from(rng.below(8)).expect("below eight");
         match rng.below(200) {
             0..60 => self.append(rng)?,
-            60..95 => self.turn(),
+            60..95 => self.flush_group(),
             95..135 => drop(self.read(rng.below(3), rng.below(4))?),
             135..160 => self.ack(rng.below(1000)),
             160..163 => {
@@ -157,7 +157,7 @@ impl World {
         // It takes more, and keeps no more than it must.
         log.drop_destination(None, "(unknown)");
         self.clock.advance(Duration::from_secs(2));
-        self.turn();
+        self.flush_group();
         for (stream, name) in STREAMS.iter().enumerate() {
             let taken = (0..4).any(|_| self.put(stream, 10).is_ok_and(|taken| taken));
             if !taken {
@@ -337,18 +337,18 @@ impl World {
             None => self.reach("refused"),
         }
         if position.is_some() && size == 10 {
-            self.turn();
+            self.flush_group();
         } else if position.is_none() {
             self.clock.advance(Duration::from_secs(2));
-            self.turn();
+            self.flush_group();
         }
         Ok(position.is_some())
     }
 
-    fn turn(&mut self) {
-        let files = |world: &Self| (world.files("/cursors-"), world.files("/stream-").len());
+    fn flush_group(&mut self) {
+        let files = |harness: &Self| (harness.files("/cursors-"), harness.files("/stream-").len());
         let (before, expired) = (files(self), self.now().log.stats().expired);
-        self.now().log.turn();
+        self.now().log.flush_group();
         let after = files(self);
         if before.0 != after.0 {
             self.reach("cursors compacted");
@@ -390,10 +390,10 @@ impl World {
             while self.read(stream, destination)? {
                 let last = self.now().acks.len() - 1;
                 self.ack(last);
-                self.turn();
+                self.flush_group();
             }
         }
-        self.turn();
+        self.flush_group();
         Ok(())
     }
 

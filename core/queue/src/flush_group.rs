@@ -11,7 +11,7 @@ use throughline_component::{Outcome, Settle};
 use crate::Record;
 use crate::commit::Target;
 use crate::io::{Io, is_full};
-use crate::log::Shared;
+use crate::shared::Shared;
 use crate::state::Task;
 
 #[derive(Default)]
@@ -28,7 +28,7 @@ struct Entries {
 
 impl Shared {
     /// Does what there is to do. Says whether it was anything.
-    pub(crate) fn turn(&self) -> bool {
+    pub(crate) fn flush_group(&self) -> bool {
         let mut io = self.io();
         let (group, idle) = {
             let mut state = self.state();
@@ -86,7 +86,7 @@ impl Shared {
                 io.note_committed(self.now());
             }
         }
-        self.tidy(&mut io);
+        self.collect_garbage(&mut io);
         true
     }
 

@@ -45,7 +45,7 @@ pub(crate) enum Kind {
 }
 
 impl Action {
-    /// Something that happens in a world where the disk, once it fails, fails as disks do.
+    /// Something that happens in a harness where the disk, once it fails, fails as disks do.
     pub(crate) fn random(rng: &mut Rng) -> Self {
         let at = u32::try_from(rng.below(6)).expect("below six");
         match rng.below(100) {
@@ -76,7 +76,7 @@ struct Running {
     log: Log,
 }
 
-pub(crate) struct World {
+pub(crate) struct Harness {
     pub(crate) disk: LossyDisk,
     pub(crate) oracle: Arc<Mutex<Oracle>>,
     running: Option<Running>,
@@ -86,7 +86,7 @@ pub(crate) struct World {
     flipped: BTreeMap<PathBuf, Vec<usize>>,
 }
 
-impl World {
+impl Harness {
     pub(crate) fn new(skip: Option<SyncSite>) -> Self {
         let disk = LossyDisk::default();
         skip.into_iter().for_each(|site| disk.skip(site));
@@ -121,7 +121,7 @@ impl World {
             Action::Append { stream, size } => self.append(*stream, *size)?,
             Action::Entry => self.journal(false),
             Action::Compact => self.journal(true),
-            Action::Turn => drop(self.now().log.turn()),
+            Action::Turn => drop(self.now().log.flush_group()),
             Action::Read { stream, destination } => drop(self.read(*stream, *destination)?),
             Action::Ack { which } => self.ack(*which),
             Action::Return { which } => {
@@ -239,7 +239,7 @@ impl World {
             while self.read(stream, destination)? {
                 let last = self.now().acks.len() - 1;
                 self.ack(last);
-                self.now().log.turn();
+                self.now().log.flush_group();
             }
         }
         Ok(())

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use crate::entry::Entry;
 use crate::io::Io;
-use crate::log::Shared;
-use crate::quota::{GRACE, Loss, Reason, Sum};
+use crate::limits::{GRACE, Reason, Sum};
+use crate::quota::Loss;
+use crate::shared::Shared;
 use crate::state::{Segment, State, Stream};
 
 /// How often the age of an orphan is written down, in nanoseconds.
@@ -16,7 +17,7 @@ const LOOK: u64 = 60_000_000_000;
 
 impl Shared {
     /// Writes down where cursors are, and removes what all of them have passed.
-    pub(crate) fn tidy(&self, io: &mut Io) {
+    pub(crate) fn collect_garbage(&self, io: &mut Io) {
         // One look at the state a turn: those who append are waiting for it.
         let (entries, passed, losses, dropped) = {
             let mut state = self.state();
@@ -24,7 +25,7 @@ impl Shared {
             let mut losses = self.expire(&mut state, now);
             losses.extend(state.drop_oldest());
             if state.pressed {
-                retire(&mut state, io);
+                seal_passed(&mut state, io);
             }
             let mut passed = passed(&state);
             if state.wants_room && passed.is_empty() {
@@ -54,15 +55,15 @@ impl Shared {
         io.warnings.flush(false);
     }
 
-    fn remove(&self, io: &mut Io, passed: Vec<Passed>) {
+    fn remove(&self, io: &mut Io, passed: Vec<Garbage>) {
         // What is missing and was not recorded is damage.
-        for Passed { stream, first, last, live, .. } in &passed {
+        for Garbage { stream, first, last, live, .. } in &passed {
             io.manifest.known.streams.entry(*stream).or_default().remove(live, *first, *last);
         }
         if let Err(error) = io.write_manifest() {
             return io.failed("the manifest cannot be written; nothing is removed", &error);
         }
-        for Passed { stream, first, path, .. } in passed {
+        for Garbage { stream, first, path, .. } in passed {
             match self.ports.disk.remove(&path) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -190,7 +191,7 @@ impl State {
 }
 
 /// Ends segments that everybody has passed although they are written to, since their room is wanted.
-fn retire(state: &mut State, io: &mut Io) {
+fn seal_passed(state: &mut State, io: &mut Io) {
     for (number, stream) in &mut state.streams {
         let newest = stream.segments.last_key_value().map(|(first, segment)| (*first, segment));
         if newest.is_some_and(|(first, segment)| segment.active && stream.has_passed(first, segment)) {
@@ -201,7 +202,7 @@ fn retire(state: &mut State, io: &mut Io) {
 }
 
 /// A segment that can be removed.
-struct Passed {
+struct Garbage {
     stream: u64,
     first: u64,
     last: u64,
@@ -210,7 +211,7 @@ struct Passed {
     live: Arc<BTreeSet<u64>>,
 }
 
-fn passed(state: &State) -> Vec<Passed> {
+fn passed(state: &State) -> Vec<Garbage> {
     let mut all = Vec::new();
     for (number, stream) in &state.streams {
         let is_passed =
@@ -220,7 +221,7 @@ fn passed(state: &State) -> Vec<Passed> {
         }
         let (passed, live): (Vec<_>, Vec<_>) = stream.segments.iter().partition(is_passed);
         let live = Arc::new(live.into_iter().map(|(first, _)| *first).collect());
-        all.extend(passed.into_iter().map(|(first, segment)| Passed {
+        all.extend(passed.into_iter().map(|(first, segment)| Garbage {
             stream: *number,
             first: *first,
             last: segment.last,

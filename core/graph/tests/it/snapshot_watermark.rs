@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 use throughline_component::{
-    Batch, Build, ComponentId, ConfigError, Delivery, Exporter, Factory, Fatal, Journaled, Kept, Outcome,
-    Replay, Stop, Unreadable,
+    Batch, Build, ComponentId, ConfigError, Delivery, Exporter, Factory, Fatal, Journaled, Outcome, Replay,
+    SnapshotWatermark, Stop, Unreadable,
 };
 use throughline_testkit::{Keep, LossyDisk, Rng};
 use tokio::sync::Notify;
 
-use crate::world::{NoSettings, Running, World, script, time, until};
+use crate::harness::{NoSettings, Running, World, script, time, until};
 
 /// What one life of the agent shares with the test.
 #[derive(Default)]
@@ -51,7 +51,7 @@ impl Replay for Times {
 struct Page {
     life: Arc<Life>,
     times: Arc<Journaled<Times>>,
-    kept: Arc<Kept>,
+    kept: Arc<SnapshotWatermark>,
 }
 
 impl Exporter for Page {
@@ -61,7 +61,7 @@ impl Exporter for Page {
     fn build(_: NoSettings, cx: &Build) -> Result<Self, ConfigError> {
         let life = script(cx);
         let times = Journaled::of(cx, Some("file_storage"), Times::default)?;
-        Ok(Self { life, times, kept: Arc::new(Kept::new(ComponentId::new("file_storage"))) })
+        Ok(Self { life, times, kept: Arc::new(SnapshotWatermark::new(ComponentId::new("file_storage"))) })
     }
 
     async fn export(&self, batch: &Batch) -> Outcome {
@@ -79,14 +79,14 @@ impl Exporter for Page {
         Outcome::DONE
     }
 
-    fn kept(&self) -> Option<Arc<Kept>> {
+    fn snapshot_watermark(&self) -> Option<Arc<SnapshotWatermark>> {
         assert!(!self.life.feeder_dies.swap(false, Ordering::Relaxed), "told to");
         Some(Arc::clone(&self.kept))
     }
 
     async fn run(&self, mut stop: Stop) -> Result<(), Fatal> {
         let taken = self.times.open().map_err(|error| Fatal(error.to_string()))?.taken;
-        self.kept.say(taken.into_iter().collect());
+        self.kept.publish(taken.into_iter().collect());
         stop.ready();
         loop {
             tokio::select! {
@@ -98,7 +98,7 @@ impl Exporter for Page {
                 (times.compact(), times.taken)
             };
             if ticket.await == Outcome::DONE {
-                self.kept.say(taken.into_iter().collect());
+                self.kept.publish(taken.into_iter().collect());
                 self.life.synced.notify_one();
             }
         }

@@ -11,7 +11,7 @@ use throughline_component::{
     Build, ComponentId, ConfigError, Context, Factory, Fatal, Health, Kind, Output, Receiver, Services, Stop,
     Ticket, Warnings,
 };
-use throughline_graph::{Fact, Facts, Graph, Kept, Ledger, Plan, Setup, Wire, Wiring};
+use throughline_graph::{Graph, Ledger, Plan, Reused, Role, Roles, Setup, Wire, Wiring};
 use throughline_net::{Listeners, Resources};
 use throughline_otlp::Signal;
 use throughline_queue::{Ports, Settings, Storage};
@@ -62,7 +62,7 @@ impl Receiver for Door {
 /// A pipeline that is being described.
 pub(crate) struct World {
     wire: Wire,
-    facts: Facts,
+    roles: Roles,
     parts: Vec<(Kind, ComponentId, Factory, Value)>,
     services: Services,
     storages: Vec<Weak<Storage>>,
@@ -84,7 +84,7 @@ impl World {
                 processors: Vec::new(),
                 exporters: Vec::new(),
             },
-            facts: Facts::new(),
+            roles: Roles::new(),
             parts: vec![(Kind::Receiver, door, Factory::receiver::<Door>("door"), Value::Null)],
             services,
             storages: Vec::new(),
@@ -111,9 +111,9 @@ impl World {
     }
 
     /// Adds a processor.
-    pub(crate) fn processor(mut self, factory: Factory, fact: Fact) -> Self {
+    pub(crate) fn processor(mut self, factory: Factory, role: Role) -> Self {
         let id = ComponentId::new(factory.name);
-        self.facts.insert((Kind::Processor, id.clone()), fact);
+        self.roles.insert((Kind::Processor, id.clone()), role);
         self.wire.processors.push(id.clone());
         self.parts.push((Kind::Processor, id, factory, Value::Null));
         self
@@ -130,7 +130,7 @@ impl World {
         let id = ComponentId::new(id);
         let (storage, metadata) =
             (storage.map(ComponentId::new), metadata.iter().map(ToString::to_string).collect());
-        self.facts.insert((Kind::Exporter, id.clone()), Fact::Exporter { storage, metadata });
+        self.roles.insert((Kind::Exporter, id.clone()), Role::Exporter { storage, metadata });
         self.wire.exporters.push(id.clone());
         self.parts.push((Kind::Exporter, id, factory, settings));
         self
@@ -143,7 +143,7 @@ impl World {
 
     /// Starts it, if it can be started.
     pub(crate) async fn try_start(self) -> Result<Running, Fatal> {
-        let Self { wire, facts, parts, mut services, storages, clock, random } = self;
+        let Self { wire, roles, parts, mut services, storages, clock, random } = self;
         let gate = Arc::<Gate>::default();
         services.offer(Arc::clone(&gate));
         let cx = Build {
@@ -159,7 +159,7 @@ impl World {
         let (ledger, health) = (Arc::<Ledger>::default(), Arc::<Health>::default());
         let warnings = Arc::new(Warnings::new(Arc::clone(&clock)));
         let setup = Setup {
-            plan: Plan::new(&Wiring { pipelines: vec![wire] }, &facts, None),
+            plan: Plan::new(&Wiring { pipelines: vec![wire] }, &roles, None),
             make: Arc::new(make),
             services,
             extensions: Vec::new(),
@@ -169,7 +169,7 @@ impl World {
             health: Arc::clone(&health),
             listeners: Arc::new(Listeners::new(Resources::unbounded(Arc::default(), Arc::clone(&warnings)))),
             warnings,
-            kept: Kept::default(),
+            reused: Reused::default(),
         };
         let graph = Graph::start(setup, None).await?;
         Ok(Running { graph, gate, ledger, health, storages })

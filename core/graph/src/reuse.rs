@@ -7,26 +7,12 @@ use throughline_component::{ComponentId, Kind};
 use crate::entry::Taking;
 use crate::plan::Plan;
 use crate::run::Graph;
-
-/// The components that run on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
-    pub(crate) receivers: BTreeSet<ComponentId>,
-    pub(crate) exporters: BTreeSet<ComponentId>,
-    pub(crate) extensions: BTreeSet<ComponentId>,
-}
-
-impl Kept {
-    /// All of them, of whatever kind.
-    pub fn ids(&self) -> BTreeSet<ComponentId> {
-        self.receivers.iter().chain(&self.exporters).chain(&self.extensions).cloned().collect()
-    }
-}
+use crate::setup::Reused;
 
 impl Graph {
     /// Which of these components, whose settings and services are the same in the next plan, can run on in it. A receiver
     /// must emit the same signals as before: what it opens may depend on them.
-    pub fn keeps(&self, plan: &Plan, unchanged: &BTreeSet<(Kind, ComponentId)>) -> Kept {
+    pub fn reusable(&self, plan: &Plan, unchanged: &BTreeSet<(Kind, ComponentId)>) -> Reused {
         let of = |kind: Kind| unchanged.iter().filter(move |(of, _)| *of == kind).map(|(_, id)| id);
         let mut signals: BTreeMap<&ComponentId, [bool; 3]> = BTreeMap::new();
         for pipeline in &plan.pipelines {
@@ -41,7 +27,7 @@ impl Graph {
             let before = self.entries.get(*id).map(|entry| emits(&entry.taking()));
             self.receivers.has(id) && before.is_some() && before == signals.get(*id).copied()
         };
-        Kept {
+        Reused {
             receivers: of(Kind::Receiver).filter(same).cloned().collect(),
             exporters: of(Kind::Exporter)
                 .filter(|id| self.sinks.contains_key(*id) && exported.contains(id))
