@@ -138,7 +138,9 @@ async fn an_editor_that_panics_turns_readiness_red_and_its_chunk_into_a_retry() 
     assert_eq!(running.send().await, Outcome::DONE);
     running.script.editor_panics.store(true, Ordering::Relaxed);
     assert!(matches!(running.send().await, Outcome::Retry { .. }));
-    assert!(running.trouble().is_some_and(|why| why.contains("told to")));
+    assert!(
+        running.trouble().is_some_and(|why| why.contains("pipeline logs is dead") && why.contains("told to"))
+    );
     running.script.editor_panics.store(false, Ordering::Relaxed);
     assert_eq!(running.send().await, Outcome::DONE);
     assert_eq!(running.trouble(), None);
