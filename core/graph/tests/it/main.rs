@@ -3,6 +3,7 @@
 mod drops;
 mod entry;
 mod handover;
+mod heard;
 mod holder;
 mod kept;
 mod lanes;
