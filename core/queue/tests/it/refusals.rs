@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use throughline_component::port::SystemRandom;
-use throughline_component::{Outcome, Settle, Ticket};
+use throughline_component::{ComponentId, Outcome, Settle, Ticket};
 use throughline_queue::{Durability, Log, Overflow, Ports, Settings, Storage};
 use throughline_testkit::{FakeClock, Fault, LossyDisk};
 
@@ -166,4 +166,30 @@ fn a_storage_says_whether_all_of_its_new_settings_could_be_taken_over() {
     assert!(storage.adjust(of(Durability::Memory, 3000)));
     assert!(!storage.adjust(of(Durability::Synced, 4000)), "it is open");
     assert_eq!((storage.settings().max_bytes, log.stats().max_bytes), (4000, 4000));
+}
+
+#[test]
+fn a_journal_is_read_on_a_full_disk_and_none_is_begun_there() {
+    let disk = LossyDisk::default();
+    let (log, _) = open_on(&disk, settings());
+    let opened = log.journal(&ComponentId::new("change")).expect("the first");
+    // A name and the end of an empty snapshot; later an entry.
+    assert_eq!(opened.journal.size(), 44 + 6 + 44);
+    opened.journal.append(Bytes::from_static(b"one"), Settle::nobody());
+    log.turn();
+    assert_eq!(opened.journal.size(), 44 + 6 + 44 + 44 + 3);
+    drop(opened);
+    disk.fail(Some(Fault::FullAfter(0)));
+    let again = log.journal(&ComponentId::new("change")).expect("it was there before");
+    assert_eq!(again.entries, ["one"]);
+    assert!(log.journal(&ComponentId::new("other")).is_err());
+}
+
+#[test]
+fn a_journal_that_never_was_cannot_be_forgotten() {
+    let (log, _) = open(settings());
+    let forget = || log.forget_journal("change").map_err(|error| error.to_string());
+    assert_eq!(forget(), Ok(false));
+    drop(log.journal(&ComponentId::new("change")).expect("the first"));
+    assert_eq!((forget(), forget()), (Ok(true), Ok(false)));
 }
