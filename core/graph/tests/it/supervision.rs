@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use throughline_component::port::Charge;
 use throughline_component::{
-    Batch, Build, Chunk, ConfigError, Editor, Exporter, Factory, Outcome, Outlet, Pass, Processor,
-    RejectKind, Touch, Verdict,
+    Batch, Build, Chunk, ComponentId, ConfigError, Context, Editor, Exporter, Factory, Outcome, Outlet, Pass,
+    Processor, RejectKind, Touch, Verdict,
 };
 use throughline_graph::Fact;
 use throughline_otlp::Signal;
@@ -277,4 +278,44 @@ async fn a_chunk_that_an_editor_drops_whole_is_done_and_accounted_for() {
     let rows = running.world.ledger.rows();
     assert!(rows.iter().any(|row| row.dropped.get("told_to") == Some(&1)), "{rows:?}");
     running.end().await;
+}
+
+/// Gives nothing out until it must.
+struct Hoards(Vec<Batch>);
+
+impl Processor for Hoards {
+    type Config = NoSettings;
+    fn build(_: NoSettings, _: &Build) -> Result<Self, ConfigError> {
+        Ok(Self(Vec::new()))
+    }
+    fn accept(&mut self, batch: Batch, _: &mut Outlet) {
+        self.0.push(batch);
+    }
+    fn flush(&mut self, out: &mut Outlet) {
+        self.0.drain(..).for_each(|batch| out.send(batch));
+    }
+}
+
+#[tokio::test]
+async fn a_drain_delivers_once_what_a_step_keeps_and_who_comes_later_is_answered() {
+    let script = Arc::<Script>::default();
+    let sink = Factory::exporter::<Sink>("sink");
+    let running = World::new(&script)
+        .processor(Factory::processor::<Hoards>("hoards"), Fact::Processor { holds: false })
+        .exporter("sink/b", sink, one_attempt(10), (None, &[]))
+        .start()
+        .await;
+    let kept: Vec<_> = (0..3).map(|time| running.send(time)).collect();
+    let (out, ledger) = (running.output(), Arc::clone(&running.ledger));
+    running.end().await;
+    for ticket in kept {
+        assert_eq!(ticket.await, Outcome::DONE);
+    }
+    let rows = ledger.rows();
+    let step = rows.iter().find(|row| row.name == "logs:hoards").expect("it has an account");
+    assert_eq!((step.taken, step.out, script.attempts.load(Ordering::Relaxed)), (3, 3, 3));
+    let context = Arc::new(Context::internal(ComponentId::new("door"), 1));
+    let late = out.send(Signal::Logs, world::request(9), context, Charge::none());
+    let answer = tokio::time::timeout(Duration::from_secs(60), late).await;
+    assert!(matches!(answer, Ok(Outcome::Retry { .. })), "no step keeps anything back any more");
 }
