@@ -319,3 +319,35 @@ async fn a_drain_delivers_once_what_a_step_keeps_and_who_comes_later_is_answered
     let answer = tokio::time::timeout(Duration::from_secs(60), late).await;
     assert!(matches!(answer, Ok(Outcome::Retry { .. })), "no step keeps anything back any more");
 }
+
+#[tokio::test]
+async fn an_exporter_that_panics_gives_its_batch_back_although_it_would_be_tried_again() {
+    let retry = serde_json::json!({ "initial_interval": "1ms", "max_interval": "2ms" });
+    let running = start_with(serde_json::json!({ "retry_on_failure": retry })).await;
+    running.script.exporter_panics.store(true, Ordering::Relaxed);
+    assert!(matches!(running.send().await, Outcome::Retry { .. }), "it may be this batch that it panics at");
+    assert_eq!(running.script.attempts.load(Ordering::Relaxed), 1);
+    running.script.exporter_panics.store(false, Ordering::Relaxed);
+    assert_eq!(running.send().await, Outcome::DONE);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn who_waits_for_another_attempt_gets_it_although_that_of_another_panicked() {
+    let retry = serde_json::json!({ "initial_interval": "1ms", "max_interval": "2ms" });
+    let running = start_with(serde_json::json!({ "retry_on_failure": retry })).await;
+    *running.script.answer.lock().expect("no panic") = Some(Outcome::retry("not now"));
+    let tickets: Vec<_> = (0..100).map(|_| running.send()).collect();
+    until("they are tried again", || running.script.attempts.load(Ordering::Relaxed) > 20).await;
+    running.script.exporter_panics.store(true, Ordering::Relaxed);
+    until("one panics", || running.trouble().is_some()).await;
+    running.script.exporter_panics.store(false, Ordering::Relaxed);
+    *running.script.answer.lock().expect("no panic") = None;
+    let mut delivered = 0;
+    for ticket in tickets {
+        let answer = tokio::time::timeout(Duration::from_secs(60), ticket).await;
+        delivered += u32::from(answer.expect("it is tried again") == Outcome::DONE);
+    }
+    assert!(delivered > 0, "not all of them were tried in that moment");
+    running.end().await;
+}
