@@ -178,3 +178,21 @@ fn a_journal_has_room_on_a_disk_that_records_have_filled() {
     assert_eq!(kept.load(Ordering::Relaxed), 5);
     assert!(!world.put(&log, stream, 0), "what is left is not for records");
 }
+
+#[test]
+fn a_reserve_is_as_large_as_was_asked_for_and_nothing_in_it_comes_twice() {
+    let disk = LossyDisk::default();
+    let (clock, random) = (Arc::<FakeClock>::default(), Arc::new(SystemRandom::default()));
+    let ports = Ports { disk: Arc::new(disk.clone()), clock, random };
+    let settings =
+        Settings { create_directory: true, reserve_bytes: 200_000, ..Settings::new(PathBuf::from("/log")) };
+    let log = Log::open_still(ports, settings).expect("a sound disk");
+    let reserve = disk.contents(&PathBuf::from("/log/RESERVE")).expect("there is room");
+    let words: std::collections::BTreeSet<&[u8]> = reserve.chunks(8).collect();
+    assert_eq!(
+        (reserve.len(), words.len()),
+        (200_000, 25_000),
+        "a disk that compresses keeps room for all of it"
+    );
+    assert!(!log.stats().disk_full);
+}
