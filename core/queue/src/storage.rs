@@ -150,8 +150,10 @@ fn open(
     }
     match compacted {
         // From here on its loss would be noticed.
-        Ok(()) if io.manifest.known.renewed(number(stem), file.generation()) => io.write_manifest()?,
-        Ok(()) => {}
+        Ok(()) => {
+            io.manifest.known.renewed(number(stem), file.generation());
+            io.write_manifest()?;
+        }
         // A disk that is full is no reason not to read what was there before.
         Err(error) if file.generation() > 0 => {
             tracing::error!(%error, journal = name, "the journal cannot be written anew; nothing is added to it yet");

@@ -441,3 +441,15 @@ async fn every_kind_of_loss_speaks_with_its_count_and_success_does_not() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_is_tried_at_once_when_somebody_may_have_mended_it() {
+    let harness = harness(json!({ "retry_on_failure": { "initial_interval": "30s" } }));
+    harness.answers([Outcome::retry("it is down")]);
+    let ticket = harness.offer(2);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    harness.sink.retry_now();
+    assert_eq!(ticket.await, Outcome::DONE);
+    assert!(harness.sink.services.clock.monotonic_nanos() < 2_000_000_000);
+    harness.end();
+}

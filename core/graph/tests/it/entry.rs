@@ -1,6 +1,5 @@
 //! What a sender is told of its request, and what stands in the receiver's account.
 
-use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -10,10 +9,9 @@ use throughline_component::{
 };
 use throughline_graph::Row;
 use throughline_otlp::Signal;
-use tracing::field::{Field, Visit};
-use tracing::{Event, Metadata, Subscriber, span};
 
 use crate::harness::{NoSettings, Running, World, one_attempt, script};
+use crate::heard::Heard;
 
 /// What the backend answers.
 struct Script(Mutex<Outcome>);
@@ -95,50 +93,16 @@ async fn what_has_no_sound_record_goes_nowhere_and_what_does_not_parse_is_refuse
     running.end().await;
 }
 
-/// What was said, a line each.
-#[derive(Clone, Default)]
-struct Heard(Arc<Mutex<Vec<String>>>);
-
-struct Line(String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.0.push_str(&format!("{}={value:?} ", field.name()));
-    }
-}
-
-impl Subscriber for Heard {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn event(&self, event: &Event<'_>) {
-        let mut line = Line(String::new());
-        event.record(&mut line);
-        self.0.lock().expect("no panic").push(line.0);
-    }
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
-}
-
 #[tokio::test]
 async fn records_that_are_cut_out_are_said_with_their_number_and_sound_requests_say_nothing() {
     let heard = Heard::default();
-    let said = |heard: &Heard| {
-        let lines = heard.0.lock().expect("no panic");
-        lines.iter().filter(|line| line.contains("cut out")).cloned().collect::<Vec<_>>()
-    };
     let running = start(Outcome::DONE).await;
     let _guard = tracing::subscriber::set_default(heard.clone());
     tracing::callsite::rebuild_interest_cache();
     assert_eq!(send(&running, request(2, 0)).await, Outcome::DONE);
-    assert_eq!(said(&heard), Vec::<String>::new());
+    assert_eq!(heard.lines("cut out"), Vec::<String>::new());
     send(&running, request(2, 3)).await;
-    let lines = said(&heard);
+    let lines = heard.lines("cut out");
     assert!(lines.len() == 1 && lines[0].contains("items=3") && lines[0].contains("door"), "{lines:?}");
     running.end().await;
 }

@@ -72,18 +72,22 @@ impl Exporter for Nowhere {
     }
 }
 
-/// A configuration with one member.
-fn setup(group: &Arc<Group>, reused: Reused) -> Setup {
-    let (member, nowhere) = (ComponentId::new("member"), ComponentId::new("nowhere"));
+fn plan(receiver: &str, signal: Signal, exporter: &str) -> Plan {
+    let exporter = ComponentId::new(exporter);
     let wire = Wire {
-        id: "logs".into(),
-        signal: Signal::Logs,
-        receivers: vec![member],
+        id: "only".into(),
+        signal,
+        receivers: vec![ComponentId::new(receiver)],
         processors: Vec::new(),
-        exporters: vec![nowhere.clone()],
+        exporters: vec![exporter.clone()],
     };
     let role = Role::Exporter { storage: None, metadata: Vec::new() };
-    let roles: Roles = [((Kind::Exporter, nowhere), role)].into_iter().collect();
+    let roles: Roles = [((Kind::Exporter, exporter), role)].into_iter().collect();
+    Plan::new(&Wiring { pipelines: vec![wire] }, &roles, None)
+}
+
+/// A configuration with one member.
+fn setup(group: &Arc<Group>, reused: Reused) -> Setup {
     let mut services = Services::default();
     services.offer(Arc::clone(group));
     let (clock, random) = (Arc::new(SystemClock::default()), Arc::new(SystemRandom::default()));
@@ -103,7 +107,7 @@ fn setup(group: &Arc<Group>, reused: Reused) -> Setup {
     };
     let warnings = Arc::new(Warnings::new(clock.clone()));
     Setup {
-        plan: Plan::new(&Wiring { pipelines: vec![wire] }, &roles, None),
+        plan: plan("member", Signal::Logs, "nowhere"),
         make: Arc::new(make),
         services,
         extensions: Vec::new(),
@@ -182,5 +186,27 @@ async fn the_data_of_a_receiver_that_runs_on_goes_to_the_graph_in_service() {
     assert_eq!(std::mem::replace(&mut graph, next).stop(Duration::from_secs(60)).await, 0);
     let context = Arc::new(Context::internal(ComponentId::new("member"), 1));
     assert_eq!(out.send(Signal::Logs, request(1), context, Charge::none()).await, Outcome::DONE);
+    graph.stop(Duration::from_secs(60)).await;
+}
+
+#[tokio::test]
+async fn what_is_there_before_and_after_and_emits_the_same_signals_runs_on() {
+    let group = Arc::<Group>::default();
+    let graph = Graph::start(setup(&group, Reused::default()), None).await.expect("nothing is wrong");
+    let unchanged = [
+        (Kind::Receiver, "member"),
+        (Kind::Receiver, "other"),
+        (Kind::Exporter, "nowhere"),
+        (Kind::Exporter, "elsewhere"),
+    ];
+    let unchanged = unchanged.map(|(kind, id)| (kind, ComponentId::new(id))).into_iter().collect();
+    let reused = |plan: Plan| {
+        let ids = graph.reusable(&plan, &unchanged).ids();
+        ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(reused(plan("member", Signal::Logs, "nowhere")), "member nowhere");
+    assert_eq!(reused(plan("member", Signal::Traces, "nowhere")), "nowhere");
+    assert_eq!(reused(plan("member", Signal::Logs, "elsewhere")), "member");
+    assert_eq!(reused(plan("other", Signal::Logs, "elsewhere")), "");
     graph.stop(Duration::from_secs(60)).await;
 }

@@ -4,6 +4,7 @@ mod drops;
 mod entry;
 mod handover;
 mod harness;
+mod heard;
 mod holder;
 mod lanes;
 mod snapshot_watermark;

@@ -15,6 +15,7 @@ use throughline_queue::{Log, Ports, Settings};
 use throughline_testkit::{Fault, LossyDisk};
 
 use crate::harness::{NoSettings, Running, World, script, until};
+use crate::heard::Heard;
 
 /// What the exporters of one test were given, and whether one of them is down.
 #[derive(Default)]
@@ -239,4 +240,29 @@ async fn a_start_that_fails_leaves_no_cursor_behind() {
     assert_eq!(cursors(), 1);
     assert!(world(true).try_start().await.is_err());
     assert_eq!(cursors(), 1, "what was there before stays");
+}
+
+#[tokio::test]
+async fn data_that_waits_for_nobody_who_is_configured_is_said_at_a_start() {
+    let (disk, backend, heard) = (LossyDisk::default(), Arc::new(Backend::default()), Heard::default());
+    let _guard = tracing::subscriber::set_default(heard.clone());
+    tracing::callsite::rebuild_interest_cache();
+    backend.down.store(true, Ordering::Relaxed);
+    for _ in 0..2 {
+        let running = start_on(Arc::new(disk.clone()), Path::new("/log"), &backend).await;
+        assert_eq!(send(&running).await, Outcome::DONE);
+        until("all others have it", || {
+            got(&backend, "sink/other").len() == got(&backend, "sink/plain").len()
+        })
+        .await;
+        running.die().await;
+    }
+    assert_eq!(heard.lines("data waits here"), Vec::<String>::new(), "somebody is fed with it");
+    let folder = Path::new("/log");
+    let world = World::new(&backend).storage("file_storage", Arc::new(disk.clone()), folder);
+    let world = world.storage("file_storage/other", Arc::new(disk.clone()), &folder.join("other"));
+    let sink = Factory::exporter::<Sink>("sink");
+    world.exporter("sink/plain", sink, json!({}), (None, &[])).start().await.die().await;
+    let lines = heard.lines("data waits here");
+    assert!(lines.len() == 1 && lines[0].contains("destination=sink/kept"), "{lines:#?}");
 }

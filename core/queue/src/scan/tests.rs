@@ -8,8 +8,15 @@ use crate::frame::Kind;
 
 const SALT: u32 = 7;
 
+/// How many bytes were read of a file, and how many at once.
+#[derive(Default)]
+struct Counts {
+    all: AtomicUsize,
+    most: AtomicUsize,
+}
+
 /// A file in memory that counts what is read of it.
-struct Memory(Vec<u8>, Arc<AtomicUsize>);
+struct Memory(Vec<u8>, Arc<Counts>);
 
 impl DiskFile for Memory {
     fn size(&self) -> io::Result<u64> {
@@ -19,7 +26,8 @@ impl DiskFile for Memory {
         let from = usize::try_from(offset).expect("small").min(self.0.len());
         let read = buffer.len().min(self.0.len() - from);
         buffer[..read].copy_from_slice(&self.0[from..from + read]);
-        self.1.fetch_add(read, Ordering::Relaxed);
+        self.1.all.fetch_add(read, Ordering::Relaxed);
+        self.1.most.fetch_max(read, Ordering::Relaxed);
         Ok(read)
     }
     fn append(&self, _: &[&[u8]]) -> io::Result<()> {
@@ -42,9 +50,9 @@ fn frame(sequence: u64, length: usize) -> Vec<u8> {
     out
 }
 
-/// What is found: frames by number and end, `Bad` as nothing, and where it ends; and how much was read for that.
-fn walk(bytes: &[u8], end: usize) -> (Vec<Option<(u64, u64)>>, u64, usize) {
-    let read = Arc::default();
+/// What is found: frames by number and end, `Bad` as nothing, and where it ends; and what was read for that.
+fn walk(bytes: &[u8], end: usize) -> (Vec<Option<(u64, u64)>>, u64, Arc<Counts>) {
+    let read = Arc::<Counts>::default();
     let mut scanner = Scanner::new(Box::new(Memory(bytes.to_vec(), Arc::clone(&read))), SALT);
     let mut found = Vec::new();
     for _ in 0..10_000 {
@@ -54,7 +62,7 @@ fn walk(bytes: &[u8], end: usize) -> (Vec<Option<(u64, u64)>>, u64, usize) {
                 found.push(Some((head.sequence, at)));
             }
             Found::Bad => found.push(None),
-            Found::End(at) => return (found, at, read.load(Ordering::Relaxed)),
+            Found::End(at) => return (found, at, read),
         }
     }
     panic!("it never ends")
@@ -91,7 +99,11 @@ fn a_damaged_frame_is_passed_over_wherever_the_next_begins() {
             let bytes = [vec![junk; length], frame(2, 0)].concat();
             assert_eq!(found(&bytes), (vec![None, Some((2, end))], end), "behind {length} bytes of junk");
         }
-        assert_eq!(found(&vec![b'x'; length]), (vec![], 0), "{length} bytes of nothing but junk");
+        let junk = vec![b'x'; length];
+        let (found, end, read) = walk(&junk, length);
+        assert_eq!((found, end), (vec![], 0), "{length} bytes of nothing but junk");
+        let read = read.all.load(Ordering::Relaxed);
+        assert!(read <= 2 * length + BLOCK, "{read} bytes were read of {length}");
     }
 }
 
@@ -104,6 +116,10 @@ fn the_last_frame_is_torn_if_its_body_does_not_fit_and_an_announced_one_must_be_
     let bytes = [vec![b'x'; 5], frame(1, 9)].concat();
     assert_eq!(found(&bytes).0, [None, Some((1, 58))]);
     assert_eq!(walk(&bytes, 57).0, []);
+    // Somebody cut the file while it is read.
+    let bytes = frame(1, 2 * BLOCK);
+    let (found_of_it, end, _) = walk(&bytes[..BLOCK + BLOCK / 2], bytes.len());
+    assert_eq!((found_of_it, end), (vec![], 0));
     // What a sender put into a body is no frame of ours.
     let inner = [frame(9, 0), frame(9, 3)].concat();
     let mut bytes = Vec::new();
@@ -119,6 +135,8 @@ fn every_byte_is_read_once_but_for_what_a_block_ends_in() {
     {
         let bytes: Vec<u8> = (0..count).flat_map(|sequence| frame(sequence, length)).collect();
         let (found, _, read) = walk(&bytes, bytes.len());
+        let (read, most) = (read.all.load(Ordering::Relaxed), read.most.load(Ordering::Relaxed));
+        assert!(most <= (length + 44).max(BLOCK), "{most} bytes at once");
         assert_eq!(found.len() as u64, count);
         assert!((bytes.len()..=bytes.len() + again).contains(&read), "{read} of {}: {length}", bytes.len());
     }

@@ -97,6 +97,10 @@ fn senders_hear_that_the_disk_is_full_once_there_is_no_reserve() {
     log.append(stream, record(Bytes::from("record")), settle);
     let Outcome::Retry { why, .. } = ready(ticket) else { panic!("it is not taken in") };
     assert_eq!((&*why, log.stats().disk_full), ("the disk is full", true));
+    let files = || harness.disk.files().into_keys().collect::<Vec<_>>();
+    let before = files();
+    log.flush_group();
+    assert_eq!(files(), before, "cursors that are as short as they can be are not written anew");
 }
 
 #[test]
@@ -173,4 +177,22 @@ fn a_journal_has_room_on_a_disk_that_records_have_filled() {
     }
     assert_eq!(kept.load(Ordering::Relaxed), 5);
     assert!(!harness.put(&log, stream, 0), "what is left is not for records");
+}
+
+#[test]
+fn a_reserve_is_as_large_as_was_asked_for_and_nothing_in_it_comes_twice() {
+    let disk = LossyDisk::default();
+    let (clock, random) = (Arc::<FakeClock>::default(), Arc::new(SystemRandom::default()));
+    let ports = Ports { disk: Arc::new(disk.clone()), clock, random };
+    let settings =
+        Settings { create_directory: true, reserve_bytes: 200_000, ..Settings::new(PathBuf::from("/log")) };
+    let log = Log::open_still(ports, settings).expect("a sound disk");
+    let reserve = disk.contents(&PathBuf::from("/log/RESERVE")).expect("there is room");
+    let words: std::collections::BTreeSet<&[u8]> = reserve.chunks(8).collect();
+    assert_eq!(
+        (reserve.len(), words.len()),
+        (200_000, 25_000),
+        "a disk that compresses keeps room for all of it"
+    );
+    assert!(!log.stats().disk_full);
 }

@@ -138,6 +138,13 @@ fn no_more_than_a_window_of_bytes_is_out_at_once() {
     let mut reader = crate::harness::ready(log.reader(stream, "only")).expect("it has subscribed");
     let out: Vec<Delivered> = std::iter::from_fn(|| next(&mut reader)).collect();
     assert!(out.len() > 10 && out.len() < 20, "{} of 20 are out", out.len());
+    let count = out.len();
+    drop(out);
+    let again: Vec<Delivered> = std::iter::from_fn(|| next(&mut reader)).collect();
+    assert_eq!(again.len(), count, "what was given back is given out again, and no more");
+    again.into_iter().for_each(|delivered| delivered.ack.done());
+    let rest: Vec<Delivered> = std::iter::from_fn(|| next(&mut reader)).collect();
+    assert_eq!(rest.len(), 20 - count, "what is settled makes room");
 }
 
 #[test]

@@ -418,6 +418,14 @@ fn a_journal_that_is_damaged_cut_or_gone_is_an_error_and_stays_as_it_is() {
 }
 
 #[test]
+fn a_journal_to_which_nothing_was_added_is_missed_too() {
+    let disk = LossyDisk::default();
+    assert_eq!(journal(&disk), Ok(Vec::new()));
+    disk.damage(&files(&disk, "journal-")[0], Damage::Gone);
+    assert!(journal(&disk).is_err());
+}
+
+#[test]
 fn a_journal_that_is_damaged_is_an_error_even_long_after_the_manifest_was_lost() {
     let disk = LossyDisk::default();
     drop(journal(&disk));

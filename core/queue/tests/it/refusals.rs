@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use throughline_component::port::SystemRandom;
-use throughline_component::{Outcome, Settle, Ticket};
-use throughline_queue::{Log, Overflow, Ports, Settings};
+use throughline_component::{ComponentId, Outcome, Settle, Ticket};
+use throughline_queue::{Durability, Log, Overflow, Ports, Settings, Storage};
 use throughline_testkit::{FakeClock, Fault, LossyDisk};
 
 use crate::harness::{next, ready, record};
@@ -152,4 +152,44 @@ fn nothing_is_taken_in_until_a_new_cursor_is_on_a_disk_that_was_full() {
     let (log, stream) = open_on(&disk, settings());
     let mut reader = ready(log.reader(stream, "loki")).expect("its cursor is there");
     assert!(next(&mut reader).expect("it can be read").is_some());
+}
+
+#[test]
+fn a_storage_says_whether_all_of_its_new_settings_could_be_taken_over() {
+    let (disk, clock) = (Arc::new(LossyDisk::default()), Arc::<FakeClock>::default());
+    let ports = Ports { disk, clock, random: Arc::new(SystemRandom::default()) };
+    let of = |durability, max_bytes| Settings { create_directory: true, durability, max_bytes, ..settings() };
+    let storage = Storage::new(ports, of(Durability::Synced, 1000));
+    assert!(storage.adjust(of(Durability::Memory, 2000)), "nobody has opened it");
+    let log = storage.log().expect("a sound disk");
+    assert_eq!((storage.settings().durability, log.stats().max_bytes), (Durability::Memory, 2000));
+    assert!(storage.adjust(of(Durability::Memory, 3000)));
+    assert!(!storage.adjust(of(Durability::Synced, 4000)), "it is open");
+    assert_eq!((storage.settings().max_bytes, log.stats().max_bytes), (4000, 4000));
+}
+
+#[test]
+fn a_journal_is_read_on_a_full_disk_and_none_is_begun_there() {
+    let disk = LossyDisk::default();
+    let (log, _) = open_on(&disk, settings());
+    let opened = log.journal(&ComponentId::new("change")).expect("the first");
+    // A name and the end of an empty snapshot; later an entry.
+    assert_eq!(opened.journal.size(), 44 + 6 + 44);
+    opened.journal.append(Bytes::from_static(b"one"), Settle::nobody());
+    log.flush_group();
+    assert_eq!(opened.journal.size(), 44 + 6 + 44 + 44 + 3);
+    drop(opened);
+    disk.fail(Some(Fault::FullAfter(0)));
+    let again = log.journal(&ComponentId::new("change")).expect("it was there before");
+    assert_eq!(again.entries, ["one"]);
+    assert!(log.journal(&ComponentId::new("other")).is_err());
+}
+
+#[test]
+fn a_journal_that_never_was_cannot_be_forgotten() {
+    let (log, _) = open(settings());
+    let forget = || log.forget_journal("change").map_err(|error| error.to_string());
+    assert_eq!(forget(), Ok(false));
+    drop(log.journal(&ComponentId::new("change")).expect("the first"));
+    assert_eq!((forget(), forget()), (Ok(true), Ok(false)));
 }
