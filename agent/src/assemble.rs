@@ -276,7 +276,7 @@ fn default(kind: Kind, id: &ComponentId, cx: &Build) -> Result<Built, ConfigErro
 fn role(kind: Kind, built: &Built) -> Option<Role> {
     match built {
         Built::Processor(_) if kind == Kind::Connector => Some(Role::Connector),
-        Built::Editor(editor) => Some(Role::Editor(editor.levels())),
+        Built::Editor(editor) => Some(Role::Editor(editor.access())),
         Built::Processor(processor) => Some(Role::Processor { holds: processor.holds() }),
         Built::Exporter(exporter, delivery) => {
             let queue = delivery.as_ref().and_then(|delivery| delivery.sending_queue.as_ref());

@@ -127,7 +127,7 @@ fn edit(editors: &[&Arc<dyn DynEditor>], signal: Signal, request: &Bytes) -> boo
     let mut changed = false;
     for editor in editors {
         let Some(mut pass) = editor.begin(signal, &chunk) else { continue };
-        let visits = editor.levels().visits;
+        let visits = editor.access().visits;
         let rewritten = rewrite(signal, &chunk.bytes, visits, &mut |record| {
             let _verdict = pass.edit(record);
             Keep::Yes

@@ -60,23 +60,25 @@ pub trait Editor: Sized + Send + Sync + 'static {
     /// What is wrong with the settings.
     fn build(config: Self::Config, cx: &Build) -> Result<Self, ConfigError>;
 
-    /// The levels it visits and writes, and those above a record that it reads from it.
-    fn levels(&self) -> AccessPattern;
+    /// The levels that it visits, reads and writes.
+    fn access(&self) -> Access;
 
-    /// Starts on one chunk; one that says so in [`AccessPattern::whole`] may look at all of it. `None`: there is nothing to do in
+    /// Starts on one chunk; one that says so in [`Access::whole`] may look at all of it. `None`: there is nothing to do in
     /// this chunk.
     fn begin<'a>(&'a self, signal: Signal, chunk: &'a Chunk) -> Option<Box<dyn Pass + 'a>>;
 }
 
 /// What an editor reads and writes, by level, so that the planner knows which editors may share a walk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AccessPattern {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Access {
     /// Levels at which it wants to be called.
     pub visits: Levels,
     /// Levels above the visited one that it reads from there (a span's resource, say).
     pub reads_above: Levels,
-    /// Levels it may change or drop.
+    /// Levels it may change or drop where it visits them.
     pub writes: Levels,
+    /// Levels above the visited one that it changes from there: a span's resource, by a path that begins with `resource`.
+    pub writes_above: Levels,
     /// Whether it looks at a chunk's bytes when it begins. What editors before it wrote must be in them, so it shares no
     /// walk with those; in return a chunk in which it finds nothing to do is not walked for it.
     pub whole: bool,
@@ -300,15 +302,15 @@ impl<T: Receiver> DynReceiver for T {
 
 /// An [`Editor`] whose type is erased.
 pub trait DynEditor: Send + Sync {
-    /// See [`Editor::levels`].
-    fn levels(&self) -> AccessPattern;
+    /// See [`Editor::access`].
+    fn access(&self) -> Access;
     /// See [`Editor::begin`].
     fn begin<'a>(&'a self, signal: Signal, chunk: &'a Chunk) -> Option<Box<dyn Pass + 'a>>;
 }
 
 impl<T: Editor> DynEditor for T {
-    fn levels(&self) -> AccessPattern {
-        Editor::levels(self)
+    fn access(&self) -> Access {
+        Editor::access(self)
     }
     fn begin<'a>(&'a self, signal: Signal, chunk: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
         Editor::begin(self, signal, chunk)

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use throughline_component::{AccessPattern, ComponentId, Kind};
+use throughline_component::{Access, ComponentId, Kind};
 use throughline_otlp::Signal;
+use throughline_otlp::edit::Levels;
 
 /// What the configuration wires together.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +36,7 @@ pub type Roles = BTreeMap<(Kind, ComponentId), Role>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Looks at single records.
-    Editor(AccessPattern),
+    Editor(Access),
     /// Sees whole batches; `holds` if it may keep them longer than a client waits.
     Processor {
         /// See [`throughline_component::Processor::holds`].
@@ -219,10 +220,10 @@ fn stages(
     stored: Option<&(ComponentId, Vec<String>)>,
 ) -> Vec<Stage> {
     let mut stages: Vec<Stage> = Vec::new();
-    let mut walk: Vec<AccessPattern> = Vec::new();
+    let mut walk: Vec<Access> = Vec::new();
     for id in processors {
         let inserted = inserted.filter(|masking| *masking == id).cloned();
-        let Some(Role::Editor(touch)) = roles.get(&(Kind::Processor, id.clone())) else {
+        let Some(Role::Editor(access)) = roles.get(&(Kind::Processor, id.clone())) else {
             if let Some((storage, metadata)) = stored.filter(|_| holds(id, roles)) {
                 let (storage, metadata) = (storage.clone(), metadata.clone());
                 stages.push(Stage::Stream(Stored { storage, fed: vec![id.clone()], metadata }));
@@ -232,7 +233,7 @@ fn stages(
             continue;
         };
         match stages.last_mut() {
-            Some(Stage::Walk { editors, inserted: known }) if fuses(&walk, *touch) => {
+            Some(Stage::Walk { editors, inserted: known }) if fuses(&walk, *access) => {
                 editors.push(id.clone());
                 *known = known.take().or(inserted);
             }
@@ -241,16 +242,27 @@ fn stages(
                 walk.clear();
             }
         }
-        walk.push(*touch);
+        walk.push(*access);
     }
     stages
 }
 
-/// Whether an editor may join a walk. A walk shows a resource to all its editors before it shows them the records
-/// below, so one that writes a level which an earlier one reads *from below* would be seen too early; and one that looks
-/// at the whole chunk has to see what earlier ones wrote.
-fn fuses(walk: &[AccessPattern], next: AccessPattern) -> bool {
-    !next.whole && walk.iter().all(|earlier| !next.writes.intersects(earlier.reads_above))
+/// Whether an editor may join a walk, which shows a resource to all its editors before it shows them the records below, and a record
+/// before its parts. So the editor must not meet what an earlier one has yet to do further down, and an earlier one must not meet
+/// further down what this editor has done above. One that looks at the whole chunk has to see what all earlier ones wrote.
+pub(crate) fn fuses(walk: &[Access], next: Access) -> bool {
+    let (next_writes, next_uses) = (next.writes | next.writes_above, next.visits | next.writes);
+    !next.whole
+        && walk.iter().all(|earlier| {
+            let reads_from_below = next_writes.intersects(earlier.reads_above);
+            let writes_from_below = earlier.writes_above.intersects(next.reads_above | next.writes_above);
+            // Where a group goes, with an edit or with the last of its records, depends on who was called for it before.
+            let writes_up = earlier.writes_above | next.writes_above != Levels::NONE;
+            let side_by_side = earlier.visits == next.visits && next.visits.is_one();
+            // A record is read and written with all its parts.
+            let is_further_down = (earlier.visits | earlier.writes).intersects(next_uses.nested());
+            !reads_from_below && !writes_from_below && !is_further_down && (side_by_side || !writes_up)
+        })
 }
 
 fn streams(sinks: &[(Kind, ComponentId)], roles: &Roles) -> Vec<Stored> {

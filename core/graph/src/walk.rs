@@ -165,7 +165,7 @@ impl FusedWalk {
         let mut passes: Passes<'_> = Vec::with_capacity(self.editors.len());
         for (number, (editor, _)) in self.editors.iter().enumerate() {
             if let Some(pass) = editor.begin(signal, chunk) {
-                let visits = editor.levels().visits;
+                let visits = editor.access().visits;
                 levels = levels | visits;
                 passes.push((number, visits, pass));
             }
@@ -206,5 +206,7 @@ fn place_of(causes: &mut Vec<(usize, &'static str)>, cause: (usize, &'static str
     u32::try_from(place).unwrap_or(u32::MAX)
 }
 
+#[cfg(test)]
+mod fused;
 #[cfg(test)]
 mod tests;

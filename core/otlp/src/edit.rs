@@ -14,6 +14,7 @@ mod record;
 mod splicer;
 mod strings;
 mod walk;
+mod written;
 
 use bytes::Bytes;
 

@@ -61,8 +61,8 @@ pub enum PathError {
     /// An element of a list that is not there was to be written.
     #[error("there is no such element of `{0}`")]
     NotThere(&'static str),
-    /// The path leads to something above the record, which cannot be changed from here.
-    #[error("a resource, scope or record can be changed at its own level only")]
+    /// The path leads from a part of a record to the record, or from a resource to a scope.
+    #[error("a span or metric can be changed at its own level only, and no scope from a resource")]
     OtherLevel,
 }
 

@@ -154,7 +154,7 @@ async fn edits(editor: &dyn DynEditor, signal: Signal) -> Result<(), String> {
     let chunk = seen.chunk(signal, 3);
     if let Some(mut pass) = editor.begin(signal, &chunk) {
         let edited =
-            rewrite(signal, &chunk.bytes, editor.levels().visits, &mut |record| match pass.edit(record) {
+            rewrite(signal, &chunk.bytes, editor.access().visits, &mut |record| match pass.edit(record) {
                 Verdict::Keep => Keep::Yes,
                 Verdict::Drop(_) => Keep::No(0),
             });

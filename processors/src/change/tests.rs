@@ -34,7 +34,7 @@ fn walk(change: &Change, signal: Signal, bytes: Bytes) -> Bytes {
     let context = Arc::new(Context::internal(ComponentId::new("test"), 0));
     let chunk = Chunk { bytes: bytes.clone(), items: 1, position: None, context, settle: Settle::nobody() };
     let mut pass = change.begin(signal, &chunk).expect("it always looks");
-    let levels = change.levels().visits;
+    let levels = change.access().visits;
     let out = rewrite(signal, &bytes, levels, &mut |record| {
         assert_eq!(pass.edit(record), Verdict::Keep);
         Keep::Yes

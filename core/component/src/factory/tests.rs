@@ -8,7 +8,7 @@ use super::*;
 use crate::build::tests::bare;
 use crate::port::{Charge, Journals, NoopJournals};
 use crate::{
-    AccessPattern, Batch, Chunk, ComponentId, Context, Emitter, Fatal, Outcome, Output, Pass, Sender, Settle,
+    Access, Batch, Chunk, ComponentId, Context, Emitter, Fatal, Outcome, Output, Pass, Sender, Settle,
     SnapshotWatermark, Stop, Stopper, Ticket,
 };
 
@@ -53,13 +53,14 @@ impl Editor for Plain {
     fn build(config: Settings, _: &Build) -> Result<Self, ConfigError> {
         Ok(Self(config.size))
     }
-    fn levels(&self) -> AccessPattern {
+    fn access(&self) -> Access {
         use throughline_otlp::edit::Levels;
-        AccessPattern {
+        Access {
             visits: Levels::SPAN,
             reads_above: Levels::RESOURCE,
             writes: Levels::SPAN,
             whole: true,
+            ..Access::default()
         }
     }
     fn begin<'a>(&'a self, signal: Signal, _: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
@@ -290,7 +291,7 @@ async fn a_receiver_is_run_with_its_settings_and_its_output() {
 fn an_editor_is_asked_for_its_levels_and_begins_on_what_it_takes() {
     let factory = Factory::editor::<Plain>("plain");
     let Ok(Built::Editor(editor)) = factory.build(Value::Null, &bare("test")) else { panic!("it is one") };
-    assert!(editor.levels().whole);
+    assert!(editor.access().whole);
     let (batch, _ticket) = batch(1);
     assert!(editor.begin(Signal::Logs, &batch.chunks[0]).is_none());
     let mut pass = editor.begin(Signal::Traces, &batch.chunks[0]).expect("there is something to do");

@@ -6,16 +6,17 @@ fn ids(list: &[&str]) -> Vec<ComponentId> {
     list.iter().map(|id| ComponentId::new(id)).collect()
 }
 
-fn touch(visits: Levels, reads_above: Levels, writes: Levels) -> Role {
-    Role::Editor(AccessPattern { visits, reads_above, writes, whole: false })
+fn editor(visits: Levels, reads_above: Levels, writes: Levels) -> Role {
+    Role::Editor(Access { visits, reads_above, writes, ..Access::default() })
 }
 
 fn scanner() -> Role {
-    Role::Editor(AccessPattern {
+    Role::Editor(Access {
         visits: Levels::ALL,
         reads_above: Levels::NONE,
         writes: Levels::ALL,
         whole: true,
+        ..Access::default()
     })
 }
 
@@ -29,9 +30,9 @@ fn roles() -> Roles {
     Roles::from([
         processor("secrets", scanner()),
         processor("secrets/default", scanner()),
-        processor("change", touch(Levels::SPAN, Levels::RESOURCE, Levels::SPAN)),
-        processor("tag", touch(Levels::SPAN, Levels::NONE, Levels::SPAN)),
-        processor("place", touch(Levels::RESOURCE, Levels::NONE, Levels::RESOURCE)),
+        processor("change", editor(Levels::SPAN, Levels::RESOURCE, Levels::SPAN)),
+        processor("tag", editor(Levels::SPAN, Levels::NONE, Levels::SPAN)),
+        processor("place", editor(Levels::RESOURCE, Levels::NONE, Levels::RESOURCE)),
         processor("batch", Role::Processor { holds: false }),
         processor("tail", Role::Processor { holds: true }),
         ((Kind::Connector, ComponentId::new("events")), Role::Connector),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use throughline_component::{
-    AccessPattern, Batch, Build, Chunk, ConfigError, Delivery, Editor, Exporter, Factory, Outcome, Pass,
-    Transport, Verdict,
+    Access, Batch, Build, Chunk, ConfigError, Delivery, Editor, Exporter, Factory, Outcome, Pass, Transport,
+    Verdict,
 };
 use throughline_graph::Role;
 use throughline_otlp::Signal;
@@ -18,16 +18,17 @@ use crate::harness::{NoSettings, World};
 /// Drops records by their time: every `N`th, for one of two reasons.
 struct Every<const N: u64>;
 
-const TOUCH: AccessPattern =
-    AccessPattern { visits: Levels::LOG, reads_above: Levels::NONE, writes: Levels::LOG, whole: false };
+fn of_logs() -> Access {
+    Access { visits: Levels::LOG, writes: Levels::LOG, ..Access::default() }
+}
 
 impl<const N: u64> Editor for Every<N> {
     type Config = NoSettings;
     fn build(_: NoSettings, _: &Build) -> Result<Self, ConfigError> {
         Ok(Self)
     }
-    fn levels(&self) -> AccessPattern {
-        TOUCH
+    fn access(&self) -> Access {
+        of_logs()
     }
     fn begin<'a>(&'a self, _: Signal, _: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
         Some(Box::new(Self))
@@ -61,8 +62,8 @@ impl Exporter for Nowhere {
 #[tokio::test]
 async fn each_step_of_a_fused_walk_has_an_account_with_its_own_reasons() {
     let running = World::new(&Arc::new(()))
-        .processor(Factory::editor::<Every<3>>("threes"), Role::Editor(TOUCH))
-        .processor(Factory::editor::<Every<5>>("fives"), Role::Editor(TOUCH))
+        .processor(Factory::editor::<Every<3>>("threes"), Role::Editor(of_logs()))
+        .processor(Factory::editor::<Every<5>>("fives"), Role::Editor(of_logs()))
         .exporter("nowhere", Factory::exporter::<Nowhere>("nowhere"), Value::Null, (None, &[]))
         .start()
         .await;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use throughline_component::port::Charge;
 use throughline_component::{
-    AccessPattern, Batch, Build, Chunk, ComponentId, ConfigError, Context, Editor, Emitter, Exporter,
-    Factory, Outcome, Pass, Processor, RejectKind, Verdict,
+    Access, Batch, Build, Chunk, ComponentId, ConfigError, Context, Editor, Emitter, Exporter, Factory,
+    Outcome, Pass, Processor, RejectKind, Verdict,
 };
 use throughline_graph::Role;
 use throughline_otlp::Signal;
@@ -61,8 +61,8 @@ impl Editor for Touchy {
     fn build(_: NoSettings, cx: &Build) -> Result<Self, ConfigError> {
         Ok(Self(script(cx)))
     }
-    fn levels(&self) -> AccessPattern {
-        AccessPattern { visits: Levels::LOG, reads_above: Levels::NONE, writes: Levels::LOG, whole: false }
+    fn access(&self) -> Access {
+        Access { visits: Levels::LOG, writes: Levels::LOG, ..Access::default() }
     }
     fn begin<'a>(&'a self, _: Signal, _: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
         Some(Box::new(TouchyPass(&self.0)))
@@ -108,11 +108,10 @@ async fn start(queue_size: u32) -> Running {
 
 async fn start_with(delivery: serde_json::Value) -> Running {
     let script = Arc::<Script>::default();
-    let touch =
-        AccessPattern { visits: Levels::LOG, reads_above: Levels::NONE, writes: Levels::LOG, whole: false };
+    let access = Access { visits: Levels::LOG, writes: Levels::LOG, ..Access::default() };
     let mut world = World::new(&script)
         .processor(Factory::processor::<Later>("later"), Role::Processor { holds: false })
-        .processor(Factory::editor::<Touchy>("touchy"), Role::Editor(touch));
+        .processor(Factory::editor::<Touchy>("touchy"), Role::Editor(access));
     for id in ["sink/a", "sink/b"] {
         let sink = Factory::exporter::<Sink>("sink");
         world = world.exporter(id, sink, delivery.clone(), (None, &[]));

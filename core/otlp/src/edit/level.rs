@@ -115,7 +115,15 @@ impl Levels {
     /// The levels of what records of these levels consist of.
     #[must_use]
     pub const fn nested(self) -> Self {
-        Self((self.0 & Self::SPAN.0) * 8 | (self.0 & Self::SPAN.0) * 16 | (self.0 & Self::METRIC.0) * 8)
+        let of_spans = if self.contains(Level::Span) { Self::EVENT.0 | Self::LINK.0 } else { 0 };
+        let of_metrics = if self.contains(Level::Metric) { Self::POINT.0 } else { 0 };
+        Self(of_spans | of_metrics)
+    }
+
+    /// Whether it is a single level.
+    #[must_use]
+    pub const fn is_one(self) -> bool {
+        self.0.is_power_of_two()
     }
 
     /// Those that are in both sets.

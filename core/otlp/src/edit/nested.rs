@@ -1,7 +1,8 @@
 //! Events and links of spans, and data points of metrics: records within a record.
 
-use super::record::{Above, FieldRange, Outcome};
+use super::record::{Above, FieldRange, Outcome, PartOf};
 use super::splicer::Splicer;
+use super::written::WrittenAbove;
 use super::{Keep, Level, Levels, Record};
 use crate::schema::{Kind, Message, Role};
 use crate::wire::{Field, Fields};
@@ -34,15 +35,14 @@ impl Record<'_> {
             Some(copy) => &output[copy.content..],
             None => &self.source[self.range.content.clone()],
         };
-        let resource = self.above.resource(self.source, output);
-        let scope = self.above.scope(self.source, output);
         self.scratch.reset();
         let mut visit = Visit {
             levels,
             record,
             output: self.scratch,
             spare,
-            above: Above::Record { resource, scope, record },
+            above: Above { part_of: Some(PartOf { source: self.source, output, record }), ..self.above },
+            written: self.written,
             edit,
             parts: Parts::default(),
         };
@@ -70,6 +70,7 @@ struct Visit<'v> {
     output: &'v mut Splicer,
     spare: &'v mut Splicer,
     above: Above<'v>,
+    written: &'v mut WrittenAbove,
     edit: &'v mut dyn FnMut(&mut Record<'_>) -> Keep,
     parts: Parts,
 }
@@ -98,7 +99,8 @@ impl Visit<'_> {
         let range =
             FieldRange { number: field.number, field: field.start..field.end, content: field.value_range() };
         let above = self.above;
-        let mut part = Record::new((level, message), self.record, range, self.output, self.spare, above);
+        let mut part =
+            Record::new((level, message), self.record, range, self.output, self.spare, above, self.written);
         let keep = (self.edit)(&mut part);
         let is_point = level == Level::Point;
         match (part.settle(keep), keep) {

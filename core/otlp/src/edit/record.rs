@@ -6,8 +6,9 @@ use super::by_path;
 use super::lists;
 use super::splicer::Splicer;
 use super::strings::{self, Leaf, Rewrite};
+use super::written::WrittenAbove;
 use super::{Keep, Level};
-use crate::path::{Node, Path, PathError};
+use crate::path::{Node, Path, PathError, Segment};
 use crate::schema::{self, Message};
 use crate::steps;
 use crate::value::{Value, put_pair};
@@ -23,16 +24,24 @@ pub struct Record<'a> {
     pub(super) output: &'a mut Splicer,
     pub(super) scratch: &'a mut Splicer,
     pub(super) above: Above<'a>,
+    pub(super) written: &'a mut WrittenAbove,
     pub(super) copy: Option<Copied>,
 }
 
 /// What a record belongs to.
 #[derive(Clone, Copy)]
-pub(super) enum Above<'a> {
-    /// A resource and a scope, which stand in the request or in what was written of it.
-    Groups { resource: ByteRange, scope: ByteRange },
-    /// For an event, a link or a data point: the span or metric too.
-    Record { resource: &'a [u8], scope: &'a [u8], record: &'a [u8] },
+pub(super) struct Above<'a> {
+    pub(super) resource: ByteRange,
+    pub(super) scope: ByteRange,
+    /// Of an event, a link or a data point: its span or metric, and where the ranges lead to.
+    pub(super) part_of: Option<PartOf<'a>>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct PartOf<'a> {
+    pub(super) source: &'a [u8],
+    pub(super) output: &'a [u8],
+    pub(super) record: &'a [u8],
 }
 
 /// Where a record stands in the source.
@@ -73,22 +82,6 @@ impl ByteRange {
         match self {
             Self::Source(start, end) => &source[start..end],
             Self::Output(start, end) => &output[start..end],
-        }
-    }
-}
-
-impl Above<'_> {
-    pub(super) fn resource<'b>(&'b self, source: &'b [u8], output: &'b [u8]) -> &'b [u8] {
-        match self {
-            Self::Groups { resource, .. } => resource.of(source, output),
-            Self::Record { resource, .. } => resource,
-        }
-    }
-
-    pub(super) fn scope<'b>(&'b self, source: &'b [u8], output: &'b [u8]) -> &'b [u8] {
-        match self {
-            Self::Groups { scope, .. } => scope.of(source, output),
-            Self::Record { scope, .. } => scope,
         }
     }
 }
@@ -148,7 +141,7 @@ impl<'a> Record<'a> {
     pub fn resource(&self) -> Resource<'_> {
         Resource::over(match self.level {
             Level::Resource => self.bytes(),
-            _ => self.above.resource(self.source, &self.output.out),
+            _ => self.written.resource.as_deref().unwrap_or_else(|| self.group(self.above.resource)),
         })
     }
 
@@ -157,18 +150,22 @@ impl<'a> Record<'a> {
     pub fn scope(&self) -> Scope<'_> {
         Scope::over(match self.level {
             Level::Scope => self.bytes(),
-            _ => self.above.scope(self.source, &self.output.out),
+            _ => self.written.scope.as_deref().unwrap_or_else(|| self.group(self.above.scope)),
         })
+    }
+
+    fn group(&self, range: ByteRange) -> &[u8] {
+        match self.above.part_of {
+            Some(PartOf { source, output, .. }) => range.of(source, output),
+            None => range.of(self.source, &self.output.out),
+        }
     }
 
     /// The bytes of the span or metric that an event, link or data point is part of, as they were before the first of its parts
     /// was visited. Empty for others.
     #[must_use]
     pub fn parent(&self) -> &[u8] {
-        match self.above {
-            Above::Groups { .. } => &[],
-            Above::Record { record, .. } => record,
-        }
+        self.above.part_of.map_or(&[], |part_of| part_of.record)
     }
 
     /// What stands at `path`. A path that starts with `resource` or `scope` leads there from any level, one that starts with
@@ -257,10 +254,11 @@ impl Record<'_> {
         })
     }
 
-    /// Writes `value` at `path`. Attributes, map entries and messages on the way come into being; elements of lists do not.
+    /// Writes `value` at `path`. Attributes, map entries and messages on the way come into being; elements of lists do not. A path
+    /// that leads to the resource or scope changes it for all that is below it: what is visited later sees the change.
     ///
     /// # Errors
-    /// If the path leads nowhere, to another level, or to a field of another type. Nothing is changed then.
+    /// If the path leads nowhere, from a part of a record to the record, or to a field of another type. Nothing is changed then.
     pub fn set<'v>(&mut self, path: &Path, value: impl Into<Value<'v>>) -> Result<(), PathError> {
         let value = value.into();
         self.at_path(path, by_path::Action::Set(&value)).map(drop)
@@ -269,7 +267,7 @@ impl Record<'_> {
     /// Removes what stands at `path`: a field, an attribute, an element of a list. Whether it was there.
     ///
     /// # Errors
-    /// If there can be nothing at the path, or it leads to another level.
+    /// If there can be nothing at the path, or it leads from a part of a record to the record.
     pub fn remove(&mut self, path: &Path) -> Result<bool, PathError> {
         self.at_path(path, by_path::Action::Remove)
     }
@@ -292,13 +290,46 @@ impl Record<'_> {
     fn at_path(&mut self, path: &Path, action: by_path::Action<'_>) -> Result<bool, PathError> {
         let (level, rest) = path.level(self.level);
         if level != self.level {
-            return Err(PathError::OtherLevel);
+            return self.above_at_path(level, rest, action);
         }
         let message = self.message;
         let result = self.transform(|splicer, source| by_path::apply(splicer, source, message, rest, action));
         result.inspect(|_| {
             self.adopt();
         })
+    }
+}
+
+impl Record<'_> {
+    /// Changes a copy of the resource or scope, which takes its place when the walk is over.
+    fn above_at_path(
+        &mut self,
+        level: Level,
+        path: &[Segment],
+        action: by_path::Action<'_>,
+    ) -> Result<bool, PathError> {
+        let bytes = match level {
+            Level::Resource => self.resource().bytes(),
+            Level::Scope if self.level != Level::Resource => self.scope().bytes(),
+            _ => return Err(PathError::OtherLevel),
+        };
+        let mut splicer = Splicer::default();
+        let done = by_path::apply(&mut splicer, bytes, level.message(), path, action)?;
+        if splicer.finish(bytes) {
+            let written = match level {
+                Level::Resource => &mut self.written.resource,
+                _ => &mut self.written.scope,
+            };
+            *written = Some(splicer.out);
+        }
+        Ok(done)
+    }
+
+    /// Replaces all of the content.
+    pub(super) fn replace(&mut self, content: &[u8]) {
+        let start = self.begin_copy(false);
+        self.output.out.truncate(start);
+        self.output.out.extend_from_slice(content);
     }
 }
 
@@ -312,8 +343,9 @@ impl<'a> Record<'a> {
         output: &'a mut Splicer,
         scratch: &'a mut Splicer,
         above: Above<'a>,
+        written: &'a mut WrittenAbove,
     ) -> Self {
-        Self { level, message, source, range, output, scratch, above, copy: None }
+        Self { level, message, source, range, output, scratch, above, written, copy: None }
     }
 
     /// Ends the edit: fixes the record's length, or takes it out of the output.

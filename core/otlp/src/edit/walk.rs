@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::record::{Above, ByteRange, FieldRange, Outcome};
 use super::splicer::Splicer;
+use super::written::WrittenAbove;
 use super::{Keep, Level, Levels, Record, Rewritten};
 use crate::schema::Kind;
 use crate::wire::{Field, Fields};
@@ -28,6 +29,7 @@ pub fn rewrite_within(
         output: Splicer::default(),
         scratch: Splicer::default(),
         spare: Splicer::default(),
+        written: WrittenAbove::default(),
         dropped_items: 0,
         dropped: Vec::new(),
         cause: 0,
@@ -45,7 +47,8 @@ pub fn rewrite_within(
     let changed = walk.output.finish(bytes);
     let (dropped_items, dropped) = (walk.dropped_items, walk.dropped);
     let bytes = if changed { walk.output.out.into() } else { bytes.clone() };
-    Some(Rewritten { bytes, dropped_items, dropped, changed })
+    let rewritten = Rewritten { bytes, dropped_items, dropped, changed };
+    walk.written.put(signal, rewritten, walk.room)
 }
 
 struct Walk<'a> {
@@ -59,6 +62,7 @@ struct Walk<'a> {
     scratch: Splicer,
     /// For what records consist of.
     spare: Splicer,
+    written: WrittenAbove,
     dropped_items: u32,
     /// By what was given as the reason.
     dropped: Vec<(u32, u32)>,
@@ -93,11 +97,13 @@ impl Members {
 impl Walk<'_> {
     fn resource_group(&mut self, group: &Field<'_>) {
         self.output.open(1, group.start, group.value);
-        if self.in_resource_group(group) {
+        let stays = self.in_resource_group(group);
+        if stays {
             self.output.close(self.source, group.end);
         } else {
             self.output.discard(self.source, group.end);
         }
+        self.written.group_is_over(Level::Resource, stays);
     }
 
     /// Whether the group stays.
@@ -124,6 +130,7 @@ impl Walk<'_> {
                 self.output.open(2, field.start, field.value);
                 let stays = self.in_scope_group(&field, place);
                 scopes.add(stays);
+                self.written.group_is_over(Level::Scope, stays);
                 if stays {
                     self.output.close(self.source, field.end);
                 } else {
@@ -205,9 +212,17 @@ impl Walk<'_> {
             return Some(ByteRange::Source(range.content.start, range.content.end));
         }
         let content = range.content.clone();
-        let above = Above::Groups { resource, scope };
+        let above = Above { resource, scope, part_of: None };
         let kind = (level, level.message());
-        let mut record = Record::new(kind, self.source, range, &mut self.output, &mut self.scratch, above);
+        let mut record = Record::new(
+            kind,
+            self.source,
+            range,
+            &mut self.output,
+            &mut self.scratch,
+            above,
+            &mut self.written,
+        );
         let mut keep = if itself { (self.edit)(&mut record) } else { Keep::Yes };
         let mut points = Vec::new();
         if let Keep::No(cause) = keep {

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use throughline_otlp::edit::{Keep, Level, Levels, Record, rewrite};
+use throughline_otlp::path::{Node, Path};
+use throughline_otlp::view::AnyValue;
 use throughline_otlp::{Limits, Signal, admit};
 
 use crate::generate::{self, Dice, LEGAL};
@@ -72,6 +74,71 @@ proptest! {
         prop_assert_eq!(counted(&fused, 8), counted(&then, 7), "a point that is dropped is an item");
     }
 
+    /// Records write to what they belong to: the resource and the scope hold what the last of them wrote, and each sees what those
+    /// before it wrote. Some groups are dropped on the way.
+    #[test]
+    fn what_is_written_from_below_stands_in_resource_and_scope(
+        signal in signals(),
+        entropy in entropy(),
+        seed in any::<u64>(),
+        parts in any::<bool>(),
+    ) {
+        let input = Bytes::from(generate::request(&mut Dice(&entropy), signal, LEGAL));
+        let input = admit(signal, input, &Limits::default()).expect("it is legal").bytes;
+        let path = |level: &str| Path::parse(&format!("{level}.attributes[\"n\"]")).expect("a path");
+        let (of_resource, of_scope) = (path("resource"), path("scope"));
+        let shown = |record: &Record<'_>, path: &Path| match record.get(path) {
+            Some(Node::Value(AnyValue::Int(number))) => number,
+            _ => -1,
+        };
+        let levels = Levels::RECORDS | if parts { Levels::NESTED } else { Levels::NONE };
+        let drops = |number: i64| (seed >> (number % 61)) & 7 == 0;
+        // A plain reading of the same: what each group holds when it is over.
+        let (mut number, mut last) = (0, [-1; 2]);
+        let rewritten = rewrite(signal, &input, levels | Levels::RESOURCE | Levels::SCOPE, &mut |record| {
+            match record.level() {
+                Level::Resource => {
+                    last = [shown(record, &Path::parse("attributes[\"n\"]").expect("a path")), -1];
+                    return if drops(number) { Keep::No(1) } else { Keep::Yes };
+                }
+                Level::Scope => {
+                    last[1] = shown(record, &Path::parse("attributes[\"n\"]").expect("a path"));
+                    return if drops(number + 1) { Keep::No(1) } else { Keep::Yes };
+                }
+                _ => {}
+            }
+            assert_eq!([shown(record, &of_resource), shown(record, &of_scope)], last);
+            number += 1;
+            if number % 3 != 0 {
+                record.set(&of_resource, number).expect("it can be set");
+                last[0] = number;
+            }
+            if number % 4 != 0 {
+                record.set(&of_scope, number).expect("it can be set");
+                last[1] = number;
+            }
+            // Its own edits are not disturbed by that.
+            record.set_attribute("own", number);
+            if drops(number + 2) { Keep::No(2) } else { Keep::Yes }
+        });
+        let again = admit(signal, rewritten.bytes.clone(), &Limits::default()).expect("it is legal");
+        prop_assert!(!again.rewritten, "what is written is canonical");
+        // Of what stayed, resource and scope have at least the number of the newest record below.
+        let mut above = [-1; 2];
+        rewrite(signal, &rewritten.bytes, Levels::ALL, &mut |record| {
+            let own = shown(record, &Path::parse("attributes[\"n\"]").expect("a path"));
+            match record.level() {
+                Level::Resource => above = [own, -1],
+                Level::Scope => above[1] = own,
+                level => if let Some(AnyValue::Int(number)) = record.attributes().get("own").filter(|_| level != Level::Metric) {
+                    if number % 3 != 0 { assert!(above[0] >= number, "{above:?} {number}"); }
+                    if number % 4 != 0 { assert!(above[1] >= number, "{above:?} {number}"); }
+                },
+            }
+            Keep::Yes
+        });
+    }
+
     #[test]
     fn unknown_fields_survive_an_edit_around_them(signal in signals(), entropy in entropy()) {
         let input = Bytes::from(generate::request(&mut Dice(&entropy), signal, LEGAL));
@@ -113,8 +180,6 @@ fn resource_and_scope_show_what_was_written_to_them_before() {
 
 #[test]
 fn what_a_record_consists_of_sees_what_it_belongs_to() {
-    use throughline_otlp::path::{Node, Path};
-    use throughline_otlp::view::AnyValue;
     use throughline_otlp::wire::{put_len, put_message};
     let mut input = Vec::new();
     put_message(&mut input, 1, |group| {

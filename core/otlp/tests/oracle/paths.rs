@@ -25,13 +25,16 @@ fn removing_by_path_removes_fields_entries_and_elements() {
         }
         let resource = Path::parse("resource.attributes[\"r\"]").expect("a path");
         assert_eq!(log.get(&resource), Some(Node::Value(view::AnyValue::Str("v"))));
-        assert_eq!(log.remove(&resource), Err(PathError::OtherLevel));
+        assert_eq!((log.remove(&resource), log.remove(&resource)), (Ok(true), Ok(false)));
+        assert_eq!(log.get(&resource), None, "it is gone for all that is below the resource");
         Keep::Yes
     });
     let (_, _, record) =
         view::Request::new(Signal::Logs, &rewritten.bytes).records().next().expect("a record");
     let view::Record::Log(log) = record else { panic!("a log record") };
     assert_eq!((log.event_name(), log.attributes().iter().count()), ("", 1));
+    let resource = view::Request::new(Signal::Logs, &rewritten.bytes).records().next().expect("a record").0;
+    assert_eq!(resource.resource().attributes().iter().count(), 0);
     assert_eq!(log.body(), Some(view::AnyValue::Map(log_body(&rewritten.bytes))));
 }
 
