@@ -50,8 +50,11 @@ fn frame(sequence: u64, length: usize) -> Vec<u8> {
     out
 }
 
+/// Frames by number and end; what is bad as nothing.
+type Walked = Vec<Option<(u64, u64)>>;
+
 /// What is found: frames by number and end, `Bad` as nothing, and where it ends; and what was read for that.
-fn walk(bytes: &[u8], end: usize) -> (Vec<Option<(u64, u64)>>, u64, Arc<Counts>) {
+fn walk(bytes: &[u8], end: usize) -> (Walked, u64, Arc<Counts>) {
     let read = Arc::<Counts>::default();
     let mut scanner = Scanner::new(Box::new(Memory(bytes.to_vec(), Arc::clone(&read))), SALT);
     let mut found = Vec::new();
@@ -68,7 +71,7 @@ fn walk(bytes: &[u8], end: usize) -> (Vec<Option<(u64, u64)>>, u64, Arc<Counts>)
     panic!("it never ends")
 }
 
-fn found(bytes: &[u8]) -> (Vec<Option<(u64, u64)>>, u64) {
+fn found(bytes: &[u8]) -> (Walked, u64) {
     let (found, end, _) = walk(bytes, bytes.len());
     (found, end)
 }
