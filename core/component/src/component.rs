@@ -61,16 +61,16 @@ pub trait Editor: Sized + Send + Sync + 'static {
     fn build(config: Self::Config, cx: &Build) -> Result<Self, ConfigError>;
 
     /// The levels that it visits, reads and writes.
-    fn access(&self) -> Access;
+    fn access(&self) -> AccessPattern;
 
-    /// Starts on one chunk; one that says so in [`Access::whole`] may look at all of it. `None`: there is nothing to do in
+    /// Starts on one chunk; one that says so in [`AccessPattern::whole`] may look at all of it. `None`: there is nothing to do in
     /// this chunk.
     fn begin<'a>(&'a self, signal: Signal, chunk: &'a Chunk) -> Option<Box<dyn Pass + 'a>>;
 }
 
 /// What an editor reads and writes, by level, so that the planner knows which editors may share a walk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Access {
+pub struct AccessPattern {
     /// Levels at which it wants to be called.
     pub visits: Levels,
     /// Levels above the visited one that it reads from there (a span's resource, say).
@@ -303,13 +303,13 @@ impl<T: Receiver> DynReceiver for T {
 /// An [`Editor`] whose type is erased.
 pub trait DynEditor: Send + Sync {
     /// See [`Editor::access`].
-    fn access(&self) -> Access;
+    fn access(&self) -> AccessPattern;
     /// See [`Editor::begin`].
     fn begin<'a>(&'a self, signal: Signal, chunk: &'a Chunk) -> Option<Box<dyn Pass + 'a>>;
 }
 
 impl<T: Editor> DynEditor for T {
-    fn access(&self) -> Access {
+    fn access(&self) -> AccessPattern {
         Editor::access(self)
     }
     fn begin<'a>(&'a self, signal: Signal, chunk: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {

@@ -29,8 +29,8 @@ mod warnings;
 pub use build::{Build, Services};
 pub use chunk::{Batch, Chunk, Position};
 pub use component::{
-    Access, DynEditor, DynExporter, DynExtension, DynProcessor, DynReceiver, Editor, Emitter, Exporter,
-    Extension, Fatal, Lane, Outcomes, Pass, Processor, Receiver, Verdict,
+    AccessPattern, DynEditor, DynExporter, DynExtension, DynProcessor, DynReceiver, Editor, Emitter,
+    Exporter, Extension, Fatal, Lane, Outcomes, Pass, Processor, Receiver, Verdict,
 };
 pub use context::{Auth, Context, Metadata, Transport};
 pub use delivery::{Delivery, DeliverySettings, OnPermanentError, QueueSettings, RetrySettings, Sizer};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use throughline_component::{Access, ComponentId, Kind};
+use throughline_component::{AccessPattern, ComponentId, Kind};
 use throughline_otlp::Signal;
 use throughline_otlp::edit::Levels;
 
@@ -36,7 +36,7 @@ pub type Roles = BTreeMap<(Kind, ComponentId), Role>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Looks at single records.
-    Editor(Access),
+    Editor(AccessPattern),
     /// Sees whole batches; `holds` if it may keep them longer than a client waits.
     Processor {
         /// See [`throughline_component::Processor::holds`].
@@ -220,7 +220,7 @@ fn stages(
     stored: Option<&(ComponentId, Vec<String>)>,
 ) -> Vec<Stage> {
     let mut stages: Vec<Stage> = Vec::new();
-    let mut walk: Vec<Access> = Vec::new();
+    let mut walk: Vec<AccessPattern> = Vec::new();
     for id in processors {
         let inserted = inserted.filter(|masking| *masking == id).cloned();
         let Some(Role::Editor(access)) = roles.get(&(Kind::Processor, id.clone())) else {
@@ -250,7 +250,7 @@ fn stages(
 /// Whether an editor may join a walk, which shows a resource to all its editors before it shows them the records below, and a record
 /// before its parts. So the editor must not meet what an earlier one has yet to do further down, and an earlier one must not meet
 /// further down what this editor has done above. One that looks at the whole chunk has to see what all earlier ones wrote.
-pub(crate) fn fuses(walk: &[Access], next: Access) -> bool {
+pub(crate) fn fuses(walk: &[AccessPattern], next: AccessPattern) -> bool {
     let (next_writes, next_uses) = (next.writes | next.writes_above, next.visits | next.writes);
     !next.whole
         && walk.iter().all(|earlier| {

@@ -12,8 +12,8 @@ use serde::Deserialize;
 use throughline_change::{Bounds, Claim, Identity, Repository};
 use throughline_component::port::{Clock, Mask};
 use throughline_component::{
-    Access, Build, Chunk, ComponentId, ConfigError, Counter, Editor, Factory, Internal, Journaled, Pass,
-    Replay, Unreadable,
+    AccessPattern, Build, Chunk, ComponentId, ConfigError, Counter, Editor, Factory, Internal, Journaled,
+    Pass, Replay, Unreadable,
 };
 use throughline_otlp::Signal;
 use throughline_otlp::edit::Levels;
@@ -94,13 +94,13 @@ impl Editor for Change {
         })
     }
 
-    fn access(&self) -> Access {
+    fn access(&self) -> AccessPattern {
         // The resource is read when it is visited, not from the records below it, so a walk can be shared with an
         // editor that changes resources after us.
-        Access {
+        AccessPattern {
             visits: Levels::RESOURCE | Levels::RECORDS,
             writes: Levels::RESOURCE | Levels::RECORDS,
-            ..Access::default()
+            ..AccessPattern::default()
         }
     }
 

@@ -4,7 +4,7 @@ mod pass;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use throughline_component::{Access, Build, Chunk, ConfigError, Counter, Editor, Factory, Pass};
+use throughline_component::{AccessPattern, Build, Chunk, ConfigError, Counter, Editor, Factory, Pass};
 use throughline_config::Secret;
 use throughline_otlp::Signal;
 use throughline_otlp::edit::Levels;
@@ -82,8 +82,8 @@ impl Editor for Secrets {
         Ok(Self { scanner: Scanner::new(&settings, tag_key), masked: Rule::ALL.iter().map(masked).collect() })
     }
 
-    fn access(&self) -> Access {
-        Access { visits: Levels::ALL, writes: Levels::ALL, whole: true, ..Access::default() }
+    fn access(&self) -> AccessPattern {
+        AccessPattern { visits: Levels::ALL, writes: Levels::ALL, whole: true, ..AccessPattern::default() }
     }
 
     fn begin<'a>(&'a self, _: Signal, chunk: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {

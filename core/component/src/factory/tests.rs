@@ -8,7 +8,7 @@ use super::*;
 use crate::build::tests::bare;
 use crate::port::{Charge, Journals, NoopJournals};
 use crate::{
-    Access, Batch, Chunk, ComponentId, Context, Emitter, Fatal, Outcome, Output, Pass, Sender, Settle,
+    AccessPattern, Batch, Chunk, ComponentId, Context, Emitter, Fatal, Outcome, Output, Pass, Sender, Settle,
     SnapshotWatermark, Stop, Stopper, Ticket,
 };
 
@@ -53,14 +53,14 @@ impl Editor for Plain {
     fn build(config: Settings, _: &Build) -> Result<Self, ConfigError> {
         Ok(Self(config.size))
     }
-    fn access(&self) -> Access {
+    fn access(&self) -> AccessPattern {
         use throughline_otlp::edit::Levels;
-        Access {
+        AccessPattern {
             visits: Levels::SPAN,
             reads_above: Levels::RESOURCE,
             writes: Levels::SPAN,
             whole: true,
-            ..Access::default()
+            ..AccessPattern::default()
         }
     }
     fn begin<'a>(&'a self, signal: Signal, _: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {

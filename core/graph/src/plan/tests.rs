@@ -7,16 +7,16 @@ fn ids(list: &[&str]) -> Vec<ComponentId> {
 }
 
 fn editor(visits: Levels, reads_above: Levels, writes: Levels) -> Role {
-    Role::Editor(Access { visits, reads_above, writes, ..Access::default() })
+    Role::Editor(AccessPattern { visits, reads_above, writes, ..AccessPattern::default() })
 }
 
 fn scanner() -> Role {
-    Role::Editor(Access {
+    Role::Editor(AccessPattern {
         visits: Levels::ALL,
         reads_above: Levels::NONE,
         writes: Levels::ALL,
         whole: true,
-        ..Access::default()
+        ..AccessPattern::default()
     })
 }
 

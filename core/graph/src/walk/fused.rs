@@ -1,7 +1,7 @@
 //! A chain of editors in as few walks as the planner allows equals each in a walk of its own.
 
 use proptest::prelude::*;
-use throughline_component::{Access, ComponentId, Context};
+use throughline_component::{AccessPattern, ComponentId, Context};
 use throughline_otlp::edit::{Level, rewrite};
 use throughline_otlp::path::{Node, Path};
 use throughline_otlp::view::AnyValue;
@@ -68,10 +68,10 @@ impl Where {
 }
 
 impl DynEditor for Numbers {
-    fn access(&self) -> Access {
+    fn access(&self) -> AccessPattern {
         let visits = self.visits.iter().fold(Levels::NONE, |all, level| all | LEVELS[*level]);
         let (reads_above, writes_above) = (self.reads.above(), self.writes.above());
-        Access { visits, reads_above, writes: visits, writes_above, whole: false }
+        AccessPattern { visits, reads_above, writes: visits, writes_above, whole: false }
     }
     fn begin<'a>(&'a self, _: Signal, _: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
         Some(Box::new(Numbering(self)))
@@ -167,7 +167,7 @@ proptest! {
         signal in prop_oneof![Just(Signal::Traces), Just(Signal::Metrics), Just(Signal::Logs)],
     ) {
         let mut fused: Vec<Vec<Arc<dyn DynEditor>>> = Vec::new();
-        let mut walk: Vec<Access> = Vec::new();
+        let mut walk: Vec<AccessPattern> = Vec::new();
         for editor in &chain {
             let access = editor.access();
             if walk.is_empty() || !fuses(&walk, access) {

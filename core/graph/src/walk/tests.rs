@@ -1,7 +1,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
-use throughline_component::{Access, ComponentId, Context, Ticket};
+use throughline_component::{AccessPattern, ComponentId, Context, Ticket};
 use throughline_otlp::build;
 use throughline_otlp::edit::Level;
 
@@ -21,8 +21,8 @@ struct Drops {
 struct Dropping<'a>(&'a Drops, u32);
 
 impl DynEditor for Drops {
-    fn access(&self) -> Access {
-        Access { visits: self.visits, writes: self.visits, ..Access::default() }
+    fn access(&self) -> AccessPattern {
+        AccessPattern { visits: self.visits, writes: self.visits, ..AccessPattern::default() }
     }
     fn begin<'a>(&'a self, _: Signal, chunk: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {
         (chunk.items < 100).then(|| Box::new(Dropping(self, 0)) as Box<dyn Pass>)

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use throughline_component::{
-    Access, Batch, Build, Chunk, ConfigError, Delivery, Editor, Exporter, Factory, Outcome, Pass, Transport,
-    Verdict,
+    AccessPattern, Batch, Build, Chunk, ConfigError, Delivery, Editor, Exporter, Factory, Outcome, Pass,
+    Transport, Verdict,
 };
 use throughline_graph::Role;
 use throughline_otlp::Signal;
@@ -18,8 +18,8 @@ use crate::harness::{NoSettings, World};
 /// Drops records by their time: every `N`th, for one of two reasons.
 struct Every<const N: u64>;
 
-fn of_logs() -> Access {
-    Access { visits: Levels::LOG, writes: Levels::LOG, ..Access::default() }
+fn of_logs() -> AccessPattern {
+    AccessPattern { visits: Levels::LOG, writes: Levels::LOG, ..AccessPattern::default() }
 }
 
 impl<const N: u64> Editor for Every<N> {
@@ -27,7 +27,7 @@ impl<const N: u64> Editor for Every<N> {
     fn build(_: NoSettings, _: &Build) -> Result<Self, ConfigError> {
         Ok(Self)
     }
-    fn access(&self) -> Access {
+    fn access(&self) -> AccessPattern {
         of_logs()
     }
     fn begin<'a>(&'a self, _: Signal, _: &'a Chunk) -> Option<Box<dyn Pass + 'a>> {

@@ -48,7 +48,31 @@ pub fn rewrite_within(
     let (dropped_items, dropped) = (walk.dropped_items, walk.dropped);
     let bytes = if changed { walk.output.out.into() } else { bytes.clone() };
     let rewritten = Rewritten { bytes, dropped_items, dropped, changed };
-    walk.written.put(signal, rewritten, walk.room)
+    put_above(signal, rewritten, walk.written, walk.room)
+}
+
+/// Puts what was written to resources and scopes from below them in its place.
+fn put_above(
+    signal: Signal,
+    before: Rewritten,
+    written: WrittenAbove,
+    room: &mut dyn FnMut(usize) -> Option<usize>,
+) -> Option<Rewritten> {
+    let written = written.finish();
+    if written.iter().all(Vec::is_empty) {
+        return Some(before);
+    }
+    let mut groups = written.map(|written| (0, written.into_iter().peekable()));
+    let mut put = |record: &mut Record<'_>| {
+        let (number, written) = &mut groups[usize::from(record.level() != Level::Resource)];
+        if let Some((_, content)) = written.next_if(|(of, _)| of == number) {
+            record.replace(&content);
+        }
+        *number += 1;
+        Keep::Yes
+    };
+    let after = rewrite_within(signal, &before.bytes, Levels::RESOURCE | Levels::SCOPE, room, &mut put)?;
+    Some(Rewritten { bytes: after.bytes, changed: true, ..before })
 }
 
 struct Walk<'a> {

@@ -1,7 +1,6 @@
 //! What was written to resources and scopes from below them.
 
-use super::{Keep, Level, Levels, Record, Rewritten, walk};
-use crate::Signal;
+use super::Level;
 
 /// The resource and scope of the records that are being visited, as these have changed them.
 #[derive(Default)]
@@ -27,27 +26,8 @@ impl WrittenAbove {
         }
     }
 
-    /// Puts what was written in its place.
-    pub(super) fn put(
-        self,
-        signal: Signal,
-        before: Rewritten,
-        room: &mut dyn FnMut(usize) -> Option<usize>,
-    ) -> Option<Rewritten> {
-        if self.finished.iter().all(Vec::is_empty) {
-            return Some(before);
-        }
-        let mut groups = self.finished.map(|finished| (0, finished.into_iter().peekable()));
-        let mut put = |record: &mut Record<'_>| {
-            let (number, finished) = &mut groups[usize::from(record.level() != Level::Resource)];
-            if let Some((_, written)) = finished.next_if(|(of, _)| of == number) {
-                record.replace(&written);
-            }
-            *number += 1;
-            Keep::Yes
-        };
-        let levels = Levels::RESOURCE | Levels::SCOPE;
-        let after = walk::rewrite_within(signal, &before.bytes, levels, room, &mut put)?;
-        Some(Rewritten { bytes: after.bytes, changed: true, ..before })
+    /// What goes in the place of resources and of scopes, by their number.
+    pub(super) fn finish(self) -> [Vec<(usize, Vec<u8>)>; 2] {
+        self.finished
     }
 }
