@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use throughline_component::port::Charge;
 use throughline_component::{
-    AccessPattern, Batch, Build, Chunk, ConfigError, Editor, Emitter, Exporter, Factory, Outcome, Pass,
-    Processor, RejectKind, Verdict,
+    AccessPattern, Batch, Build, Chunk, ComponentId, ConfigError, Context, Editor, Emitter, Exporter,
+    Factory, Outcome, Pass, Processor, RejectKind, Verdict,
 };
 use throughline_graph::Role;
 use throughline_otlp::Signal;
@@ -138,7 +139,9 @@ async fn an_editor_that_panics_turns_readiness_red_and_its_chunk_into_a_retry() 
     assert_eq!(running.send().await, Outcome::DONE);
     running.script.editor_panics.store(true, Ordering::Relaxed);
     assert!(matches!(running.send().await, Outcome::Retry { .. }));
-    assert!(running.trouble().is_some_and(|why| why.contains("told to")));
+    assert!(
+        running.trouble().is_some_and(|why| why.contains("pipeline logs is dead") && why.contains("told to"))
+    );
     running.script.editor_panics.store(false, Ordering::Relaxed);
     assert_eq!(running.send().await, Outcome::DONE);
     assert_eq!(running.trouble(), None);
@@ -274,5 +277,77 @@ async fn a_chunk_that_an_editor_drops_whole_is_done_and_accounted_for() {
     assert_eq!(running.send().await, Outcome::DONE);
     let rows = running.world.ledger.rows();
     assert!(rows.iter().any(|row| row.dropped.get("told_to") == Some(&1)), "{rows:?}");
+    running.end().await;
+}
+
+/// Gives nothing out until it must.
+struct Hoards(Vec<Batch>);
+
+impl Processor for Hoards {
+    type Config = NoSettings;
+    fn build(_: NoSettings, _: &Build) -> Result<Self, ConfigError> {
+        Ok(Self(Vec::new()))
+    }
+    fn accept(&mut self, batch: Batch, _: &mut Emitter) {
+        self.0.push(batch);
+    }
+    fn flush(&mut self, out: &mut Emitter) {
+        self.0.drain(..).for_each(|batch| out.send(batch));
+    }
+}
+
+#[tokio::test]
+async fn a_drain_delivers_once_what_a_step_keeps_and_who_comes_later_is_answered() {
+    let script = Arc::<Script>::default();
+    let sink = Factory::exporter::<Sink>("sink");
+    let running = World::new(&script)
+        .processor(Factory::processor::<Hoards>("hoards"), Role::Processor { holds: false })
+        .exporter("sink/b", sink, one_attempt(10), (None, &[]))
+        .start()
+        .await;
+    let kept: Vec<_> = (0..3).map(|time| running.send(time)).collect();
+    let (out, ledger) = (running.output(), Arc::clone(&running.ledger));
+    running.end().await;
+    for ticket in kept {
+        assert_eq!(ticket.await, Outcome::DONE);
+    }
+    let rows = ledger.rows();
+    let step = rows.iter().find(|row| row.name == "logs:hoards").expect("it has an account");
+    assert_eq!((step.taken, step.out, script.attempts.load(Ordering::Relaxed)), (3, 3, 3));
+    let context = Arc::new(Context::internal(ComponentId::new("door"), 1));
+    let late = out.send(Signal::Logs, harness::request(9), context, Charge::none());
+    let answer = tokio::time::timeout(Duration::from_secs(60), late).await;
+    assert!(matches!(answer, Ok(Outcome::Retry { .. })), "no step keeps anything back any more");
+}
+
+#[tokio::test]
+async fn an_exporter_that_panics_gives_its_batch_back_although_it_would_be_tried_again() {
+    let retry = serde_json::json!({ "initial_interval": "1ms", "max_interval": "2ms" });
+    let running = start_with(serde_json::json!({ "retry_on_failure": retry })).await;
+    running.script.exporter_panics.store(true, Ordering::Relaxed);
+    assert!(matches!(running.send().await, Outcome::Retry { .. }), "it may be this batch that it panics at");
+    assert_eq!(running.script.attempts.load(Ordering::Relaxed), 1);
+    running.script.exporter_panics.store(false, Ordering::Relaxed);
+    assert_eq!(running.send().await, Outcome::DONE);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn who_waits_for_another_attempt_gets_it_although_that_of_another_panicked() {
+    let retry = serde_json::json!({ "initial_interval": "1ms", "max_interval": "2ms" });
+    let running = start_with(serde_json::json!({ "retry_on_failure": retry })).await;
+    *running.script.answer.lock().expect("no panic") = Some(Outcome::retry("not now"));
+    let tickets: Vec<_> = (0..100).map(|_| running.send()).collect();
+    until("they are tried again", || running.script.attempts.load(Ordering::Relaxed) > 20).await;
+    running.script.exporter_panics.store(true, Ordering::Relaxed);
+    until("one panics", || running.trouble().is_some()).await;
+    running.script.exporter_panics.store(false, Ordering::Relaxed);
+    *running.script.answer.lock().expect("no panic") = None;
+    let mut delivered = 0;
+    for ticket in tickets {
+        let answer = tokio::time::timeout(Duration::from_secs(60), ticket).await;
+        delivered += u32::from(answer.expect("it is tried again") == Outcome::DONE);
+    }
+    assert!(delivered > 0, "not all of them were tried in that moment");
     running.end().await;
 }
