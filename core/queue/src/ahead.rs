@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::Record;
 use crate::frame::Kind;
 use crate::scan::{Found, Scanner};
+use crate::segment::Segment;
 use crate::shared::Shared;
-use crate::state::Segment;
 
 /// How much is read from the disk ahead of what is given out.
 const AHEAD: usize = 1 << 20;
@@ -27,13 +27,8 @@ impl Shared {
     fn miss(&self, stream: u64, first: u64, error: &io::Error) {
         let mut state = self.state();
         let Some(held) = state.streams.get_mut(&stream) else { return };
-        let news = held
-            .segments
-            .get_mut(&first)
-            .is_some_and(|segment| !std::mem::replace(&mut segment.missed, true));
-        held.changed.notify_waiters();
-        if news {
-            tracing::error!(%error, stream = %held.name, "a segment is missing: what was in it is lost");
+        if held.miss(first) {
+            tracing::error!(%error, stream = %held.name(), "a segment is missing: what was in it is lost");
             state.stats.missing += 1;
         }
     }
@@ -43,7 +38,7 @@ impl FromDisk {
     /// The segment in which the next record is to be looked for, its key, and where the one behind it begins.
     pub(crate) fn from(&self, shared: &Shared, stream: u64) -> Option<(u64, Segment, u64)> {
         let state = shared.state();
-        let segments = &state.streams.get(&stream)?.segments;
+        let segments = state.streams.get(&stream)?.segments();
         let behind = |first: u64| segments.range(first + 1..).next().map_or(u64::MAX, |(next, _)| *next);
         let mut candidates = segments.iter().map(|(first, segment)| (*first, segment, behind(*first)));
         candidates
@@ -111,8 +106,8 @@ impl FromDisk {
             tracing::error!(damaged, file = %segment.path.display(), "damaged records were passed over");
             let mut state = shared.state();
             state.stats.damaged += damaged;
-            if let Some(held) = state.streams.get_mut(&stream) {
-                held.changed.notify_waiters();
+            if let Some(held) = state.streams.get(&stream) {
+                held.notify();
             }
         }
         Ok(())

@@ -11,9 +11,9 @@ use crate::Record;
 use crate::frame::{HEAD, Head, Kind};
 use crate::name::SegmentName;
 use crate::ports::Ports;
+use crate::segment::{Counts, Segment};
 use crate::settings::Settings;
 use crate::sites;
-use crate::state::{Counts, Segment};
 
 /// The segments that are written to, by stream.
 #[derive(Default)]

@@ -1,4 +1,4 @@
-//! How far a destination is in a stream.
+//! How far a destination is in a stream. The fields of a [`Cursor`] are private: its invariants are kept here.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -10,36 +10,36 @@ use crate::ranges::Ranges;
 /// `holes`. So a record that never settles costs one number, however much is settled behind it.
 #[derive(Debug, Default)]
 pub(crate) struct Cursor {
-    pub(crate) low: u64,
+    low: u64,
     /// Where what earlier readers were given ends.
-    pub(crate) high: u64,
+    high: u64,
     /// Below `high`, not settled, and still to be read again.
-    pub(crate) holes: BTreeSet<u64>,
+    holes: BTreeSet<u64>,
     /// What is not for this destination.
-    pub(crate) skips: Ranges,
+    skips: Ranges,
     /// What the reader looks at next.
-    pub(crate) next: u64,
+    next: u64,
     /// Given out and not settled, with sizes.
-    pub(crate) out: BTreeMap<u64, usize>,
-    pub(crate) out_bytes: usize,
+    out: BTreeMap<u64, usize>,
+    out_bytes: usize,
     /// Dropped while a reader's lease had given it out, and not heard of since: it may still be delivered.
-    pub(crate) undecided: BTreeSet<(u64, u64)>,
+    undecided: BTreeSet<(u64, u64)>,
     /// Given back, to be given out again.
-    pub(crate) returned: VecDeque<(u64, Arc<Record>)>,
+    returned: VecDeque<(u64, Arc<Record>)>,
     /// Where the destination keeps what it takes in a registry: from here on nothing is in a synced snapshot, so `low`
     /// goes no further.
-    pub(crate) limit: Option<u64>,
-    pub(crate) attached: bool,
+    limit: Option<u64>,
+    attached: bool,
     /// How many readers it has had: what an earlier one gave out is not for this one to have back.
-    pub(crate) lease: u64,
+    lease: u64,
     /// Nobody reads for it.
-    pub(crate) orphan: Option<Idle>,
+    orphan: Option<Idle>,
     /// When its age was last written down.
-    pub(crate) looked: u64,
+    looked: u64,
     /// The segments it has passed and that are still there.
-    pub(crate) passed: Passed,
+    passed: Passed,
     /// Whether it has moved since it was last written down.
-    pub(crate) dirty: bool,
+    dirty: bool,
 }
 
 /// How long nobody has read for a cursor, in nanoseconds in which the log was open. The time of day says nothing of that.
@@ -62,9 +62,9 @@ impl Idle {
 
 /// Segments that a cursor has passed: all that begin below a number, and how many bytes they have.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Passed {
-    pub(crate) below: u64,
-    pub(crate) bytes: u64,
+struct Passed {
+    below: u64,
+    bytes: u64,
 }
 
 impl Cursor {
@@ -76,6 +76,139 @@ impl Cursor {
     pub(crate) fn from_position(place: CursorPosition) -> Self {
         let CursorPosition { low, high, skips, unsettled } = place;
         Self { high: high.max(low), holes: unsettled, skips, ..Self::at(low) }
+    }
+
+    /// A cursor that stands for destinations whose own were lost.
+    pub(crate) fn orphaned(low: u64, now: u64) -> Self {
+        Self { orphan: Some(Idle::new(0, now)), ..Self::at(low) }
+    }
+
+    /// All below is settled.
+    pub(crate) fn low(&self) -> u64 {
+        self.low
+    }
+
+    /// What the reader looks at next.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
+    pub(crate) fn is_attached(&self) -> bool {
+        self.attached
+    }
+
+    /// For how long nobody has read for it, if nobody does.
+    pub(crate) fn orphan(&self) -> Option<Idle> {
+        self.orphan
+    }
+
+    /// Nobody reads for it yet, and nobody has for this long.
+    pub(crate) fn set_idle(&mut self, age: u64, now: u64) {
+        self.orphan = Some(Idle::new(age, now));
+    }
+
+    /// Its destination is configured.
+    pub(crate) fn subscribed(&mut self) {
+        self.orphan = None;
+        self.dirty = true;
+    }
+
+    /// A reader begins, unless there is one; with the number of its lease.
+    pub(crate) fn attach(&mut self) -> Option<u64> {
+        if self.attached {
+            return None;
+        }
+        self.rewind();
+        (self.attached, self.orphan, self.dirty) = (true, None, true);
+        self.lease += 1;
+        Some(self.lease)
+    }
+
+    /// Its reader ends.
+    pub(crate) fn detach(&mut self, now: u64) {
+        self.rewind();
+        (self.attached, self.orphan, self.dirty) = (false, Some(Idle::new(0, now)), true);
+    }
+
+    /// Whether it has moved since it was last written down.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// It is written down, or what was written did not reach the disk.
+    pub(crate) fn set_dirty(&mut self, dirty: bool) {
+        self.dirty = dirty;
+    }
+
+    /// Has its age written down, if that was not done for `interval`, so that it goes on from there after a restart.
+    pub(crate) fn note_age(&mut self, now: u64, interval: u64) {
+        if now >= self.next_look(interval) {
+            (self.looked, self.dirty) = (now, true);
+        }
+    }
+
+    /// When its age is to be written down again.
+    pub(crate) fn next_look(&self, interval: u64) -> u64 {
+        self.looked.saturating_add(interval)
+    }
+
+    /// Whether as much is given out and not settled as may be.
+    pub(crate) fn is_full(&self, bytes: usize, records: usize) -> bool {
+        self.out_bytes >= bytes || self.out.len() >= records
+    }
+
+    /// A record that was given back, to be given out again.
+    pub(crate) fn take_returned(&mut self) -> Option<(u64, Arc<Record>)> {
+        self.returned.pop_front()
+    }
+
+    /// A record that was given out under this lease is delivered, or refused for good.
+    pub(crate) fn acknowledge(&mut self, lease: u64, sequence: u64) {
+        self.undecided.remove(&(lease, sequence));
+        self.settle(sequence);
+    }
+
+    /// A record that was given out under this lease comes back undelivered. Says whether it has been dropped meanwhile.
+    pub(crate) fn give_back(&mut self, lease: u64, sequence: u64, record: &Arc<Record>) -> bool {
+        let dropped = self.undecided.remove(&(lease, sequence));
+        // A reader that came later has been given it already.
+        if self.lease == lease
+            && let Some(bytes) = self.out.get_mut(&sequence)
+        {
+            // It stays in `out`, so that the cursor does not pass it, and takes no room in the window.
+            self.out_bytes -= std::mem::take(bytes);
+            self.returned.push_back((sequence, Arc::clone(record)));
+        }
+        dropped
+    }
+
+    /// A record is not for this destination.
+    pub(crate) fn skip(&mut self, sequence: u64) {
+        self.skips.add(sequence, sequence + 1);
+        self.dirty = true;
+    }
+
+    /// Segments that begin below this are counted as passed.
+    pub(crate) fn passed_below(&self) -> u64 {
+        self.passed.below
+    }
+
+    /// Bytes of the segments that it has passed and that are still there.
+    pub(crate) fn passed_bytes(&self) -> u64 {
+        self.passed.bytes
+    }
+
+    /// It has passed the segment that begins with `first`.
+    pub(crate) fn pass(&mut self, first: u64, bytes: u64) {
+        self.passed.below = first + 1;
+        self.passed.bytes += bytes;
+    }
+
+    /// The segment that begins with `first` is gone.
+    pub(crate) fn forget(&mut self, first: u64, bytes: u64) {
+        if first < self.passed.below {
+            self.passed.bytes -= bytes;
+        }
     }
 
     /// What is to be written down of it.
@@ -90,7 +223,7 @@ impl Cursor {
     }
 
     /// A reader begins, or ends: what is out is to be read again.
-    pub(crate) fn rewind(&mut self) {
+    fn rewind(&mut self) {
         let CursorPosition { high, unsettled, .. } = self.place();
         (self.high, self.holes, self.next) = (high, unsettled, self.low);
         self.out.clear();
@@ -138,7 +271,7 @@ impl Cursor {
     }
 
     /// A record is delivered, or refused for good.
-    pub(crate) fn settle(&mut self, sequence: u64) {
+    fn settle(&mut self, sequence: u64) {
         let Some(bytes) = self.out.remove(&sequence) else { return };
         self.out_bytes -= bytes;
         self.advance();

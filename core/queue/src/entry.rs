@@ -23,7 +23,7 @@ impl Entry {
         Self::Cursor {
             stream: stream.to_owned(),
             destination: destination.to_owned(),
-            idle: cursor.orphan.map(|idle| idle.age(now)),
+            idle: cursor.orphan().map(|idle| idle.age(now)),
             place: cursor.place(),
         }
     }
@@ -103,15 +103,14 @@ fn read_place(bytes: &[u8]) -> Option<CursorPosition> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cursor::Idle;
 
     #[test]
     fn an_entry_is_read_as_it_was_written() {
         let mut cursor = Cursor::at(3);
         (3..10).for_each(|sequence| cursor.give_out(sequence, 1));
-        [4, 5, 9].into_iter().for_each(|sequence| cursor.settle(sequence));
-        cursor.skips.add(20, 30);
-        cursor.orphan = Some(Idle::new(70, 10));
+        [4, 5, 9].into_iter().for_each(|sequence| cursor.acknowledge(0, sequence));
+        (20..30).for_each(|sequence| cursor.skip(sequence));
+        cursor.set_idle(70, 10);
         let gone = Entry::Gone { stream: "s".into(), destination: "d".into() };
         let committed = Entry::Committed { stream: "s".into(), last: 8 };
         for entry in [Entry::of("traces", "otlp", &cursor, 17), Entry::Epoch(4), gone, committed] {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use throughline_component::{Outcome, Settle};
 
 use crate::Record;
-use crate::commit::Target;
+use crate::commit::{Committed, Target};
 use crate::io::{Io, is_full};
 use crate::shared::Shared;
 use crate::state::Task;
@@ -96,9 +96,9 @@ impl Shared {
             let state = self.state();
             let segment_size = self.settings.segment_bytes.min(state.quota / 8);
             let stream = state.streams.get(&number);
-            let newest = stream.and_then(|stream| stream.segments.last_key_value());
+            let newest = stream.and_then(|stream| stream.segments().last_key_value());
             let before = newest.and_then(|(first, segment)| Some((*first, segment.sure?)));
-            (stream.map(|stream| stream.name.clone()).unwrap_or_default(), before, segment_size)
+            (stream.map(|stream| stream.name().to_owned()).unwrap_or_default(), before, segment_size)
         };
         let bytes: usize = records.iter().map(|(_, record)| record.size()).sum();
         let count = records.len() as u64;
@@ -124,20 +124,11 @@ impl Shared {
             let mut state = self.state();
             state.pending_bytes -= bytes;
             let Some(stream) = state.streams.get_mut(&number) else { return };
-            stream.pending -= bytes as u64;
+            stream.arrived(bytes as u64);
             match committed {
                 Ok(committed) => {
-                    if let Some(segment) = stream.segments.values_mut().next_back() {
-                        segment.active = false;
-                    }
-                    let end = committed.segment.end;
-                    let last = committed.segment.last;
-                    let before = stream.segments.insert(committed.first, committed.segment);
-                    stream.committed = last;
-                    let grown = end - before.map_or(0, |segment| segment.end);
-                    stream.publish(records.into_iter(), self.settings.tail_bytes);
-                    stream.changed.notify_waiters();
-                    stream.bytes += grown;
+                    let Committed { first, segment } = committed;
+                    let grown = stream.commit(first, segment, records.into_iter(), self.settings.tail_bytes);
                     state.stored_bytes += grown;
                     state.stats.committed += count;
                     state.stats.groups += 1;
@@ -145,7 +136,7 @@ impl Shared {
                     Outcome::DONE
                 }
                 Err(error) => {
-                    stream.segments.values_mut().for_each(|segment| segment.active = false);
+                    stream.close_segments();
                     state.stats.failed += count;
                     state.no_space |= is_full(&error);
                     state.pressed |= is_full(&error);

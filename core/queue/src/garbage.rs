@@ -9,8 +9,10 @@ use crate::entry::Entry;
 use crate::io::Io;
 use crate::limits::{GRACE, Reason, Sum};
 use crate::quota::Loss;
+use crate::segment::Segment;
 use crate::shared::Shared;
-use crate::state::{Segment, State, Stream};
+use crate::state::State;
+use crate::stream::Stream;
 
 /// How often the age of an orphan is written down, in nanoseconds.
 const LOOK: u64 = 60_000_000_000;
@@ -125,16 +127,16 @@ impl Shared {
         state.next_look = u64::MAX;
         let mut over = Vec::new();
         for (number, stream) in &mut state.streams {
-            for (destination, cursor) in &mut stream.cursors {
-                let Some(idle) = cursor.orphan else { continue };
+            let name = stream.name().to_owned();
+            for (destination, cursor) in stream.cursors_mut() {
+                let Some(idle) = cursor.orphan() else { continue };
                 if expiry > 0 && idle.age(now) > expiry {
-                    tracing::warn!(stream = %stream.name, %destination, "nobody reads for it any more; its cursor has expired");
+                    tracing::warn!(stream = %name, %destination, "nobody reads for it any more; its cursor has expired");
                     over.push((*number, destination.clone()));
-                } else if now >= cursor.looked.saturating_add(LOOK) {
-                    // Its age is written down, so that it goes on from there after a restart.
-                    (cursor.looked, cursor.dirty) = (now, true);
+                } else {
+                    cursor.note_age(now, LOOK);
                 }
-                state.next_look = state.next_look.min(cursor.looked.saturating_add(LOOK));
+                state.next_look = state.next_look.min(cursor.next_look(LOOK));
             }
         }
         state.stats.expired += over.len() as u64;
@@ -177,7 +179,8 @@ impl State {
     /// Room is wanted, and there is none to be had but from who is no longer configured: the longest of them goes first.
     fn make_room(&mut self, now: u64) -> Option<Loss> {
         let orphans = self.streams.iter().flat_map(|(number, stream)| {
-            let orphans = stream.cursors.iter().filter_map(|(d, cursor)| Some((d, cursor.orphan?.age(now))));
+            let orphans =
+                stream.cursors().iter().filter_map(|(d, cursor)| Some((d, cursor.orphan()?.age(now))));
             orphans.map(|(destination, age)| (*number, destination.clone(), age))
         });
         let oldest = orphans.filter(|(number, destination, age)| {
@@ -193,9 +196,7 @@ impl State {
 /// Ends segments that everybody has passed although they are written to, since their room is wanted.
 fn seal_passed(state: &mut State, io: &mut Io) {
     for (number, stream) in &mut state.streams {
-        let newest = stream.segments.last_key_value().map(|(first, segment)| (*first, segment));
-        if newest.is_some_and(|(first, segment)| segment.active && stream.has_passed(first, segment)) {
-            stream.segments.values_mut().for_each(|segment| segment.active = false);
+        if stream.close_if_passed() {
             io.writers.seal(*number);
         }
     }
@@ -216,10 +217,10 @@ fn passed(state: &State) -> Vec<Garbage> {
     for (number, stream) in &state.streams {
         let is_passed =
             |(first, segment): &(&u64, &Segment)| !segment.active && stream.has_passed(**first, segment);
-        if !stream.segments.iter().any(|segment| is_passed(&segment)) {
+        if !stream.segments().iter().any(|segment| is_passed(&segment)) {
             continue;
         }
-        let (passed, live): (Vec<_>, Vec<_>) = stream.segments.iter().partition(is_passed);
+        let (passed, live): (Vec<_>, Vec<_>) = stream.segments().iter().partition(is_passed);
         let live = Arc::new(live.into_iter().map(|(first, _)| *first).collect());
         all.extend(passed.into_iter().map(|(first, segment)| Garbage {
             stream: *number,

@@ -12,8 +12,8 @@ use crate::manifest::{Manifested, foreign};
 use crate::name::SegmentName;
 use crate::ports::Ports;
 use crate::scan::{Found, Scanner};
+use crate::segment::{Counts, Segment};
 use crate::settings::Settings;
-use crate::state::{Counts, Segment};
 
 /// A footer's length: a head, and a pair of numbers for each signal.
 const FOOTER: u64 = HEAD as u64 + 48;

@@ -30,10 +30,12 @@ mod record;
 mod recover;
 mod reserve;
 mod scan;
+mod segment;
 mod settings;
 mod shared;
 mod state;
 mod storage;
+mod stream;
 mod thread;
 
 pub mod sites;

@@ -74,12 +74,12 @@ impl Log {
         let state = self.shared().state();
         let mut all = Vec::new();
         for stream in state.streams.values() {
-            for (destination, cursor) in &stream.cursors {
-                let is_orphan = cursor.orphan.filter(|_| !cursor.attached);
+            for (destination, cursor) in stream.cursors() {
+                let is_orphan = cursor.orphan().filter(|_| !cursor.is_attached());
                 all.push(Backlog {
-                    stream: stream.name.clone(),
+                    stream: stream.name().to_owned(),
                     destination: destination.clone(),
-                    position: cursor.low,
+                    position: cursor.low(),
                     bytes: stream.held(destination),
                     records: 0,
                     items: 0,
@@ -96,9 +96,9 @@ impl Log {
         for backlog in &mut all {
             let (place, parts) = {
                 let state = self.shared().state();
-                let stream = state.streams.values().find(|stream| stream.name == backlog.stream);
+                let stream = state.streams.values().find(|stream| stream.name() == backlog.stream);
                 let found =
-                    stream.and_then(|stream| Some((stream, stream.cursors.get(&backlog.destination)?)));
+                    stream.and_then(|stream| Some((stream, stream.cursors().get(&backlog.destination)?)));
                 let Some((stream, cursor)) = found else { continue };
                 (cursor.place(), stream.waiting(&backlog.destination))
             };
@@ -134,8 +134,10 @@ impl Log {
             let streams: Vec<u64> = state
                 .streams
                 .iter()
-                .filter(|(_, held)| stream.is_none_or(|stream| held.name == stream))
-                .filter(|(_, held)| held.cursors.get(destination).is_some_and(|cursor| !cursor.attached))
+                .filter(|(_, held)| stream.is_none_or(|stream| held.name() == stream))
+                .filter(|(_, held)| {
+                    held.cursors().get(destination).is_some_and(|cursor| !cursor.is_attached())
+                })
                 .map(|(number, _)| *number)
                 .collect();
             streams.into_iter().filter_map(|s| state.drop_cursor(s, destination, Reason::Asked)).collect()

@@ -7,7 +7,6 @@ use std::time::Duration;
 use throughline_component::port::StoreError;
 use throughline_component::{Outcome, Position, Settle};
 
-use crate::cursor::Cursor;
 use crate::io::is_full;
 use crate::limits::Limits;
 use crate::name::number;
@@ -67,17 +66,11 @@ impl Log {
         let now = self.shared.now();
         let mut state = self.shared.state();
         let stream = state.stream(name);
-        if stream.name.is_empty() {
-            // The frame with the name was damaged.
-            name.clone_into(&mut stream.name);
-            if stream.lost {
-                stream.lose_cursors(now);
-            }
-        }
-        if stream.name != name {
+        stream.adopt_name(name, now);
+        if stream.name() != name {
             return Err(StoreError(format!(
                 "the streams {name} and {} have one number; rename one",
-                stream.name
+                stream.name()
             )));
         }
         Ok(number(name))
@@ -109,9 +102,7 @@ impl Log {
                             &mut state.dropped,
                             &*self.shared.ports.clock,
                         ) {
-                            let sequence = held.next;
-                            held.next += 1;
-                            held.pending += size as u64;
+                            let sequence = held.accept(size as u64);
                             state.pending_bytes += size;
                             state.group.push(Task::Append {
                                 stream,
@@ -149,14 +140,10 @@ impl Log {
             let Some(stream) = state.streams.get_mut(&stream) else {
                 return Err(StoreError("there is no such stream".into()));
             };
-            let (beginning, is_new) = (stream.beginning(), !stream.cursors.contains_key(destination));
-            if is_new && beginning < stream.next {
-                tracing::error!(stream = %stream.name, %destination, "its cursor may have been lost: it begins with the oldest record");
+            let (is_new, begins_early) = stream.subscribe(destination);
+            if begins_early {
+                tracing::error!(stream = %stream.name(), %destination, "its cursor may have been lost: it begins with the oldest record");
             }
-            let cursor =
-                stream.cursors.entry(destination.to_owned()).or_insert_with(|| Cursor::at(beginning));
-            cursor.orphan = None;
-            cursor.dirty = true;
             state.share();
             let now = self.shared.now();
             (state.cursor_entries(is_new, now), is_new)
@@ -196,7 +183,7 @@ impl Log {
         let (stored_bytes, max_bytes) = (state.stored_bytes, state.limits.max_bytes);
         let disk_full = state.short || state.unwritten || state.no_space;
         let mut stats = Stats { stored_bytes, max_bytes, disk_full, ..state.stats };
-        for segment in state.streams.values().flat_map(|stream| stream.segments.values()) {
+        for segment in state.streams.values().flat_map(|stream| stream.segments().values()) {
             for (records, items) in segment.counts {
                 stats.stored_records += records;
                 stats.stored_items += items;

@@ -8,7 +8,7 @@ use throughline_component::port::StoreError;
 
 use crate::Record;
 use crate::ahead::FromDisk;
-use crate::cursor::{Cursor, Idle};
+use crate::cursor::Cursor;
 use crate::limits::{Reason, Sum};
 use crate::settings::WINDOW_RECORDS;
 use crate::shared::Shared;
@@ -69,14 +69,10 @@ impl Reader {
                 let Some(held) = state.streams.get_mut(&stream) else {
                     return Err(StoreError("there is no such stream".into()));
                 };
-                let Some(cursor) = held.cursors.get_mut(destination) else {
-                    return Err(StoreError(format!("{destination} has no cursor in {}", held.name)));
+                let Some(cursor) = held.cursor_mut(destination) else {
+                    return Err(StoreError(format!("{destination} has no cursor in {}", held.name())));
                 };
-                if !cursor.attached {
-                    cursor.rewind();
-                    (cursor.attached, cursor.orphan, cursor.dirty) = (true, None, true);
-                    cursor.lease += 1;
-                    let lease = cursor.lease;
+                if let Some(lease) = cursor.attach() {
                     drop(state);
                     return Ok(Self {
                         shared,
@@ -86,7 +82,7 @@ impl Reader {
                         disk: Some(FromDisk::default()),
                     });
                 }
-                Arc::clone(&held.changed).notified_owned()
+                held.changed().notified_owned()
             };
             changed.await;
         }
@@ -101,7 +97,7 @@ impl Reader {
             // Made before looking, so that nothing that happens in between is missed.
             let changed = {
                 let state = self.shared.state();
-                state.streams.get(&self.stream).map(|stream| Arc::clone(&stream.changed).notified_owned())
+                state.streams.get(&self.stream).map(|stream| stream.changed().notified_owned())
             };
             match self.poll() {
                 Polled::Record(delivered) => return Ok(delivered),
@@ -129,11 +125,10 @@ impl Reader {
         let disk = self.disk.get_or_insert_default();
         let mut state = self.shared.state();
         let Some(stream) = state.streams.get_mut(&self.stream) else { return Polled::Wait };
-        let Some(cursor) = stream.cursors.get_mut(&*self.destination) else { return Polled::Wait };
-        let full =
-            cursor.out_bytes >= self.shared.settings.window_bytes || cursor.out.len() >= WINDOW_RECORDS;
+        let Some((cursor, tail, segments)) = stream.reading(&self.destination) else { return Polled::Wait };
+        let full = cursor.is_full(self.shared.settings.window_bytes, WINDOW_RECORDS);
         let found = loop {
-            if let Some(returned) = cursor.returned.pop_front() {
+            if let Some(returned) = cursor.take_returned() {
                 break returned;
             }
             if full {
@@ -145,19 +140,18 @@ impl Reader {
                 }
                 continue;
             }
-            disk.next = disk.next.max(cursor.next).max(cursor.wanted_from());
-            if disk.next < stream.tail_from {
-                let behind = stream.segments.range(..stream.tail_from).next_back();
+            disk.next = disk.next.max(cursor.next()).max(cursor.wanted_from());
+            if disk.next < tail.from() {
+                let behind = segments.range(..tail.from()).next_back();
                 if behind.is_some_and(|(_, segment)| segment.last >= disk.next) {
                     return Polled::Load;
                 }
-                disk.next = stream.tail_from;
+                disk.next = tail.from();
             }
-            let at = stream.tail.partition_point(|(sequence, _)| *sequence < disk.next);
-            let Some((sequence, record)) = stream.tail.get(at) else {
+            let Some((sequence, record)) = tail.at(disk.next) else {
                 // Nothing up to the newest record is left to be delivered. A file that is kept open would keep its space after its removal.
                 disk.open = None;
-                if cursor.next < disk.next {
+                if cursor.next() < disk.next {
                     cursor.look_past(disk.next);
                     cursor.advance();
                 }
@@ -200,7 +194,7 @@ impl Reader {
         let mut state = self.shared.state();
         state.moved = true;
         let stream = state.streams.get_mut(&self.stream);
-        if let Some(cursor) = stream.and_then(|stream| stream.cursors.get_mut(&*self.destination)) {
+        if let Some(cursor) = stream.and_then(|stream| stream.cursor_mut(&self.destination)) {
             change(cursor);
         }
         self.shared.wake(state);
@@ -222,11 +216,10 @@ impl Drop for Reader {
         let now = self.shared.now();
         let mut state = self.shared.state();
         let Some(stream) = state.streams.get_mut(&self.stream) else { return };
-        if let Some(cursor) = stream.cursors.get_mut(&*self.destination) {
-            cursor.rewind();
-            (cursor.attached, cursor.orphan, cursor.dirty) = (false, Some(Idle::new(0, now)), true);
+        if let Some(cursor) = stream.cursor_mut(&self.destination) {
+            cursor.detach(now);
         }
-        stream.changed.notify_waiters();
+        stream.notify();
         state.next_look = 0;
         self.shared.wake(state);
     }
@@ -239,11 +232,10 @@ impl Ack {
         let mut state = self.shared.state();
         state.moved = true;
         if let Some(stream) = state.streams.get_mut(&self.stream) {
-            if let Some(cursor) = stream.cursors.get_mut(&*self.destination) {
-                cursor.undecided.remove(&(self.lease, self.sequence));
-                cursor.settle(self.sequence);
+            if let Some(cursor) = stream.cursor_mut(&self.destination) {
+                cursor.acknowledge(self.lease, self.sequence);
             }
-            stream.changed.notify_waiters();
+            stream.notify();
         }
         self.shared.wake(state);
     }
@@ -257,21 +249,12 @@ impl Drop for Ack {
         let mut state = self.shared.state();
         let State { streams, dropped, .. } = &mut *state;
         let Some(stream) = streams.get_mut(&self.stream) else { return };
-        if let Some(cursor) = stream.cursors.get_mut(&*self.destination) {
-            if cursor.undecided.remove(&(self.lease, self.sequence)) {
-                let key = (stream.name.clone(), self.destination.to_string(), Reason::DropOldest);
-                *dropped.entry(key).or_default() += Sum { records: 1, items: u64::from(self.record.items) };
-            }
-            // A reader that came later has been given it already.
-            if cursor.lease == self.lease
-                && let Some(bytes) = cursor.out.get_mut(&self.sequence)
-            {
-                // It stays in `out`, so that the cursor does not pass it, and takes no room in the window.
-                cursor.out_bytes -= std::mem::take(bytes);
-                cursor.returned.push_back((self.sequence, Arc::clone(&self.record)));
-            }
+        let cursor = stream.cursor_mut(&self.destination);
+        if cursor.is_some_and(|cursor| cursor.give_back(self.lease, self.sequence, &self.record)) {
+            let key = (stream.name().to_owned(), self.destination.to_string(), Reason::DropOldest);
+            *dropped.entry(key).or_default() += Sum { records: 1, items: u64::from(self.record.items) };
         }
-        stream.changed.notify_waiters();
+        stream.notify();
     }
 }
 

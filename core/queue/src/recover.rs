@@ -7,7 +7,7 @@ use std::path::Path;
 use bytes::Bytes;
 use throughline_component::port::Disk;
 
-use crate::cursor::{Cursor, Idle};
+use crate::cursor::Cursor;
 use crate::entry::Entry;
 use crate::intake::{Missing, Taken, take_in};
 use crate::io::{CURSORS, Io, is_full};
@@ -19,7 +19,8 @@ use crate::ports::Ports;
 use crate::reserve::{self, Reserve};
 use crate::settings::Settings;
 use crate::sites;
-use crate::state::{EPOCH_SHIFT, State, Stream};
+use crate::state::State;
+use crate::stream::{EPOCH_SHIFT, Stream};
 
 const CURSOR_KIND: JournalKind = JournalKind {
     copies: 2,
@@ -82,7 +83,7 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
     let newest =
         |taken: &Taken| taken.segments.last_key_value().map(|(first, segment)| segment.last.max(*first));
     let seen =
-        streams.values().filter_map(newest).chain(written.places.values().map(|(_, cursor)| cursor.low));
+        streams.values().filter_map(newest).chain(written.places.values().map(|(_, cursor)| cursor.low()));
     let seen = seen.max().unwrap_or(0) >> EPOCH_SHIFT;
     state.epoch = seen.max(written.epoch).max(manifest.known.epoch) + 1;
     manifest.known.epoch = state.epoch;
@@ -96,12 +97,12 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
     }
     let now = ports.clock.monotonic_nanos();
     for ((stream, destination), (idle, mut cursor)) in written.places {
-        cursor.orphan = Some(Idle::new(idle.unwrap_or_default(), now));
-        state.stream(&stream).cursors.insert(destination, cursor);
+        cursor.set_idle(idle.unwrap_or_default(), now);
+        state.stream(&stream).restore_cursor(destination, cursor);
     }
     if let Some(why) = trouble {
         let lost: Vec<&mut Stream> =
-            state.streams.values_mut().filter(|stream| !stream.segments.is_empty()).collect();
+            state.streams.values_mut().filter(|stream| !stream.segments().is_empty()).collect();
         state.stats.lost_cursors += lost.len() as u64;
         tracing::error!(
             directory = %settings.directory.display(), %why, streams = lost.len(),
@@ -112,7 +113,7 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
     for (number, stream) in &mut state.streams {
         stream.count_passed();
         // What is missing is said once.
-        manifest.known.committed(*number, stream.committed);
+        manifest.known.committed(*number, stream.committed());
     }
     state.share();
     let mut io = Io::new(ports, settings, cursors, manifest);
@@ -164,13 +165,11 @@ fn add(state: &mut State, number: u64, taken: Taken, lost: bool, written: &Writt
     if segments.is_empty() {
         return;
     }
-    let bytes = segments.values().map(|segment| segment.end).sum::<u64>();
-    state.stored_bytes += bytes;
-    let committed = segments.values().filter_map(|segment| segment.sure).max().unwrap_or_default();
+    state.stored_bytes += segments.values().map(|segment| segment.end).sum::<u64>();
     // Cursors would have told the name.
     let lost = lost || name.is_empty();
-    let stream = Stream::new(&name, state.epoch);
-    state.streams.insert(number, Stream { segments, bytes, committed, lost, ..stream });
+    let stream = Stream::recovered(&name, state.epoch, segments, lost);
+    state.streams.insert(number, stream);
 }
 
 /// What the cursors' file held.

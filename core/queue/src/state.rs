@@ -1,22 +1,16 @@
 //! What callers, readers and the writing thread share. Held for moments, never over a call to the disk.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use throughline_component::Settle;
-use tokio::sync::Notify;
 
 use crate::Record;
-use crate::cursor::{Cursor, Idle};
 use crate::entry::Entry;
 use crate::limits::{Dropped, Limits};
 use crate::name::number;
-
-/// The bits of a sequence number below its epoch. Each opening of the log begins an epoch, so that numbers of records
-/// that a crash took are not given to others.
-pub(crate) const EPOCH_SHIFT: u32 = 40;
+use crate::stream::Stream;
 
 pub(crate) struct State {
     pub(crate) limits: Limits,
@@ -65,48 +59,6 @@ pub(crate) enum Task {
     Close { journal: u64, name: String },
 }
 
-#[derive(Default)]
-pub(crate) struct Stream {
-    pub(crate) name: String,
-    /// The next sequence number to give away.
-    pub(crate) next: u64,
-    /// By first sequence number.
-    pub(crate) segments: BTreeMap<u64, Segment>,
-    /// Bytes of these, and of what is on its way to them.
-    pub(crate) bytes: u64,
-    pub(crate) pending: u64,
-    /// The newest records; all that were committed from `tail_from` on are in it.
-    pub(crate) tail: VecDeque<(u64, Arc<Record>)>,
-    pub(crate) tail_from: u64,
-    pub(crate) tail_bytes: usize,
-    pub(crate) cursors: BTreeMap<String, Cursor>,
-    /// The newest record that was committed, and what was last written down of that.
-    pub(crate) committed: u64,
-    pub(crate) marked: u64,
-    /// Cursors were lost, and there is no telling whose.
-    pub(crate) lost: bool,
-    /// Told when a record is committed, a delivery settled, a lease given back.
-    pub(crate) changed: Arc<Notify>,
-}
-
-/// The part of a file that was committed.
-#[derive(Clone, Debug)]
-pub(crate) struct Segment {
-    pub(crate) path: PathBuf,
-    pub(crate) salt: u32,
-    pub(crate) end: u64,
-    pub(crate) last: u64,
-    pub(crate) counts: Counts,
-    pub(crate) active: bool,
-    /// Up to where it is known to have been on the disk, so that its loss would be damage.
-    pub(crate) sure: Option<u64>,
-    /// Its file was found to be gone.
-    pub(crate) missed: bool,
-}
-
-/// Records and items by signal.
-pub(crate) type Counts = [(u64, u64); 3];
-
 /// How a log does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -139,10 +91,6 @@ pub struct Stats {
     /// Streams whose cursors were lost, so that destinations begin with the oldest record.
     pub lost_cursors: u64,
 }
-
-/// Stands for destinations whose cursors were lost: what they may not have got is kept, and whoever subscribes next begins
-/// there.
-pub(crate) const UNKNOWN: &str = "(unknown)";
 
 impl State {
     pub(crate) fn new(limits: Limits) -> Self {
@@ -180,78 +128,19 @@ impl State {
         }
         self.moved = false;
         for stream in self.streams.values_mut() {
-            let name = &stream.name;
-            if name.is_empty() {
-                // There is no cursor, since cursors know the name.
-                continue;
-            }
-            // Written along, never on its own account.
-            let is_dirty = all || stream.cursors.values().any(|cursor| cursor.dirty);
-            if stream.committed != 0 && is_dirty && (all || stream.committed != stream.marked) {
-                stream.marked = stream.committed;
-                entries.push(Entry::Committed { stream: name.clone(), last: stream.committed });
-            }
-            for (destination, cursor) in stream.cursors.iter_mut().filter(|(_, cursor)| all || cursor.dirty) {
-                cursor.dirty = false;
-                entries.push(Entry::of(name, destination, cursor, now));
-            }
+            stream.entries(all, now, &mut entries);
         }
         entries
     }
 
     /// What was written down did not reach the disk.
     pub(crate) fn all_dirty(&mut self) {
-        for stream in self.streams.values_mut() {
-            stream.marked = 0;
-            stream.cursors.values_mut().for_each(|cursor| cursor.dirty = true);
-        }
+        self.streams.values_mut().for_each(Stream::all_dirty);
     }
 
     /// The stream of this name, which exists from then on.
     pub(crate) fn stream(&mut self, name: &str) -> &mut Stream {
         let epoch = self.epoch;
         self.streams.entry(number(name)).or_insert_with(|| Stream::new(name, epoch))
-    }
-}
-
-impl Stream {
-    pub(crate) fn new(name: &str, epoch: u64) -> Self {
-        let next = epoch << EPOCH_SHIFT;
-        Self { name: name.to_owned(), next, tail_from: next, ..Self::default() }
-    }
-
-    /// Cursors were lost: what is there is kept for whoever subscribes next.
-    pub(crate) fn lose_cursors(&mut self, now: u64) {
-        let Some(oldest) = self.segments.keys().next().copied().filter(|_| !self.name.is_empty()) else {
-            return;
-        };
-        self.lost = false;
-        let unknown = || Cursor { orphan: Some(Idle::new(0, now)), ..Cursor::at(oldest) };
-        self.cursors.entry(UNKNOWN.to_owned()).or_insert_with(unknown);
-    }
-
-    /// Where a destination that has no cursor begins: at the end, unless it may have had one that was lost.
-    pub(crate) fn beginning(&self) -> u64 {
-        self.cursors.get(UNKNOWN).map_or(self.next, |unknown| unknown.low)
-    }
-
-    /// Whether every destination is done with a segment.
-    pub(crate) fn has_passed(&self, first: u64, segment: &Segment) -> bool {
-        // Without a name there is no telling who has passed it.
-        !self.name.is_empty() && self.cursors.values().all(|cursor| cursor.has_passed(first, segment.last))
-    }
-
-    /// Makes committed records known to readers.
-    pub(crate) fn publish(&mut self, records: impl Iterator<Item = (u64, Arc<Record>)>, bound: usize) {
-        for (sequence, record) in records {
-            self.tail_bytes += record.size();
-            self.tail.push_back((sequence, record));
-        }
-        while self.tail_bytes > bound
-            && let Some((sequence, record)) = self.tail.pop_front()
-        {
-            self.tail_bytes -= record.size();
-            self.tail_from = sequence + 1;
-        }
     }
 }

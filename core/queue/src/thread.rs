@@ -61,7 +61,7 @@ impl Shared {
         for (number, stream) in streams {
             let own =
                 group.iter().filter(|task| matches!(task, Task::Append { stream, .. } if stream == number));
-            stream.pending = own.map(size).sum::<usize>() as u64;
+            stream.set_pending(own.map(size).sum::<usize>() as u64);
         }
         drop(state);
         // If it does so again and again, not at full speed.

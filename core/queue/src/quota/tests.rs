@@ -1,6 +1,15 @@
+use std::collections::BTreeMap;
+
+use throughline_component::port::Clock;
+
 use super::*;
+use crate::Record;
+use crate::cursor::Cursor;
 use crate::limits::Limits;
+use crate::limits::{Dropped, GRACE};
+use crate::segment::Segment;
 use crate::settings::Settings;
+use crate::stream::Stream;
 
 #[test]
 fn streams_have_equal_shares_of_seven_eighths_unless_a_quota_is_set() {
@@ -34,13 +43,31 @@ fn record() -> Record {
     }
 }
 
+fn segment(end: u64) -> Segment {
+    let path = std::path::PathBuf::new();
+    Segment {
+        path,
+        salt: 0,
+        end,
+        last: 9,
+        counts: Default::default(),
+        active: true,
+        sure: None,
+        missed: false,
+    }
+}
+
+fn stream_of(bytes: u64) -> Stream {
+    Stream::recovered("traces", 1, BTreeMap::from([(0, segment(bytes))]), false)
+}
+
 /// A stream of 1,000 bytes; the first destination has passed 600 of them, the second none.
 fn stream() -> Stream {
-    let mut stream = Stream { bytes: 1000, ..Stream::new("traces", 1) };
+    let mut stream = stream_of(1000);
     for (destination, bytes) in [("ahead", 600), ("behind", 0)] {
         let mut cursor = Cursor::at(0);
-        cursor.passed.bytes = bytes;
-        stream.cursors.insert(destination.to_owned(), cursor);
+        cursor.pass(0, bytes);
+        stream.restore_cursor(destination.to_owned(), cursor);
     }
     stream
 }
@@ -69,7 +96,7 @@ fn a_destination_may_have_exactly_its_quota() {
 #[test]
 fn who_left_long_ago_keeps_nobody_waiting() {
     let mut stream = stream();
-    stream.cursors.get_mut("behind").expect("it is there").orphan = Some(crate::cursor::Idle::new(5, 0));
+    stream.cursor_mut("behind").expect("it is there").set_idle(5, 0);
     let (quota, left_out) = (600, vec![("behind".to_owned(), Sum { records: 1, items: 3 })]);
     for overflow in [Overflow::Block, Overflow::DropOldest] {
         let early = admitted(&mut stream, overflow, quota, GRACE - 6);
@@ -86,21 +113,12 @@ fn who_left_long_ago_keeps_nobody_waiting() {
 fn state(segments: u64, overflow: Overflow, quota: Option<u64>) -> State {
     let settings = Settings { max_bytes: 8000, overflow, quota, ..Settings::new("/log".into()) };
     let mut state = State::new(Limits::of(&settings));
-    let mut stream = Stream { bytes: 100 * segments, ..Stream::new("traces", 0) };
-    for n in 0..segments {
-        let segment = Segment {
-            path: std::path::PathBuf::new(),
-            salt: 0,
-            end: 100,
-            last: 10 * n + 9,
-            counts: [(10, 30), (0, 0), (0, 0)],
-            active: n + 1 == segments,
-            sure: None,
-            missed: false,
-        };
-        stream.segments.insert(10 * n, segment);
-    }
-    stream.cursors.insert("otlp".into(), Cursor::at(0));
+    let all = (0..segments).map(|n| {
+        let active = n + 1 == segments;
+        (10 * n, Segment { last: 10 * n + 9, counts: [(10, 30), (0, 0), (0, 0)], active, ..segment(100) })
+    });
+    let mut stream = Stream::recovered("traces", 0, all.collect(), false);
+    stream.restore_cursor("otlp".into(), Cursor::at(0));
     state.streams.insert(1, stream);
     state.share();
     state
@@ -111,8 +129,8 @@ fn no_more_of_the_oldest_goes_than_must() {
     let dropped = |quota| {
         let mut state = state(5, Overflow::DropOldest, Some(quota));
         let losses = state.drop_oldest();
-        let cursor = &state.streams[&1].cursors["otlp"];
-        (losses.iter().flat_map(|loss| &loss.parts).count(), cursor.low)
+        let cursor = &state.streams[&1].cursors()["otlp"];
+        (losses.iter().flat_map(|loss| &loss.parts).count(), cursor.low())
     };
     assert_eq!(
         [500, 499, 400, 399, 100, 99, 1].map(dropped),
@@ -131,6 +149,6 @@ fn streams_that_nobody_reads_take_no_share() {
 
 #[test]
 fn a_stream_without_destinations_takes_in_what_comes() {
-    let mut stream = Stream { bytes: 1000, ..Stream::new("traces", 1) };
+    let mut stream = stream_of(1000);
     assert_eq!(admitted(&mut stream, Overflow::DropNewest, 10, 0), (true, vec![]));
 }

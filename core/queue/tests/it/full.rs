@@ -97,9 +97,9 @@ fn senders_hear_that_the_disk_is_full_once_there_is_no_reserve() {
     log.append(stream, record(Bytes::from("record")), settle);
     let Outcome::Retry { why, .. } = ready(ticket) else { panic!("it is not taken in") };
     assert_eq!((&*why, log.stats().disk_full), ("the disk is full", true));
-    let files = || world.disk.files().into_keys().collect::<Vec<_>>();
+    let files = || harness.disk.files().into_keys().collect::<Vec<_>>();
     let before = files();
-    log.turn();
+    log.flush_group();
     assert_eq!(files(), before, "cursors that are as short as they can be are not written anew");
 }
 

@@ -176,7 +176,7 @@ fn a_journal_is_read_on_a_full_disk_and_none_is_begun_there() {
     // A name and the end of an empty snapshot; later an entry.
     assert_eq!(opened.journal.size(), 44 + 6 + 44);
     opened.journal.append(Bytes::from_static(b"one"), Settle::nobody());
-    log.turn();
+    log.flush_group();
     assert_eq!(opened.journal.size(), 44 + 6 + 44 + 44 + 3);
     drop(opened);
     disk.fail(Some(Fault::FullAfter(0)));
