@@ -1,16 +1,18 @@
 //! Reads a stream for one exporter, or for the rest of a pipeline behind a stream.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use throughline_component::port::Clock;
 use throughline_component::{
     Batch, Chunk, ComponentId, Context, Fatal, Outcome, Settle, SnapshotWatermark, Stop, Ticket, Transport,
 };
-use throughline_queue::{Delivered, Reader};
+use throughline_queue::{AGAIN, Delivered, Polled, Reader};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
 use crate::ledger::{Hop, add};
 use crate::pipeline::Pipeline;
@@ -24,6 +26,8 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Waits after what the sink does not try again by itself: its exporter panicked, say.
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// How long a reader without room waits before it has what fails set aside.
+const PRESSED: Duration = Duration::from_millis(100);
 
 /// Brings what a stream holds to who is fed from it.
 pub(crate) struct Feeder {
@@ -114,34 +118,65 @@ impl Feeder {
         let Intake { health, warnings, .. } = &*self.stream.intake;
         let part = format!("{destination}, reading the stream {}", self.stream.name);
         let mut unreadable = Unreadable::new(part, health, warnings);
+        let mut again = Again::default();
         loop {
             let permit = tokio::select! {
                 permit = Arc::clone(&on_their_way).acquire_owned() => permit,
                 () = stop.stopped() => break,
             };
-            let next = tokio::select! {
-                next = reader.next() => next,
-                () = snapshot(&mut snapshots) => {
-                    snapshots.iter_mut().for_each(|snapshots| self.release(&reader, snapshots));
-                    continue;
+            let next = match reader.poll() {
+                Polled::Record(delivered) => Ok(delivered),
+                polled => {
+                    let full = reader.is_full();
+                    let pressed = full && self.sets_aside() && !reader.is_aside_full();
+                    // What was never tried comes first.
+                    let at_the_end = matches!(polled, Polled::Wait) && !full;
+                    let look = if at_the_end { again.due(&reader) } else { None };
+                    tokio::select! {
+                        next = reader.next() => next,
+                        () = snapshot(&mut snapshots) => {
+                            snapshots.iter_mut().for_each(|snapshots| self.release(&reader, snapshots));
+                            continue;
+                        }
+                        () = tokio::time::sleep(PRESSED), if pressed => {
+                            self.set_aside(AGAIN);
+                            continue;
+                        }
+                        () = until(look) => {
+                            // In rotation: what is in memory goes, and the next of the others come.
+                            self.set_aside(AGAIN);
+                            again.looks(&mut reader);
+                            continue;
+                        }
+                        () = stop.stopped() => break,
+                    }
                 }
-                () = stop.stopped() => break,
             };
             match next {
                 Ok(delivered) => {
                     unreadable.read();
-                    let memory = tokio::select! {
-                        memory = share.take(delivered.record.payload.len()) => memory,
-                        () = stop.stopped() => break,
+                    let mut memory = pin!(share.take(delivered.record.payload.len()));
+                    let memory = loop {
+                        let pressed = self.sets_aside() && !reader.is_aside_full();
+                        tokio::select! {
+                            memory = &mut memory => break Some(memory),
+                            () = tokio::time::sleep(PRESSED), if pressed => self.set_aside(1),
+                            () = stop.stopped() => break None,
+                        }
                     };
+                    let Some(memory) = memory else { break };
                     let may_fail = kept.is_none() && self.to.sink().is_some();
                     // A registry takes one record after the other, whatever becomes of them.
-                    let (slot, held) = if may_fail { (Some(permit), None) } else { (None, permit.ok()) };
+                    let (permit, held) = if may_fail { (permit.ok(), None) } else { (None, permit.ok()) };
+                    let set_aside = may_fail.then(Arc::<AtomicBool>::default);
                     // Offered here, in the order of the stream: a sink that keeps order relies on it.
-                    let first = self.offer(&delivered, Slot(slot.and_then(Result::ok)));
+                    let first = self.offer(
+                        &delivered,
+                        Slot { permit, set_aside: set_aside.clone(), again: delivered.again },
+                    );
                     let (own, stop) = (Arc::clone(&self), stop.clone());
                     tokio::spawn(async move {
-                        own.deliver(delivered, first, memory, stop).await;
+                        own.deliver(delivered, first, (memory, set_aside), stop).await;
                         drop(held);
                     });
                 }
@@ -158,6 +193,18 @@ impl Feeder {
         let all = u32::try_from(ways).unwrap_or(u32::MAX);
         drop(tokio::time::timeout(GRACE, on_their_way.acquire_many(all)).await);
         Ok(())
+    }
+
+    /// Whether what fails can be read from the stream again later, and so need not be kept in memory.
+    fn sets_aside(&self) -> bool {
+        self.to.sink().is_some() && self.to.snapshot_watermark().is_none()
+    }
+
+    /// Has up to `most` batches that have failed set aside, so that others can be tried.
+    fn set_aside(&self, most: usize) {
+        if let Some(sink) = self.to.sink() {
+            let _given_back = (0..most).take_while(|_| sink.set_aside()).count();
+        }
     }
 
     /// Lets the cursor pass what a registry's newest snapshot holds.
@@ -186,13 +233,24 @@ impl Feeder {
     }
 
     /// Offers a record again until it is delivered, or dropped for a reason that is counted where it was.
-    async fn deliver(&self, delivered: Delivered, first: Ticket, memory: Taken, mut stop: Stop) {
+    async fn deliver(
+        &self,
+        delivered: Delivered,
+        first: Ticket,
+        (memory, set_aside): (Taken, Option<Arc<AtomicBool>>),
+        mut stop: Stop,
+    ) {
         let items = u64::from(delivered.record.items);
         add(&self.hop.taken, items);
         let held = HeldItems::new(self, items);
         let (mut ticket, mut pause) = (first, PAUSE);
         loop {
             let Outcome::Retry { after, why, .. } = ticket.await else { break };
+            if set_aside.as_ref().is_some_and(|told| told.load(Ordering::Relaxed)) {
+                add(&self.hop.returned, items);
+                drop(held);
+                return delivered.ack.set_aside();
+            }
             if !stop.is_stopped() {
                 let what = "not delivered; it stays in the storage and is tried again";
                 self.stream.intake.warnings.warn(self.to.id(), what, items, &why);
@@ -205,12 +263,53 @@ impl Feeder {
                 }
             }
             pause = (pause * 2).min(PAUSE_MAX);
-            ticket = self.offer(&delivered, Slot(None));
+            ticket = self.offer(&delivered, Slot::default());
         }
         add(&self.hop.out, items);
         let Delivered { record, ack, .. } = delivered;
         drop((held, record, memory));
         ack.done();
+    }
+}
+
+/// When what is set aside is read again.
+#[derive(Default)]
+struct Again {
+    /// When, and how long that is after the time before.
+    next: Option<(Instant, Duration)>,
+    /// How many were set aside then.
+    before: usize,
+}
+
+impl Again {
+    /// When it is, if there is anything.
+    fn due(&mut self, reader: &Reader) -> Option<Instant> {
+        if reader.aside() == 0 {
+            self.next = None;
+            return None;
+        }
+        let (due, _) = self.next.get_or_insert_with(|| (Instant::now() + PAUSE, PAUSE));
+        Some(*due)
+    }
+
+    /// Has some of it read again. The more of it keeps failing, the later the next.
+    fn looks(&mut self, reader: &mut Reader) {
+        let aside = reader.aside();
+        let delivered = self.before.saturating_sub(aside);
+        let (_, pause) = self.next.unwrap_or((Instant::now(), PAUSE));
+        let pause = if delivered > 0 { PAUSE } else { (pause * 2).min(PAUSE_MAX) };
+        // Where all went that was looked at, the rest may go too.
+        let wait = if delivered >= AGAIN { Duration::ZERO } else { pause };
+        (self.next, self.before) = (Some((Instant::now() + wait, pause)), aside);
+        reader.look_again();
+    }
+}
+
+/// Resolves at this moment, if there is one.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

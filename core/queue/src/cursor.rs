@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::Record;
 use crate::ranges::Ranges;
 
-/// A destination's place in a stream: everything below `low` is settled, and below `high` all but what is out or stands in
-/// `holes`. So a record that never settles costs one number, however much is settled behind it.
+/// A destination's place in a stream: everything below `low` is settled, and below `high` all but what is out, set aside, or stands
+/// in `holes`. So a record that never settles costs one number, however much is settled behind it.
 #[derive(Debug, Default)]
 pub(crate) struct Cursor {
     low: u64,
@@ -26,6 +26,8 @@ pub(crate) struct Cursor {
     undecided: BTreeSet<(u64, u64)>,
     /// Given back, to be given out again.
     returned: VecDeque<(u64, Arc<Record>)>,
+    /// Given back, to be read again once the reader [looks again](Self::look_again): it takes no memory until then.
+    aside: BTreeSet<u64>,
     /// Where the destination keeps what it takes in a registry: from here on nothing is in a synced snapshot, so `low`
     /// goes no further.
     limit: Option<u64>,
@@ -218,7 +220,7 @@ impl Cursor {
             // What no snapshot holds is settled only as long as we live.
             return CursorPosition { low, high: low, skips, unsettled: BTreeSet::new() };
         }
-        let unsettled = self.out.keys().chain(&self.holes).copied().collect();
+        let unsettled = self.out.keys().chain(&self.holes).chain(&self.aside).copied().collect();
         CursorPosition { low, high: self.high.max(self.next), skips, unsettled }
     }
 
@@ -229,7 +231,39 @@ impl Cursor {
         self.out.clear();
         self.out_bytes = 0;
         self.returned.clear();
+        self.aside.clear();
         self.limit = None;
+    }
+
+    /// A record that was given out under this lease comes back undelivered, and makes room for others. Says whether it has been
+    /// dropped meanwhile.
+    pub(crate) fn set_aside(&mut self, lease: u64, sequence: u64) -> bool {
+        let dropped = self.undecided.remove(&(lease, sequence));
+        if self.lease == lease
+            && let Some(bytes) = self.out.remove(&sequence)
+        {
+            self.out_bytes -= bytes;
+            self.aside.insert(sequence);
+        }
+        dropped
+    }
+
+    /// How many records are set aside.
+    pub(crate) fn aside(&self) -> usize {
+        self.aside.len()
+    }
+
+    /// Up to `most` records that are set aside, those from this one on first, are read again before what comes next. Says which.
+    pub(crate) fn look_again(&mut self, from: u64, most: usize) -> BTreeSet<u64> {
+        let behind = self.aside.range(from..).chain(self.aside.range(..from));
+        let again: BTreeSet<u64> = behind.take(most).copied().collect();
+        if let Some(first) = again.first() {
+            self.aside.retain(|sequence| !again.contains(sequence));
+            self.high = self.high.max(self.next);
+            self.holes.extend(&again);
+            self.next = self.next.min(*first);
+        }
+        again
     }
 
     /// Whether a record has still to be delivered.
@@ -251,7 +285,8 @@ impl Cursor {
             self.limit.is_none()
                 && last < self.high.max(self.next)
                 && self.out.range(within.clone()).next().is_none()
-                && self.holes.range(within).next().is_none()
+                && self.holes.range(within.clone()).next().is_none()
+                && self.aside.range(within).next().is_none()
         };
         last < self.low || self.skips.after(first) > last || settled()
     }
@@ -286,6 +321,7 @@ impl Cursor {
         self.undecided.extend(with_reader.map(|sequence| (self.lease, sequence)));
         self.out_bytes = self.out.values().sum();
         self.returned.retain(|(sequence, _)| *sequence >= to);
+        self.aside = self.aside.split_off(&to);
         self.limit = self.limit.map(|limit| limit.max(to));
         self.look_past(to);
         self.advance();
@@ -295,6 +331,7 @@ impl Cursor {
     pub(crate) fn waiting(&self) -> CursorPosition {
         let mut unsettled = self.holes.clone();
         unsettled.extend(self.returned.iter().map(|(sequence, _)| *sequence));
+        unsettled.extend(&self.aside);
         CursorPosition { low: self.low, high: self.high.max(self.next), skips: self.skips.clone(), unsettled }
     }
 
@@ -315,7 +352,8 @@ impl Cursor {
     /// Moves `low` up to the first record that is not settled, as far as anything was read.
     pub(crate) fn advance(&mut self) {
         let out = self.out.first_key_value().map(|(sequence, _)| *sequence);
-        let first = out.into_iter().chain(self.holes.first().copied()).min();
+        let behind = self.holes.first().into_iter().chain(self.aside.first()).copied();
+        let first = out.into_iter().chain(behind).min();
         let settled = self.skips.after(first.unwrap_or_else(|| self.next.max(self.high)));
         self.low = settled.min(self.limit.unwrap_or(u64::MAX)).max(self.low);
         self.next = self.next.max(self.low);
@@ -376,6 +414,41 @@ mod tests {
         assert_eq!(again.wanted_from(), 100_000, "nothing in between is read again");
         again.settle(0);
         assert_eq!(again.low, 100_000);
+    }
+
+    #[test]
+    fn what_is_set_aside_takes_no_room_and_is_read_again_before_the_cursor_passes_it() {
+        let mut cursor = Cursor::at(10);
+        let lease = cursor.attach().expect("nobody reads");
+        (10..20).for_each(|sequence| cursor.give_out(sequence, 1));
+        assert!(!cursor.set_aside(lease, 12) && !cursor.set_aside(lease, 15));
+        assert_eq!((cursor.out.len(), cursor.out_bytes, cursor.aside()), (8, 8, 2));
+        (10..20).for_each(|sequence| cursor.settle(sequence));
+        let unsettled = BTreeSet::from([12, 15]);
+        assert_eq!((cursor.low, cursor.place().unsettled), (12, unsettled.clone()));
+        assert_eq!(cursor.waiting().unsettled, unsettled);
+        assert_eq!([(10, 11), (12, 14), (16, 19)].map(|(f, l)| cursor.has_passed(f, l)), [true, false, true]);
+        assert!(!cursor.wants(12), "not yet");
+        assert_eq!(cursor.look_again(13, 1), BTreeSet::from([15]));
+        assert_eq!((cursor.wanted_from(), cursor.wants(12)), (15, false));
+        assert_eq!(cursor.look_again(16, 9), BTreeSet::from([12]));
+        let wanted: Vec<u64> = (10..22).filter(|sequence| cursor.wants(*sequence)).collect();
+        assert_eq!((wanted, cursor.wanted_from(), cursor.aside()), (vec![12, 15, 20, 21], 12, 0));
+        cursor.give_out(12, 1);
+        cursor.settle(12);
+        assert_eq!((cursor.low, cursor.wanted_from()), (15, 15));
+        // Another reader is given it again, and what was dropped is not.
+        cursor.give_out(15, 1);
+        cursor.set_aside(lease, 15);
+        let mut again = Cursor::from_position(cursor.place());
+        assert!(again.wants(15) && !again.wants(16) && again.wants(20));
+        again.drop_below(16);
+        cursor.drop_below(16);
+        assert_eq!((cursor.aside(), cursor.low, again.low), (0, 20, 20));
+        cursor.give_out(20, 1);
+        cursor.drop_below(21);
+        assert!(cursor.set_aside(lease, 20), "it was dropped meanwhile");
+        assert_eq!(cursor.aside(), 0);
     }
 
     #[test]

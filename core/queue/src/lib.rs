@@ -43,7 +43,7 @@ pub mod sites;
 pub use listing::{Backlog, Dropped};
 pub use log::Log;
 pub use ports::Ports;
-pub use reader::{Ack, Delivered, Polled, Reader};
+pub use reader::{AGAIN, Ack, Delivered, Polled, Reader};
 pub use record::Record;
 pub use settings::{Durability, Overflow, Settings};
 pub use state::Stats;

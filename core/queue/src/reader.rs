@@ -1,5 +1,6 @@
 //! Reading a stream for one destination.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -10,9 +11,12 @@ use crate::Record;
 use crate::ahead::FromDisk;
 use crate::cursor::Cursor;
 use crate::limits::{Reason, Sum};
-use crate::settings::WINDOW_RECORDS;
+use crate::settings::{ASIDE_RECORDS, WINDOW_RECORDS};
 use crate::shared::Shared;
 use crate::state::State;
+
+/// How many records that are set aside are given out again at once.
+pub const AGAIN: usize = 256;
 
 /// Yields what a destination has not settled yet, in order. There is one reader a cursor at a time; dropping it gives
 /// the lease back, and what it gave out and was not settled will be read again.
@@ -22,6 +26,10 @@ pub struct Reader {
     destination: Arc<str>,
     lease: u64,
     disk: Option<FromDisk>,
+    /// What was set aside and is to be given out again.
+    again: BTreeSet<u64>,
+    /// Behind which of them it stopped.
+    looked: u64,
 }
 
 /// A record on its way to its destination.
@@ -31,6 +39,8 @@ pub struct Delivered {
     pub position: Position,
     /// The record.
     pub record: Arc<Record>,
+    /// Whether it was given out before, and set aside.
+    pub again: bool,
     /// To say what became of it.
     pub ack: Ack,
 }
@@ -80,6 +90,8 @@ impl Reader {
                         destination: destination.into(),
                         lease,
                         disk: Some(FromDisk::default()),
+                        again: BTreeSet::new(),
+                        looked: 0,
                     });
                 }
                 held.changed().notified_owned()
@@ -176,7 +188,41 @@ impl Reader {
             lease: self.lease,
             settled: false,
         };
-        Polled::Record(Delivered { position: Position { stream: self.stream, sequence }, record, ack })
+        let again = !self.again.is_empty() && self.again.remove(&sequence);
+        Polled::Record(Delivered { position: Position { stream: self.stream, sequence }, record, again, ack })
+    }
+
+    /// Whether nothing more is given out until something is settled or [set aside](Ack::set_aside).
+    pub fn is_full(&self) -> bool {
+        let mut state = self.shared.state();
+        let cursor =
+            state.streams.get_mut(&self.stream).and_then(|stream| stream.cursor_mut(&self.destination));
+        cursor.is_some_and(|cursor| cursor.is_full(self.shared.settings.window_bytes, WINDOW_RECORDS))
+    }
+
+    /// How many records are set aside.
+    pub fn aside(&self) -> usize {
+        let mut state = self.shared.state();
+        let cursor =
+            state.streams.get_mut(&self.stream).and_then(|stream| stream.cursor_mut(&self.destination));
+        cursor.map_or(0, |cursor| cursor.aside())
+    }
+
+    /// Whether as much is set aside as may be.
+    pub fn is_aside_full(&self) -> bool {
+        self.aside() >= ASIDE_RECORDS
+    }
+
+    /// Some of what is set aside is given out again, before what comes next: each time those behind the ones before, and in the end
+    /// from the first on.
+    pub fn look_again(&mut self) {
+        self.disk = Some(FromDisk::default());
+        let (from, mut again) = (self.looked, BTreeSet::new());
+        self.cursor(|cursor| again = cursor.look_again(from, AGAIN));
+        // Those behind the last one; if it went on from the front, behind that.
+        let last = again.range(..from).next_back().or(again.last());
+        self.looked = last.map_or(0, |last| last + 1);
+        self.again.append(&mut again);
     }
 
     /// From now on the cursor goes no further than [`advance_to`](Self::advance_to) says: the destination keeps what it takes in a
@@ -241,20 +287,33 @@ impl Ack {
     }
 }
 
-impl Drop for Ack {
-    fn drop(&mut self) {
-        if self.settled {
-            return;
-        }
+impl Ack {
+    /// It is not delivered, and is not to take memory: it is read from the stream again when the reader [looks
+    /// again](Reader::look_again).
+    pub fn set_aside(mut self) {
+        self.settled = true;
+        self.back(|cursor, ack| cursor.set_aside(ack.lease, ack.sequence));
+    }
+
+    /// It comes back undelivered; `back` says whether it has been dropped meanwhile.
+    fn back(&self, back: impl FnOnce(&mut Cursor, &Self) -> bool) {
         let mut state = self.shared.state();
         let State { streams, dropped, .. } = &mut *state;
         let Some(stream) = streams.get_mut(&self.stream) else { return };
         let cursor = stream.cursor_mut(&self.destination);
-        if cursor.is_some_and(|cursor| cursor.give_back(self.lease, self.sequence, &self.record)) {
+        if cursor.is_some_and(|cursor| back(cursor, self)) {
             let key = (stream.name().to_owned(), self.destination.to_string(), Reason::DropOldest);
             *dropped.entry(key).or_default() += Sum { records: 1, items: u64::from(self.record.items) };
         }
         stream.notify();
+    }
+}
+
+impl Drop for Ack {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.back(|cursor, ack| cursor.give_back(ack.lease, ack.sequence, &ack.record));
+        }
     }
 }
 

@@ -59,6 +59,8 @@ pub enum Overflow {
 
 /// The most unsettled records of a reader.
 pub(crate) const WINDOW_RECORDS: usize = 1024;
+/// The most records that a reader sets aside: each is a number in what is written down of a cursor.
+pub(crate) const ASIDE_RECORDS: usize = 16 << 10;
 
 impl Settings {
     /// The defaults, for a directory.

@@ -148,14 +148,19 @@ impl Sink {
             return batch.settle(&Outcome::retry(why));
         }
         hop.held.fetch_add(signed(items), Ordering::Relaxed);
-        let waited_for = slot.is_none();
+        let (waited_for, again) = (slot.is_none(), slot.as_ref().is_some_and(|slot| slot.again));
         let jobs = self.by_lane(batch, slot, now);
         if waited_for {
             hop.batches.fetch_add(signed(jobs.len() as u64), Ordering::Relaxed);
         }
-        jobs.into_iter().for_each(|job| queue.push(job));
+        for job in jobs {
+            match again {
+                true => queue.push_again(job, &self.policy.retry, now),
+                false => queue.push(job),
+            }
+        }
         self.start_consumers(&mut queue);
-        if queue.is_parked() {
+        if again || queue.is_parked() {
             self.look_after(queue);
         }
     }
@@ -173,7 +178,7 @@ impl Sink {
         }
         let mut slot = slot;
         let jobs = lanes.into_iter().map(|(lane, chunks)| {
-            let own = slot.as_mut().map(|slot| Slot(slot.0.take()));
+            let own = slot.as_mut().map(std::mem::take);
             Job::new(Batch { signal, chunks }, lane, own, now)
         });
         jobs.collect()
@@ -213,6 +218,14 @@ impl Sink {
         given
             .into_iter()
             .for_each(|job| self.end(job, Outcome::retry("the agent stops, and the destination fails")));
+    }
+
+    /// Gives a batch that has failed back to the reader of its stream, so that others can be tried. Says whether there was any.
+    pub(crate) fn set_aside(&self) -> bool {
+        let job = self.queue().set_aside();
+        let any = job.is_some();
+        job.into_iter().for_each(|job| self.end(job, Outcome::retry("others are tried first")));
+        any
     }
 
     /// Tries again now what waits for its next attempt: a reload says that somebody may have mended something.

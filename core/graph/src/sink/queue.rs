@@ -6,6 +6,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use throughline_component::{Batch, Lane, RetrySettings, Sizer};
@@ -19,6 +20,10 @@ pub(super) struct Job {
     pub(super) stored: bool,
     /// Bounds how many batches a stream's reader hands over at once; given back when the first attempt fails.
     slot: Option<OwnedSemaphorePermit>,
+    /// Its reader takes it back when others need the room, and is told by this that it was.
+    set_aside: Option<Arc<AtomicBool>>,
+    /// It was given back so before.
+    again: bool,
     accepted_at: u64,
     /// How many batches had got through when its attempt began.
     successes: u64,
@@ -56,9 +61,21 @@ pub(super) enum Oversize {
 impl Job {
     pub(super) fn new(batch: Batch, lane: Lane, slot: Option<Slot>, now: u64) -> Self {
         let stored = slot.is_some();
-        let slot = slot.and_then(|Slot(permit)| permit);
+        let Slot { permit: slot, set_aside, again } = slot.unwrap_or_default();
         let oversize = Oversize::No;
-        Self { batch, stored, slot, accepted_at: now, successes: 0, failure: None, oversize, lane, weight: 0 }
+        Self {
+            batch,
+            stored,
+            slot,
+            set_aside,
+            again,
+            accepted_at: now,
+            successes: 0,
+            failure: None,
+            oversize,
+            lane,
+            weight: 0,
+        }
     }
 
     /// A part of this batch, with its age.
@@ -67,6 +84,8 @@ impl Job {
             batch,
             stored: self.stored,
             slot: None,
+            set_aside: None,
+            again: self.again,
             accepted_at: self.accepted_at,
             successes: 0,
             failure: None,
@@ -89,8 +108,16 @@ impl Job {
     }
 }
 
-/// Where a stream's reader waits until the sink has room; without a permit the sink holds one batch at a time anyway.
-pub(crate) struct Slot(pub(crate) Option<OwnedSemaphorePermit>);
+/// Where a stream's reader waits until the sink has room.
+#[derive(Default)]
+pub(crate) struct Slot {
+    /// Without one the sink holds one batch at a time anyway.
+    pub(crate) permit: Option<OwnedSemaphorePermit>,
+    /// Set when the reader is to take the batch back until later; without it the batch stays.
+    pub(crate) set_aside: Option<Arc<AtomicBool>>,
+    /// It was taken back so before: it is tried behind what was never tried.
+    pub(crate) again: bool,
+}
 
 /// What waits, and how the destination does.
 pub(super) struct Queue {
@@ -137,7 +164,7 @@ pub(super) enum Verdict {
 /// What is to be done about batches that failed.
 pub(super) enum Next {
     /// Try this one, alone.
-    Try(Job),
+    Try(Box<Job>),
     /// These have been here for too long.
     Expired(Vec<Job>),
     /// Nothing before this moment.
@@ -220,6 +247,14 @@ impl Queue {
         self.waiting.push_back(job);
     }
 
+    /// Takes in a batch that has failed before and was set aside since.
+    pub(super) fn push_again(&mut self, mut job: Job, retry: &RetrySettings, now: u64) {
+        job.slot = None;
+        let (backoff, successes, alone) = (Backoff::new(retry), self.successes, self.successes > 0);
+        job.failure = Some(Failure { backoff, due: now, successes, episode: 0, alone });
+        self.failed.push_back(job);
+    }
+
     /// Takes in the parts of a batch that is here, to be tried before all others.
     pub(super) fn replace(&mut self, whole: &Job, mut parts: Vec<Job>) {
         self.divided(whole, parts.iter_mut());
@@ -291,6 +326,12 @@ impl Queue {
             if bytes >= job.batch.len_bytes() {
                 job.oversize = Oversize::Proven;
             }
+        }
+        if job.again {
+            // What was wrong with it may be mended for all that were set aside.
+            let again =
+                self.remove(|queue| &mut queue.failed, |job| job.again && job.oversize == Oversize::No);
+            self.waiting.extend(again);
         }
         let failing = self.failing.take()?;
         // What failed with everything else goes with everything else.
@@ -386,7 +427,7 @@ impl Queue {
             }
             // In rotation: first who was never tried, then who was tried longest ago.
             return match self.take_waiting().or_else(|| self.failed.pop_front()) {
-                Some(job) => Next::Try(self.begin(job)),
+                Some(job) => Next::Try(Box::new(self.begin(job))),
                 None => Next::Nothing,
             };
         }
@@ -398,9 +439,22 @@ impl Queue {
             return Next::Wait(first.min(soonest));
         }
         match self.failed.remove(at) {
-            Some(job) => Next::Try(self.begin(job)),
+            Some(job) => Next::Try(Box::new(self.begin(job))),
             None => Next::Nothing,
         }
+    }
+
+    /// Gives out a batch that has failed and that its reader takes back: the one that is due last. One of a lane stays, since later
+    /// ones of its lane wait for it.
+    pub(super) fn set_aside(&mut self) -> Option<Job> {
+        let may_go =
+            |job: &Job| job.set_aside.is_some() && job.lane == Lane::None && job.oversize == Oversize::No;
+        let due = |job: &Job| job.failure.as_ref().map_or(0, |failure| failure.due);
+        let failed = self.failed.iter().enumerate().filter(|(_, job)| may_go(job));
+        let (at, _) = failed.max_by_key(|(_, job)| due(job))?;
+        let job = self.failed.remove(at)?;
+        job.set_aside.iter().for_each(|told| told.store(true, Ordering::Relaxed));
+        Some(job)
     }
 
     /// What has failed is due now: somebody may have mended it.

@@ -42,7 +42,7 @@ impl Sink {
                 next
             };
             match next {
-                Next::Try(job) => self.attempt(job).await,
+                Next::Try(job) => self.attempt(*job).await,
                 Next::Expired(jobs) => {
                     let why = Arc::clone(&self.queue().last_words);
                     jobs.into_iter().for_each(|job| self.expire(job, &why));

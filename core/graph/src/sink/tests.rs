@@ -338,7 +338,7 @@ async fn what_was_tried_for_as_long_as_it_may_goes_back_or_is_dropped_if_it_is_s
     harness.answers((0..100).map(|_| Outcome::retry("it is down")));
     let sender = harness.offer(2);
     let (stored, ticket) = chunk(3);
-    harness.sink.offer_stored(Batch::one(Signal::Logs, stored), Slot(None));
+    harness.sink.offer_stored(Batch::one(Signal::Logs, stored), Slot::default());
     assert_eq!(harness.sink.load(), 1, "nobody waits for what is stored");
     assert_eq!(sender.await, Outcome::retry("it is down"));
     assert!(matches!(ticket.await, Outcome::Done { rejected: 3, .. }));

@@ -31,6 +31,8 @@ pub(crate) enum Action {
     Read { stream: usize, destination: usize },
     Ack { which: usize },
     Return { which: usize },
+    SetAside { which: usize },
+    LookAgain { stream: usize, destination: usize },
     Fail(Fault),
     Heal,
     Crash(Kind, u64),
@@ -53,8 +55,10 @@ impl Action {
             30..36 => Self::Entry,
             36..38 => Self::Compact,
             38..58 => Self::Turn,
-            58..74 => Self::Read { stream: rng.below(2), destination: rng.below(2) },
-            74..88 => Self::Ack { which: rng.below(1000) },
+            58..72 => Self::Read { stream: rng.below(2), destination: rng.below(2) },
+            72 => Self::LookAgain { stream: rng.below(2), destination: rng.below(2) },
+            73..76 => Self::SetAside { which: rng.below(1000) },
+            76..88 => Self::Ack { which: rng.below(1000) },
             88..90 => Self::Return { which: rng.below(1000) },
             90..92 => Self::Fail(Fault::SyncFailsAfter(at)),
             92 => Self::Fail(Fault::FullAfter(at)),
@@ -131,6 +135,14 @@ impl Harness {
                     drop(acks.swap_remove(which));
                 }
             }
+            Action::SetAside { which } => {
+                let acks = &mut self.now().acks;
+                if !acks.is_empty() {
+                    let which = which % acks.len();
+                    acks.swap_remove(which).3.set_aside();
+                }
+            }
+            Action::LookAgain { stream, destination } => self.look_again(*stream, *destination),
             Action::Fail(fault) => self.disk.fail(Some(*fault)),
             Action::Heal => self.disk.fail(None),
             Action::Crash(Kind::Kill, _) => self.crash(Keep::All),
@@ -231,6 +243,12 @@ impl Harness {
         let (stream, destination, id, ack) = acks.swap_remove(which);
         self.oracle.lock().expect("no panic").settled(stream, destination, id);
         ack.done();
+    }
+
+    fn look_again(&mut self, stream: usize, destination: usize) {
+        if let Some(reader) = &mut self.now().readers[stream * 2 + destination] {
+            reader.look_again();
+        }
     }
 
     /// Delivers everything to everybody.

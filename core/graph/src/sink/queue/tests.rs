@@ -35,7 +35,7 @@ fn name(job: &Job) -> u8 {
 impl Harness {
     fn push(&mut self, names: impl IntoIterator<Item = u8>, stored: bool) {
         for name in names {
-            let slot = stored.then_some(Slot(None));
+            let slot = stored.then_some(Slot::default());
             self.queue.push(Job::new(batch(name, 10), Lane::None, slot, self.now));
         }
     }
@@ -64,7 +64,7 @@ impl Harness {
     fn tried(&mut self) -> Job {
         loop {
             match self.next() {
-                Next::Try(job) => return job,
+                Next::Try(job) => return *job,
                 Next::Wait(until) => self.now = until,
                 Next::Expired(_) | Next::Nothing => panic!("something is to be tried"),
             }
@@ -135,7 +135,7 @@ fn a_batch_that_fails_while_others_pass_is_tried_alone_and_keeps_nobody_waiting(
         harness.now += SECOND;
         if let Next::Try(job) = harness.next() {
             assert_eq!(name(&job), 66);
-            harness.fail(job, None);
+            harness.fail(*job, None);
         }
     }
     assert_eq!(harness.queue.alone(), 1);
@@ -200,7 +200,7 @@ fn what_a_sender_waits_for_goes_back_when_its_time_is_up_wherever_it_waits_and_s
     let mut expired = Vec::new();
     while harness.now < 301 * SECOND {
         match harness.next() {
-            Next::Try(job) => match harness.fail(job, None) {
+            Next::Try(job) => match harness.fail(*job, None) {
                 Verdict::Expired(job) => {
                     harness.queue.left(&job);
                     expired.push(name(&job));
@@ -232,7 +232,7 @@ fn a_single_record_is_too_large_only_once_something_as_large_got_through_since()
     harness.queue.doubt(&mut large);
     harness.fail(large, None);
     for (bytes, expected) in [(9, Oversize::Doubted), (1, Oversize::Doubted), (10, Oversize::Proven)] {
-        harness.queue.push(Job::new(batch(1, bytes), Lane::None, Some(Slot(None)), 0));
+        harness.queue.push(Job::new(batch(1, bytes), Lane::None, Some(Slot::default()), 0));
         let other = harness.take().expect("it waits");
         harness.pass(&other);
         let large = harness.tried();
@@ -297,7 +297,7 @@ fn a_queue_is_measured_in_requests_items_or_bytes_of_those_that_senders_wait_for
 fn of_a_lane_one_is_on_its_way_and_none_overtakes_one_that_is_to_be_tried_again() {
     let mut harness = harness();
     for (name, lane) in [(1, 7), (2, 7), (3, 8)] {
-        harness.queue.push(Job::new(batch(name, 10), Lane::Of(lane), Some(Slot(None)), 0));
+        harness.queue.push(Job::new(batch(name, 10), Lane::Of(lane), Some(Slot::default()), 0));
     }
     let (first, other) = (harness.take().expect("it waits"), harness.take().expect("another lane is free"));
     assert_eq!((name(&first), name(&other)), (1, 3));

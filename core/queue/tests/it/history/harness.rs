@@ -104,8 +104,17 @@ impl Harness {
                 let acks = &mut self.now().acks;
                 if !acks.is_empty() {
                     let which = rng.below(acks.len());
-                    drop(acks.swap_remove(which));
-                    self.reach("given back");
+                    let (_, _, ack) = acks.swap_remove(which);
+                    if rng.once_in(2) {
+                        ack.set_aside();
+                        self.reach("set aside");
+                    } else {
+                        drop(ack);
+                        self.reach("given back");
+                    }
+                }
+                if rng.once_in(3) && self.look_again() {
+                    self.reach("looked again");
                 }
             }
             163..166 => self.journal(rng.once_in(4)),
@@ -162,6 +171,12 @@ impl Harness {
             let taken = (0..4).any(|_| self.put(stream, 10).is_ok_and(|taken| taken));
             if !taken {
                 return Err(format!("{name} takes no more: {:?}", self.now().log.stats()));
+            }
+        }
+        for (stream, destination) in self.fed.clone() {
+            if self.read(stream, destination)? {
+                let (_, _, ack) = self.now().acks.pop().expect("it was just read");
+                ack.set_aside();
             }
         }
         self.drain()?;
@@ -374,6 +389,14 @@ impl Harness {
         Ok(true)
     }
 
+    /// Has what is set aside read again. Says whether it was anything.
+    fn look_again(&mut self) -> bool {
+        let aside: Vec<_> = self.now().readers.values_mut().filter(|reader| reader.aside() > 0).collect();
+        let any = !aside.is_empty();
+        aside.into_iter().for_each(Reader::look_again);
+        any
+    }
+
     fn ack(&mut self, which: usize) {
         let acks = &mut self.now().acks;
         if acks.is_empty() {
@@ -386,12 +409,18 @@ impl Harness {
     }
 
     fn drain(&mut self) -> Result<(), String> {
-        for (stream, destination) in self.fed.clone() {
-            while self.read(stream, destination)? {
-                let last = self.now().acks.len() - 1;
-                self.ack(last);
-                self.flush_group();
+        loop {
+            for (stream, destination) in self.fed.clone() {
+                while self.read(stream, destination)? {
+                    let last = self.now().acks.len() - 1;
+                    self.ack(last);
+                    self.flush_group();
+                }
             }
+            if !self.look_again() {
+                break;
+            }
+            self.reach("looked again");
         }
         self.flush_group();
         Ok(())

@@ -36,7 +36,7 @@ fn any_history_keeps_what_was_promised_or_says_that_it_did_not() {
 }
 
 /// What histories must come through.
-const STATES: [&str; 22] = [
+const STATES: [&str; 24] = [
     "a record was dropped",
     "adjusted",
     "an orphan expired",
@@ -51,6 +51,8 @@ const STATES: [&str; 22] = [
     "disk full",
     "given back",
     "journal forgotten",
+    "looked again",
+    "set aside",
     "segment cut, zeroed or removed",
     "segment missing",
     "manifest damaged",
