@@ -12,7 +12,6 @@ use crate::cursor::Cursor;
 use crate::limits::{Reason, Sum};
 use crate::settings::WINDOW_RECORDS;
 use crate::shared::Shared;
-use crate::state::State;
 
 /// Yields what a destination has not settled yet, in order. There is one reader a cursor at a time; dropping it gives
 /// the lease back, and what it gave out and was not settled will be read again.
@@ -66,7 +65,7 @@ impl Reader {
         loop {
             let changed = {
                 let mut state = shared.state();
-                let Some(held) = state.streams.get_mut(&stream) else {
+                let Some(held) = state.stream_mut(stream) else {
                     return Err(StoreError("there is no such stream".into()));
                 };
                 let Some(cursor) = held.cursor_mut(destination) else {
@@ -97,7 +96,7 @@ impl Reader {
             // Made before looking, so that nothing that happens in between is missed.
             let changed = {
                 let state = self.shared.state();
-                state.streams.get(&self.stream).map(|stream| stream.changed().notified_owned())
+                state.streams().get(&self.stream).map(|stream| stream.changed().notified_owned())
             };
             match self.poll() {
                 Polled::Record(delivered) => return Ok(delivered),
@@ -124,7 +123,7 @@ impl Reader {
     pub fn poll(&mut self) -> Polled {
         let disk = self.disk.get_or_insert_default();
         let mut state = self.shared.state();
-        let Some(stream) = state.streams.get_mut(&self.stream) else { return Polled::Wait };
+        let Some(stream) = state.stream_mut(self.stream) else { return Polled::Wait };
         let Some((cursor, tail, segments)) = stream.reading(&self.destination) else { return Polled::Wait };
         let full = cursor.is_full(self.shared.settings.window_bytes, WINDOW_RECORDS);
         let found = loop {
@@ -192,8 +191,7 @@ impl Reader {
 
     fn cursor(&self, change: impl FnOnce(&mut Cursor)) {
         let mut state = self.shared.state();
-        state.moved = true;
-        let stream = state.streams.get_mut(&self.stream);
+        let stream = state.moved_stream(self.stream);
         if let Some(cursor) = stream.and_then(|stream| stream.cursor_mut(&self.destination)) {
             change(cursor);
         }
@@ -215,12 +213,12 @@ impl Drop for Reader {
     fn drop(&mut self) {
         let now = self.shared.now();
         let mut state = self.shared.state();
-        let Some(stream) = state.streams.get_mut(&self.stream) else { return };
+        let Some(stream) = state.stream_mut(self.stream) else { return };
         if let Some(cursor) = stream.cursor_mut(&self.destination) {
             cursor.detach(now);
         }
         stream.notify();
-        state.next_look = 0;
+        state.look_soon();
         self.shared.wake(state);
     }
 }
@@ -230,8 +228,7 @@ impl Ack {
     pub fn done(mut self) {
         self.settled = true;
         let mut state = self.shared.state();
-        state.moved = true;
-        if let Some(stream) = state.streams.get_mut(&self.stream) {
+        if let Some(stream) = state.moved_stream(self.stream) {
             if let Some(cursor) = stream.cursor_mut(&self.destination) {
                 cursor.acknowledge(self.lease, self.sequence);
             }
@@ -247,14 +244,14 @@ impl Drop for Ack {
             return;
         }
         let mut state = self.shared.state();
-        let State { streams, dropped, .. } = &mut *state;
-        let Some(stream) = streams.get_mut(&self.stream) else { return };
+        let Some(stream) = state.stream_mut(self.stream) else { return };
         let cursor = stream.cursor_mut(&self.destination);
-        if cursor.is_some_and(|cursor| cursor.give_back(self.lease, self.sequence, &self.record)) {
-            let key = (stream.name().to_owned(), self.destination.to_string(), Reason::DropOldest);
-            *dropped.entry(key).or_default() += Sum { records: 1, items: u64::from(self.record.items) };
-        }
+        let dropped = cursor.is_some_and(|cursor| cursor.give_back(self.lease, self.sequence, &self.record));
         stream.notify();
+        if dropped {
+            let key = (stream.name().to_owned(), self.destination.to_string(), Reason::DropOldest);
+            state.count_dropped(key, Sum { records: 1, items: u64::from(self.record.items) });
+        }
     }
 }
 

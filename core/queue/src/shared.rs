@@ -45,7 +45,7 @@ impl Shared {
 
     /// Lets the writing thread know, if it sleeps, that there is something to do.
     pub(crate) fn wake(&self, mut state: MutexGuard<'_, State>) {
-        if std::mem::take(&mut state.asleep) {
+        if state.wake_up() {
             drop(state);
             self.wake.notify_one();
         }
