@@ -264,5 +264,5 @@ async fn data_that_waits_for_nobody_who_is_configured_is_said_at_a_start() {
     let sink = Factory::exporter::<Sink>("sink");
     world.exporter("sink/plain", sink, json!({}), (None, &[])).start().await.die().await;
     let lines = heard.lines("data waits here");
-    assert!(lines.len() == 1 && lines[0].contains("destination=sink/kept"), "{lines:#?}");
+    assert!(lines.len() == 1 && lines[0].contains("destination=sink/reused"), "{lines:#?}");
 }

@@ -305,10 +305,10 @@ async fn a_drain_delivers_once_what_a_step_keeps_and_who_comes_later_is_answered
         .exporter("sink/b", sink, one_attempt(10), (None, &[]))
         .start()
         .await;
-    let kept: Vec<_> = (0..3).map(|time| running.send(time)).collect();
+    let reused: Vec<_> = (0..3).map(|time| running.send(time)).collect();
     let (out, ledger) = (running.output(), Arc::clone(&running.ledger));
     running.end().await;
-    for ticket in kept {
+    for ticket in reused {
         assert_eq!(ticket.await, Outcome::DONE);
     }
     let rows = ledger.rows();
