@@ -106,7 +106,7 @@ impl Feeder {
         let mut snapshots = kept.as_ref().map(|kept| kept.watch());
         if let Some(snapshots) = &mut snapshots {
             reader.pin();
-            self.release(&reader, snapshots);
+            self.advance(&reader, snapshots);
         }
         // A registry knows what it has by the last position, so it takes one record after the other.
         let ways = if kept.is_some() { 1 } else { self.to.at_once() };
@@ -122,7 +122,7 @@ impl Feeder {
             let next = tokio::select! {
                 next = reader.next() => next,
                 () = snapshot(&mut snapshots) => {
-                    snapshots.iter_mut().for_each(|snapshots| self.release(&reader, snapshots));
+                    snapshots.iter_mut().for_each(|snapshots| self.advance(&reader, snapshots));
                     continue;
                 }
                 () = stop.stopped() => break,
@@ -161,7 +161,7 @@ impl Feeder {
     }
 
     /// Lets the cursor pass what a registry's newest snapshot holds.
-    fn release(&self, reader: &Reader, snapshots: &mut Snapshots) {
+    fn advance(&self, reader: &Reader, snapshots: &mut Snapshots) {
         if let Some(sequence) = snapshots.borrow_and_update().get(&self.stream.number) {
             reader.advance_to(*sequence);
         }

@@ -59,9 +59,9 @@ impl Shared {
                     let outcome = outcome(io.compact_journal(journal, &snapshot));
                     if outcome == Outcome::DONE {
                         before.entries.clear();
-                        before.settles.drain(..).for_each(|settle| tell(settle, Outcome::DONE));
+                        before.settles.drain(..).for_each(|settle| settle_safely(settle, Outcome::DONE));
                     }
-                    tell(settle, outcome);
+                    settle_safely(settle, outcome);
                 }
                 Task::Close { journal, name } => {
                     // What was appended before belongs into the file, so that the next to open it finds it.
@@ -132,7 +132,7 @@ impl Shared {
         if !is_there {
             return;
         }
-        settles.into_iter().for_each(|settle| tell(settle, outcome.clone()));
+        settles.into_iter().for_each(|settle| settle_safely(settle, outcome.clone()));
     }
 }
 
@@ -141,11 +141,11 @@ fn append_entries(io: &mut Io, journal: u64, Entries { entries, settles }: Entri
         return;
     }
     let outcome = outcome(io.append_journal(journal, &entries));
-    settles.into_iter().for_each(|settle| tell(settle, outcome.clone()));
+    settles.into_iter().for_each(|settle| settle_safely(settle, outcome.clone()));
 }
 
 /// Tells what became of it. Whoever listens and panics must not end the thread that writes for all.
-fn tell(settle: Settle, outcome: Outcome) {
+fn settle_safely(settle: Settle, outcome: Outcome) {
     if catch_unwind(AssertUnwindSafe(|| settle.settle(outcome))).is_err() {
         tracing::error!("somebody who was told what became of a record panicked");
     }

@@ -9,13 +9,13 @@ use throughline_component::port::Disk;
 
 use crate::cursor::Cursor;
 use crate::entry::Entry;
-use crate::intake::{Missing, Taken, take_in};
 use crate::io::{CURSORS, Io, is_full};
 use crate::journal::{JournalFile, JournalKind};
 use crate::limits::Limits;
 use crate::manifest::{self, Manifest};
 use crate::name::{SegmentName, is_ours, number, parse_generation};
 use crate::ports::Ports;
+use crate::read_segments::{FoundStream, Missing, read_segments};
 use crate::reserve::{self, Reserve};
 use crate::settings::Settings;
 use crate::sites;
@@ -78,10 +78,11 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
     let trouble = held.trouble.or_else(|| {
         (!had_cursors && !names.is_empty()).then(|| "there is none, and there are segments".to_owned())
     });
-    let streams = take_in(ports, settings, names, kept, &written.committed)?;
+    let streams = read_segments(ports, settings, names, kept, &written.committed)?;
 
-    let newest =
-        |taken: &Taken| taken.segments.last_key_value().map(|(first, segment)| segment.last.max(*first));
+    let newest = |taken: &FoundStream| {
+        taken.segments.last_key_value().map(|(first, segment)| segment.last.max(*first))
+    };
     let seen =
         streams.values().filter_map(newest).chain(written.places.values().map(|(_, cursor)| cursor.low()));
     let seen = seen.max().unwrap_or(0) >> EPOCH_SHIFT;
@@ -138,8 +139,8 @@ fn say_what_is_not_ours(files: &[String], settings: &Settings) {
     }
 }
 
-fn add(state: &mut State, number: u64, taken: Taken, lost: bool, written: &Written) {
-    let Taken { name, segments, missing, torn, .. } = taken;
+fn add(state: &mut State, number: u64, taken: FoundStream, lost: bool, written: &Written) {
+    let FoundStream { name, segments, missing, torn, .. } = taken;
     state.count_found(torn, missing.len() as u64);
     if torn > 0 {
         tracing::warn!(

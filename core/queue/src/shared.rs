@@ -33,7 +33,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Taken before [`state`](Self::state), never after.
+    /// FoundStream before [`state`](Self::state), never after.
     pub(crate) fn io(&self) -> MutexGuard<'_, Io> {
         self.io.lock().unwrap_or_else(PoisonError::into_inner)
     }
