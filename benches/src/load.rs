@@ -45,7 +45,7 @@ impl Sink {
 
 /// What a run of load saw.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub struct LoadResult {
     /// Requests that succeeded.
     pub done: u64,
     /// Requests that did not.
@@ -56,7 +56,7 @@ pub struct Seen {
     pub latencies: Vec<Duration>,
 }
 
-impl Seen {
+impl LoadResult {
     /// The latency that this share of requests did not exceed.
     pub fn quantile(&self, share: f64) -> Duration {
         let last = self.latencies.len().saturating_sub(1);
@@ -121,7 +121,7 @@ impl Send for Http {
 }
 
 /// Sends the corpus over and over for `span` of time, `in_flight` requests at once.
-pub async fn run(via: impl Send, corpus: &[Bytes], in_flight: usize, span: Duration) -> Seen {
+pub async fn run(via: impl Send, corpus: &[Bytes], in_flight: usize, span: Duration) -> LoadResult {
     #[expect(clippy::disallowed_methods, reason = "a measuring program")]
     let start = Instant::now();
     let corpus: Arc<[Bytes]> = corpus.into();
@@ -129,7 +129,7 @@ pub async fn run(via: impl Send, corpus: &[Bytes], in_flight: usize, span: Durat
         .map(|worker| {
             let (via, corpus) = (via.clone(), Arc::clone(&corpus));
             tokio::spawn(async move {
-                let mut seen = Seen::default();
+                let mut seen = LoadResult::default();
                 let mut next = worker;
                 while start.elapsed() < span {
                     let before = start.elapsed();
@@ -146,7 +146,7 @@ pub async fn run(via: impl Send, corpus: &[Bytes], in_flight: usize, span: Durat
             })
         })
         .collect();
-    let mut all = Seen::default();
+    let mut all = LoadResult::default();
     for worker in workers {
         if let Ok(seen) = worker.await {
             all.done += seen.done;
@@ -161,7 +161,7 @@ pub async fn run(via: impl Send, corpus: &[Bytes], in_flight: usize, span: Durat
 
 /// Sends so many requests a second, each at its time whether earlier ones are answered or not; a latency counts from the
 /// time a request was due, so that who stalls is not spared what waits behind it.
-pub async fn paced(address: &str, corpus: &[Bytes], per_second: f64, span: Duration) -> Seen {
+pub async fn paced(address: &str, corpus: &[Bytes], per_second: f64, span: Duration) -> LoadResult {
     let via = Grpc(codec::channel(address));
     drop(run(via.clone(), &corpus[..1], 1, span / 10).await);
     let start = tokio::time::Instant::now();
@@ -175,7 +175,7 @@ pub async fn paced(address: &str, corpus: &[Bytes], per_second: f64, span: Durat
             })
         })
         .collect();
-    let mut seen = Seen { took: span, ..Seen::default() };
+    let mut seen = LoadResult { took: span, ..LoadResult::default() };
     for request in requests {
         match request.await {
             Ok(Some(latency)) => seen.latencies.push(latency),

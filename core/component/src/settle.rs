@@ -106,7 +106,7 @@ impl Settle {
 
     /// Tells the outcome.
     pub fn settle(mut self, outcome: Outcome) {
-        self.tell(outcome);
+        self.report(outcome);
     }
 
     /// Splits the duty into `ways`: the whole is settled with the worst outcome once every branch is.
@@ -172,7 +172,7 @@ impl Settle {
         })
     }
 
-    fn tell(&mut self, outcome: Outcome) {
+    fn report(&mut self, outcome: Outcome) {
         match std::mem::replace(&mut self.target, Target::Nobody) {
             Target::Nobody => {}
             // The receiver may have gone: the client closed its connection. The outcome stands all the same.
@@ -186,7 +186,7 @@ impl Settle {
 impl Drop for Settle {
     fn drop(&mut self) {
         if !matches!(self.target, Target::Nobody) {
-            self.tell(Outcome::retry("the chunk was dropped before anyone settled it"));
+            self.report(Outcome::retry("the chunk was dropped before anyone settled it"));
         }
     }
 }

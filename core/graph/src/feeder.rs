@@ -26,6 +26,8 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Waits after what the sink does not try again by itself: its exporter panicked, say.
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// What is set aside is read again after this long at the latest.
+const AGAIN_MAX: Duration = Duration::from_secs(10);
 /// How long a reader without room waits before it has what fails set aside.
 const PRESSED: Duration = Duration::from_millis(100);
 
@@ -110,7 +112,7 @@ impl Feeder {
         let mut snapshots = kept.as_ref().map(|kept| kept.watch());
         if let Some(snapshots) = &mut snapshots {
             reader.pin();
-            self.release(&reader, snapshots);
+            self.advance(&reader, snapshots);
         }
         // A registry knows what it has by the last position, so it takes one record after the other.
         let ways = if kept.is_some() { 1 } else { self.to.at_once() };
@@ -135,7 +137,7 @@ impl Feeder {
                     tokio::select! {
                         next = reader.next() => next,
                         () = snapshot(&mut snapshots) => {
-                            snapshots.iter_mut().for_each(|snapshots| self.release(&reader, snapshots));
+                            snapshots.iter_mut().for_each(|snapshots| self.advance(&reader, snapshots));
                             continue;
                         }
                         () = tokio::time::sleep(PRESSED), if pressed => {
@@ -208,7 +210,7 @@ impl Feeder {
     }
 
     /// Lets the cursor pass what a registry's newest snapshot holds.
-    fn release(&self, reader: &Reader, snapshots: &mut Snapshots) {
+    fn advance(&self, reader: &Reader, snapshots: &mut Snapshots) {
         if let Some(sequence) = snapshots.borrow_and_update().get(&self.stream.number) {
             reader.advance_to(*sequence);
         }
@@ -297,7 +299,7 @@ impl Again {
         let aside = reader.aside();
         let delivered = self.before.saturating_sub(aside);
         let (_, pause) = self.next.unwrap_or((Instant::now(), PAUSE));
-        let pause = if delivered > 0 { PAUSE } else { (pause * 2).min(PAUSE_MAX) };
+        let pause = if delivered > 0 { PAUSE } else { (pause * 2).min(AGAIN_MAX) };
         // Where all went that was looked at, the rest may go too.
         let wait = if delivered >= AGAIN { Duration::ZERO } else { pause };
         (self.next, self.before) = (Some((Instant::now() + wait, pause)), aside);

@@ -150,17 +150,17 @@ pub(crate) fn get<'a>(schema: &'static Message, bytes: &'a [u8], path: &[Segment
             Node::Message(schema.name, bytes)
         });
     };
-    let step = Step::of(schema, bytes, first).ok()?;
+    let step = PathStep::of(schema, bytes, first).ok()?;
     let (field, element) = match (step, rest.split_first()) {
-        (Step::Data(data), _) => {
+        (PathStep::Data(data), _) => {
             let (nested, content) = data?;
             return get(nested, content, path);
         }
-        (Step::Field(field), Some((element, rest))) if field.cardinality == Cardinality::Repeated => {
+        (PathStep::Field(field), Some((element, rest))) if field.cardinality == Cardinality::Repeated => {
             return get_element(field, bytes, element, rest);
         }
-        (Step::Field(field), _) => (field, None),
-        (Step::Element(field), _) => (field, Some(first)),
+        (PathStep::Field(field), _) => (field, None),
+        (PathStep::Element(field), _) => (field, Some(first)),
     };
     let found = Fields::new(bytes).find(|found| found.number == field.number)?;
     match (field.kind, found.payload) {
@@ -227,7 +227,7 @@ pub(crate) fn find_element<'a>(
 }
 
 /// What the first segment of a path means in a message.
-pub(crate) enum Step<'a> {
+pub(crate) enum PathStep<'a> {
     /// A field of the message.
     Field(&'static Field),
     /// An element of the list or map that an any-value is: the member of the `oneof`, whose only field is the list.
@@ -236,7 +236,7 @@ pub(crate) enum Step<'a> {
     Data(Option<(&'static Message, &'a [u8])>),
 }
 
-impl<'a> Step<'a> {
+impl<'a> PathStep<'a> {
     pub(crate) fn of(
         schema: &'static Message,
         bytes: &'a [u8],

@@ -26,10 +26,8 @@ impl Shared {
     /// A segment is gone that should be there.
     fn miss(&self, stream: u64, first: u64, error: &io::Error) {
         let mut state = self.state();
-        let Some(held) = state.streams.get_mut(&stream) else { return };
-        if held.miss(first) {
-            tracing::error!(%error, stream = %held.name(), "a segment is missing: what was in it is lost");
-            state.stats.missing += 1;
+        if let Some(stream) = state.miss(stream, first) {
+            tracing::error!(%error, %stream, "a segment is missing: what was in it is lost");
         }
     }
 }
@@ -38,7 +36,7 @@ impl FromDisk {
     /// The segment in which the next record is to be looked for, its key, and where the one behind it begins.
     pub(crate) fn from(&self, shared: &Shared, stream: u64) -> Option<(u64, Segment, u64)> {
         let state = shared.state();
-        let segments = state.streams.get(&stream)?.segments();
+        let segments = state.streams().get(&stream)?.segments();
         let behind = |first: u64| segments.range(first + 1..).next().map_or(u64::MAX, |(next, _)| *next);
         let mut candidates = segments.iter().map(|(first, segment)| (*first, segment, behind(*first)));
         candidates
@@ -104,11 +102,7 @@ impl FromDisk {
         self.open = Some((first, scanner));
         if damaged > 0 {
             tracing::error!(damaged, file = %segment.path.display(), "damaged records were passed over");
-            let mut state = shared.state();
-            state.stats.damaged += damaged;
-            if let Some(held) = state.streams.get(&stream) {
-                held.notify();
-            }
+            shared.state().count_damaged(stream, damaged);
         }
         Ok(())
     }

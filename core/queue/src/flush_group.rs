@@ -32,9 +32,8 @@ impl Shared {
         let mut io = self.io();
         let (group, idle) = {
             let mut state = self.state();
-            let group = std::mem::take(&mut state.group);
-            let is_due = || self.now() >= state.next_look;
-            let idle = group.is_empty() && !state.moved && !state.pressed && !is_due();
+            let group = state.take_group();
+            let idle = group.is_empty() && !state.is_due(|| self.now());
             (group, idle)
         };
         if idle {
@@ -60,9 +59,9 @@ impl Shared {
                     let outcome = outcome(io.compact_journal(journal, &snapshot));
                     if outcome == Outcome::DONE {
                         before.entries.clear();
-                        before.settles.drain(..).for_each(|settle| tell(settle, Outcome::DONE));
+                        before.settles.drain(..).for_each(|settle| settle_safely(settle, Outcome::DONE));
                     }
-                    tell(settle, outcome);
+                    settle_safely(settle, outcome);
                 }
                 Task::Close { journal, name } => {
                     // What was appended before belongs into the file, so that the next to open it finds it.
@@ -71,7 +70,7 @@ impl Shared {
                     }
                     io.note_end(journal);
                     io.journals.remove(&journal);
-                    self.state().journals.remove(&name);
+                    self.state().close_journal(&name);
                 }
             }
         }
@@ -94,8 +93,8 @@ impl Shared {
         let Appends { records, settles } = appends;
         let (name, before, segment_size) = {
             let state = self.state();
-            let segment_size = self.settings.segment_bytes.min(state.quota / 8);
-            let stream = state.streams.get(&number);
+            let segment_size = self.settings.segment_bytes.min(state.quota() / 8);
+            let stream = state.streams().get(&number);
             let newest = stream.and_then(|stream| stream.segments().last_key_value());
             let before = newest.and_then(|(first, segment)| Some((*first, segment.sure?)));
             (stream.map(|stream| stream.name().to_owned()).unwrap_or_default(), before, segment_size)
@@ -120,32 +119,20 @@ impl Shared {
                 io.warnings.warn(&part, "cannot be kept; senders are told to try again", items, &why);
             }
         }
-        let outcome = {
-            let mut state = self.state();
-            state.pending_bytes -= bytes;
-            let Some(stream) = state.streams.get_mut(&number) else { return };
-            stream.arrived(bytes as u64);
-            match committed {
-                Ok(committed) => {
-                    let Committed { first, segment } = committed;
-                    let grown = stream.commit(first, segment, records.into_iter(), self.settings.tail_bytes);
-                    state.stored_bytes += grown;
-                    state.stats.committed += count;
-                    state.stats.groups += 1;
-                    state.no_space = false;
-                    Outcome::DONE
-                }
-                Err(error) => {
-                    stream.close_segments();
-                    state.stats.failed += count;
-                    state.no_space |= is_full(&error);
-                    state.pressed |= is_full(&error);
-                    state.wants_room |= is_full(&error);
-                    Outcome::retry(format!("the storage cannot keep it: {error}"))
-                }
+        let (is_there, outcome) = match committed {
+            Ok(Committed { first, segment }) => {
+                let (to, tail_bytes) = ((first, segment), self.settings.tail_bytes);
+                (self.state().committed(number, to, (records, bytes), tail_bytes), Outcome::DONE)
+            }
+            Err(error) => {
+                let is_there = self.state().commit_failed(number, (count, bytes), is_full(&error));
+                (is_there, Outcome::retry(format!("the storage cannot keep it: {error}")))
             }
         };
-        settles.into_iter().for_each(|settle| tell(settle, outcome.clone()));
+        if !is_there {
+            return;
+        }
+        settles.into_iter().for_each(|settle| settle_safely(settle, outcome.clone()));
     }
 }
 
@@ -154,11 +141,11 @@ fn append_entries(io: &mut Io, journal: u64, Entries { entries, settles }: Entri
         return;
     }
     let outcome = outcome(io.append_journal(journal, &entries));
-    settles.into_iter().for_each(|settle| tell(settle, outcome.clone()));
+    settles.into_iter().for_each(|settle| settle_safely(settle, outcome.clone()));
 }
 
 /// Tells what became of it. Whoever listens and panics must not end the thread that writes for all.
-fn tell(settle: Settle, outcome: Outcome) {
+fn settle_safely(settle: Settle, outcome: Outcome) {
     if catch_unwind(AssertUnwindSafe(|| settle.settle(outcome))).is_err() {
         tracing::error!("somebody who was told what became of a record panicked");
     }

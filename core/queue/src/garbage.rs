@@ -7,15 +7,9 @@ use std::sync::Arc;
 
 use crate::entry::Entry;
 use crate::io::Io;
-use crate::limits::{GRACE, Reason, Sum};
-use crate::quota::Loss;
 use crate::segment::Segment;
 use crate::shared::Shared;
-use crate::state::State;
-use crate::stream::Stream;
-
-/// How often the age of an orphan is written down, in nanoseconds.
-const LOOK: u64 = 60_000_000_000;
+use crate::state::{News, State};
 
 impl Shared {
     /// Writes down where cursors are, and removes what all of them have passed.
@@ -24,18 +18,18 @@ impl Shared {
         let (entries, passed, losses, dropped) = {
             let mut state = self.state();
             let now = self.now();
-            let mut losses = self.expire(&mut state, now);
+            let mut losses = state.expire(now);
             losses.extend(state.drop_oldest());
-            if state.pressed {
+            if state.is_pressed() {
                 seal_passed(&mut state, io);
             }
             let mut passed = passed(&state);
-            if state.wants_room && passed.is_empty() {
+            if state.wants_room() && passed.is_empty() {
                 losses.extend(state.make_room(now));
                 passed = self::passed(&state);
             }
-            (state.pressed, state.wants_room) = (false, false);
-            state.streams.values_mut().for_each(Stream::count_passed);
+            state.looked_for_room();
+            state.count_passed();
             (state.cursor_entries(false, now), passed, losses, state.news_of_dropped())
         };
         say_what_was_dropped(io, dropped);
@@ -74,9 +68,7 @@ impl Shared {
                     continue;
                 }
             }
-            let mut state = self.state();
-            let removed = state.streams.get_mut(&stream).and_then(|stream| stream.forget(first));
-            state.stored_bytes -= removed.map_or(0, |segment| segment.end);
+            self.state().forget_segment(stream, first);
         }
     }
 
@@ -92,10 +84,8 @@ impl Shared {
             }
         }
         let taken = io.reserve.take(&*self.ports.disk, self.ports.clock.monotonic_nanos());
-        let mut state = self.state();
-        let was_short = std::mem::replace(&mut state.short, io.reserve.is_short());
-        let is_short = state.short;
-        drop(state);
+        let is_short = io.reserve.is_short();
+        let was_short = self.state().set_short(is_short);
         if let Err(error) = taken {
             io.failed("the disk is full: nothing is taken in until there is room for a reserve", &error);
         }
@@ -111,7 +101,7 @@ impl Shared {
         }
         let written = if io.cursors.size() >= self.settings.cursors_bytes || io.cursors.is_to_be_replaced() {
             let all = self.state().cursor_entries(true, self.now());
-            io.replace_cursors(&all).inspect(|()| self.state().unwritten = false)
+            io.replace_cursors(&all).inspect(|()| self.state().set_unwritten(false))
         } else {
             io.append_cursors(entries, sync)
         };
@@ -119,30 +109,6 @@ impl Shared {
             self.state().all_dirty();
         }
         written
-    }
-
-    /// Takes cursors away that nobody has read for too long.
-    fn expire(&self, state: &mut State, now: u64) -> Vec<Loss> {
-        let expiry = state.limits.orphan_expiry;
-        state.next_look = u64::MAX;
-        let mut over = Vec::new();
-        for (number, stream) in &mut state.streams {
-            let name = stream.name().to_owned();
-            for (destination, cursor) in stream.cursors_mut() {
-                let Some(idle) = cursor.orphan() else { continue };
-                if expiry > 0 && idle.age(now) > expiry {
-                    tracing::warn!(stream = %name, %destination, "nobody reads for it any more; its cursor has expired");
-                    over.push((*number, destination.clone()));
-                } else {
-                    cursor.note_age(now, LOOK);
-                }
-                state.next_look = state.next_look.min(cursor.next_look(LOOK));
-            }
-        }
-        state.stats.expired += over.len() as u64;
-        over.into_iter()
-            .filter_map(|(s, destination)| state.drop_cursor(s, &destination, Reason::Expired))
-            .collect()
     }
 }
 
@@ -153,53 +119,9 @@ fn say_what_was_dropped(io: &Io, news: Vec<News>) {
     }
 }
 
-/// What was dropped since this was said last.
-struct News {
-    destination: String,
-    stream: String,
-    reason: Reason,
-    items: u64,
-}
-
-impl State {
-    /// For whom something was dropped since this was asked last.
-    fn news_of_dropped(&mut self) -> Vec<News> {
-        if self.dropped == self.told {
-            return Vec::new();
-        }
-        let told = std::mem::replace(&mut self.told, self.dropped.clone());
-        let items = |key, sum: &Sum| sum.items - told.get(key).copied().unwrap_or_default().items;
-        let news = self.dropped.iter().map(|(key, sum)| {
-            let ((stream, destination, reason), items) = (key.clone(), items(key, sum));
-            News { destination, stream, reason, items }
-        });
-        news.filter(|news| news.items > 0).collect()
-    }
-
-    /// Room is wanted, and there is none to be had but from who is no longer configured: the longest of them goes first.
-    fn make_room(&mut self, now: u64) -> Option<Loss> {
-        let orphans = self.streams.iter().flat_map(|(number, stream)| {
-            let orphans =
-                stream.cursors().iter().filter_map(|(d, cursor)| Some((d, cursor.orphan()?.age(now))));
-            orphans.map(|(destination, age)| (*number, destination.clone(), age))
-        });
-        let oldest = orphans.filter(|(number, destination, age)| {
-            *age >= GRACE
-                && self.streams.get(number).is_some_and(|stream| !stream.waiting(destination).is_empty())
-        });
-        let (stream, destination, _) = oldest.max_by_key(|(_, _, age)| *age)?;
-        tracing::warn!(%destination, "nobody reads for it, and others need the room; its cursor is dropped");
-        self.drop_cursor(stream, &destination, Reason::Space)
-    }
-}
-
 /// Ends segments that everybody has passed although they are written to, since their room is wanted.
 fn seal_passed(state: &mut State, io: &mut Io) {
-    for (number, stream) in &mut state.streams {
-        if stream.close_if_passed() {
-            io.writers.seal(*number);
-        }
-    }
+    state.close_passed().into_iter().for_each(|stream| io.writers.seal(stream));
 }
 
 /// A segment that can be removed.
@@ -214,7 +136,7 @@ struct Garbage {
 
 fn passed(state: &State) -> Vec<Garbage> {
     let mut all = Vec::new();
-    for (number, stream) in &state.streams {
+    for (number, stream) in state.streams() {
         let is_passed =
             |(first, segment): &(&u64, &Segment)| !segment.active && stream.has_passed(**first, segment);
         if !stream.segments().iter().any(|segment| is_passed(&segment)) {

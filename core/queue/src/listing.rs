@@ -73,7 +73,7 @@ impl Log {
         let now = self.shared().ports.clock.monotonic_nanos();
         let state = self.shared().state();
         let mut all = Vec::new();
-        for stream in state.streams.values() {
+        for stream in state.streams().values() {
             for (destination, cursor) in stream.cursors() {
                 let is_orphan = cursor.orphan().filter(|_| !cursor.is_attached());
                 all.push(Backlog {
@@ -96,7 +96,7 @@ impl Log {
         for backlog in &mut all {
             let (place, parts) = {
                 let state = self.shared().state();
-                let stream = state.streams.values().find(|stream| stream.name() == backlog.stream);
+                let stream = state.streams().values().find(|stream| stream.name() == backlog.stream);
                 let found =
                     stream.and_then(|stream| Some((stream, stream.cursors().get(&backlog.destination)?)));
                 let Some((stream, cursor)) = found else { continue };
@@ -116,7 +116,7 @@ impl Log {
     /// What never reached its destination since the log was opened.
     pub fn dropped(&self) -> Vec<Dropped> {
         let state = self.shared().state();
-        let dropped = state.dropped.iter().map(|((stream, destination, reason), sum)| Dropped {
+        let dropped = state.dropped().iter().map(|((stream, destination, reason), sum)| Dropped {
             stream: stream.clone(),
             destination: destination.clone(),
             reason: reason.as_str(),
@@ -132,7 +132,7 @@ impl Log {
         let losses: Vec<Loss> = {
             let mut state = self.shared().state();
             let streams: Vec<u64> = state
-                .streams
+                .streams()
                 .iter()
                 .filter(|(_, held)| stream.is_none_or(|stream| held.name() == stream))
                 .filter(|(_, held)| {
@@ -160,7 +160,7 @@ impl Shared {
         let Loss { stream, destination, reason, place, parts } = loss;
         let sum = unsettled(&self.ports.disk, &place, &parts);
         if sum.records > 0 {
-            *self.state().dropped.entry((stream, destination, reason)).or_default() += sum;
+            self.state().count_dropped((stream, destination, reason), sum);
         }
         sum
     }

@@ -14,7 +14,7 @@ use crate::ports::Ports;
 use crate::reader::Reader;
 use crate::recover::{directory, recover};
 use crate::shared::Shared;
-use crate::state::{Stats, Task};
+use crate::state::Stats;
 use crate::{Record, Settings};
 
 /// A durable log in one directory. Dropping it writes what waits, and ends its thread.
@@ -79,52 +79,17 @@ impl Log {
     /// Appends a record to a stream. `settle` hears Done once it is synced, and Retry if there is no room or the disk
     /// fails. The position is the record's for good; no other record ever has it, whatever `settle` hears.
     pub fn append(&self, stream: u64, record: Record, settle: Settle) -> Option<Position> {
-        let size = record.size();
-        let refused = {
-            let mut guard = self.shared.state();
-            let state = &mut *guard;
-            let settings = &self.shared.settings;
-            let stored = state.stored_bytes + state.pending_bytes as u64;
-            let is_full = state.short || state.unwritten || stored + size as u64 > state.limits.max_bytes;
-            let refusal = if is_full {
-                Some(if state.short || state.unwritten { "the disk is full" } else { "the storage is full" })
-            } else if state.pending_bytes > 0 && state.pending_bytes + size > settings.pending_bytes {
-                Some("the disk is too slow")
-            } else {
-                let (overflow, quota) = (state.limits.overflow, state.quota);
-                match state.streams.get_mut(&stream) {
-                    None => Some("there is no such stream"),
-                    Some(held) => {
-                        if held.admits(
-                            &record,
-                            overflow,
-                            quota,
-                            &mut state.dropped,
-                            &*self.shared.ports.clock,
-                        ) {
-                            let sequence = held.accept(size as u64);
-                            state.pending_bytes += size;
-                            state.group.push(Task::Append {
-                                stream,
-                                sequence,
-                                record: Arc::new(record),
-                                settle,
-                            });
-                            self.shared.wake(guard);
-                            return Some(Position { stream, sequence });
-                        }
-                        Some("as much waits for its destinations as may")
-                    }
-                }
-            };
-            state.stats.refused += 1;
-            state.pressed = true;
-            state.wants_room |= is_full;
-            self.shared.wake(guard);
-            refusal.unwrap_or_default()
-        };
-        settle.settle(Outcome::retry(refused));
-        None
+        let mut state = self.shared.state();
+        let (most_pending, clock) = (self.shared.settings.pending_bytes, &*self.shared.ports.clock);
+        let appended = state.append(stream, record, settle, most_pending, clock);
+        self.shared.wake(state);
+        match appended {
+            Ok(sequence) => Some(Position { stream, sequence }),
+            Err((refusal, settle)) => {
+                settle.settle(Outcome::retry(refusal));
+                None
+            }
+        }
     }
 
     /// Makes sure that a destination has a cursor in a stream; a new one starts at the end, or with the oldest record if
@@ -137,7 +102,7 @@ impl Log {
         let mut io = self.shared.io();
         let (entries, is_new) = {
             let mut state = self.shared.state();
-            let Some(stream) = state.streams.get_mut(&stream) else {
+            let Some(stream) = state.stream_mut(stream) else {
                 return Err(StoreError("there is no such stream".into()));
             };
             let (is_new, begins_early) = stream.subscribe(destination);
@@ -161,7 +126,9 @@ impl Log {
             }
             Err(error) => {
                 tracing::error!(%destination, %error, "its cursor cannot be written; until it can, nothing new is taken in");
-                self.shared.state().unwritten |= is_new;
+                if is_new {
+                    self.shared.state().set_unwritten(true);
+                }
             }
             Ok(()) => {}
         }
@@ -179,25 +146,13 @@ impl Log {
 
     /// How it does.
     pub fn stats(&self) -> Stats {
-        let state = self.shared.state();
-        let (stored_bytes, max_bytes) = (state.stored_bytes, state.limits.max_bytes);
-        let disk_full = state.short || state.unwritten || state.no_space;
-        let mut stats = Stats { stored_bytes, max_bytes, disk_full, ..state.stats };
-        for segment in state.streams.values().flat_map(|stream| stream.segments().values()) {
-            for (records, items) in segment.counts {
-                stats.stored_records += records;
-                stats.stored_items += items;
-            }
-        }
-        stats
+        self.shared.state().stats()
     }
 
     /// Takes over those settings that can change while the log is open: `max_bytes`, `quota`, `overflow` and `orphan_expiry`.
     pub fn adjust(&self, settings: &Settings) {
         let mut state = self.shared.state();
-        state.limits = Limits::of(settings);
-        state.share();
-        (state.pressed, state.next_look) = (true, 0);
+        state.adjust(Limits::of(settings));
         self.shared.wake(state);
     }
 
@@ -231,7 +186,7 @@ impl Drop for Log {
     fn drop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
         let mut state = self.shared.state();
-        state.closing = true;
+        state.close();
         self.shared.wake(state);
         // Whoever is told of a record may hold the last handle: then the thread ends after this turn, by itself.
         if thread.thread().id() != std::thread::current().id() {

@@ -9,50 +9,7 @@ use crate::cursor::CursorPosition;
 use crate::frame::Kind;
 use crate::limits::{Reason, Sum};
 use crate::scan::{Found, Scanner};
-use crate::settings::Overflow;
-use crate::state::State;
 use crate::stream::Part;
-
-impl State {
-    /// Works out how much may wait for a destination.
-    pub(crate) fn share(&mut self) {
-        let streams = self.streams.values().filter(|stream| !stream.cursors().is_empty()).count();
-        self.quota = self.limits.quota(streams);
-    }
-
-    /// Moves cursors of destinations for which too much waits. Says what they lose.
-    pub(crate) fn drop_oldest(&mut self) -> Vec<Loss> {
-        let mut losses = Vec::new();
-        if self.limits.overflow != Overflow::DropOldest {
-            return losses;
-        }
-        let quota = self.quota;
-        for stream in self.streams.values_mut().filter(|stream| stream.may_be_over(quota)) {
-            let destinations: Vec<String> = stream.cursors().keys().cloned().collect();
-            for destination in destinations {
-                let Some((place, parts)) = stream.drop_oldest(&destination, quota) else { continue };
-                let (name, reason) = (stream.name().to_owned(), Reason::DropOldest);
-                losses.push(Loss { stream: name, destination, reason, place, parts });
-            }
-            stream.count_passed();
-            stream.notify();
-        }
-        losses
-    }
-
-    /// Takes a cursor away. Says what its destination loses.
-    pub(crate) fn drop_cursor(&mut self, stream: u64, destination: &str, reason: Reason) -> Option<Loss> {
-        let stream = self.streams.get_mut(&stream)?;
-        let parts = stream.waiting(destination);
-        let cursor = stream.remove_cursor(destination)?;
-        let (stream, destination) = (stream.name().to_owned(), destination.to_owned());
-        let gone = crate::entry::Entry::Gone { stream: stream.clone(), destination: destination.clone() };
-        self.gone.push(gone);
-        self.moved = true;
-        self.share();
-        Some(Loss { stream, destination, reason, place: cursor.place(), parts })
-    }
-}
 
 /// What a destination does not get.
 pub(crate) struct Loss {

@@ -13,7 +13,6 @@ use crate::cursor::Cursor;
 use crate::limits::{Reason, Sum};
 use crate::settings::{ASIDE_RECORDS, WINDOW_RECORDS};
 use crate::shared::Shared;
-use crate::state::State;
 
 /// How many records that are set aside are given out again at once.
 pub const AGAIN: usize = 256;
@@ -76,7 +75,7 @@ impl Reader {
         loop {
             let changed = {
                 let mut state = shared.state();
-                let Some(held) = state.streams.get_mut(&stream) else {
+                let Some(held) = state.stream_mut(stream) else {
                     return Err(StoreError("there is no such stream".into()));
                 };
                 let Some(cursor) = held.cursor_mut(destination) else {
@@ -109,7 +108,7 @@ impl Reader {
             // Made before looking, so that nothing that happens in between is missed.
             let changed = {
                 let state = self.shared.state();
-                state.streams.get(&self.stream).map(|stream| stream.changed().notified_owned())
+                state.streams().get(&self.stream).map(|stream| stream.changed().notified_owned())
             };
             match self.poll() {
                 Polled::Record(delivered) => return Ok(delivered),
@@ -136,7 +135,7 @@ impl Reader {
     pub fn poll(&mut self) -> Polled {
         let disk = self.disk.get_or_insert_default();
         let mut state = self.shared.state();
-        let Some(stream) = state.streams.get_mut(&self.stream) else { return Polled::Wait };
+        let Some(stream) = state.stream_mut(self.stream) else { return Polled::Wait };
         let Some((cursor, tail, segments)) = stream.reading(&self.destination) else { return Polled::Wait };
         let full = cursor.is_full(self.shared.settings.window_bytes, WINDOW_RECORDS);
         let found = loop {
@@ -194,18 +193,18 @@ impl Reader {
 
     /// Whether nothing more is given out until something is settled or [set aside](Ack::set_aside).
     pub fn is_full(&self) -> bool {
-        let mut state = self.shared.state();
-        let cursor =
-            state.streams.get_mut(&self.stream).and_then(|stream| stream.cursor_mut(&self.destination));
-        cursor.is_some_and(|cursor| cursor.is_full(self.shared.settings.window_bytes, WINDOW_RECORDS))
+        let window = self.shared.settings.window_bytes;
+        self.look(|cursor| cursor.is_full(window, WINDOW_RECORDS)).unwrap_or_default()
     }
 
     /// How many records are set aside.
     pub fn aside(&self) -> usize {
+        self.look(|cursor| cursor.aside()).unwrap_or_default()
+    }
+
+    fn look<T>(&self, at: impl FnOnce(&Cursor) -> T) -> Option<T> {
         let mut state = self.shared.state();
-        let cursor =
-            state.streams.get_mut(&self.stream).and_then(|stream| stream.cursor_mut(&self.destination));
-        cursor.map_or(0, |cursor| cursor.aside())
+        state.stream_mut(self.stream)?.cursor_mut(&self.destination).map(|cursor| at(cursor))
     }
 
     /// Whether as much is set aside as may be.
@@ -238,8 +237,7 @@ impl Reader {
 
     fn cursor(&self, change: impl FnOnce(&mut Cursor)) {
         let mut state = self.shared.state();
-        state.moved = true;
-        let stream = state.streams.get_mut(&self.stream);
+        let stream = state.moved_stream(self.stream);
         if let Some(cursor) = stream.and_then(|stream| stream.cursor_mut(&self.destination)) {
             change(cursor);
         }
@@ -261,12 +259,12 @@ impl Drop for Reader {
     fn drop(&mut self) {
         let now = self.shared.now();
         let mut state = self.shared.state();
-        let Some(stream) = state.streams.get_mut(&self.stream) else { return };
+        let Some(stream) = state.stream_mut(self.stream) else { return };
         if let Some(cursor) = stream.cursor_mut(&self.destination) {
             cursor.detach(now);
         }
         stream.notify();
-        state.next_look = 0;
+        state.look_soon();
         self.shared.wake(state);
     }
 }
@@ -276,8 +274,7 @@ impl Ack {
     pub fn done(mut self) {
         self.settled = true;
         let mut state = self.shared.state();
-        state.moved = true;
-        if let Some(stream) = state.streams.get_mut(&self.stream) {
+        if let Some(stream) = state.moved_stream(self.stream) {
             if let Some(cursor) = stream.cursor_mut(&self.destination) {
                 cursor.acknowledge(self.lease, self.sequence);
             }
@@ -298,14 +295,14 @@ impl Ack {
     /// It comes back undelivered; `back` says whether it has been dropped meanwhile.
     fn back(&self, back: impl FnOnce(&mut Cursor, &Self) -> bool) {
         let mut state = self.shared.state();
-        let State { streams, dropped, .. } = &mut *state;
-        let Some(stream) = streams.get_mut(&self.stream) else { return };
+        let Some(stream) = state.stream_mut(self.stream) else { return };
         let cursor = stream.cursor_mut(&self.destination);
-        if cursor.is_some_and(|cursor| back(cursor, self)) {
-            let key = (stream.name().to_owned(), self.destination.to_string(), Reason::DropOldest);
-            *dropped.entry(key).or_default() += Sum { records: 1, items: u64::from(self.record.items) };
-        }
+        let dropped = cursor.is_some_and(|cursor| back(cursor, self));
         stream.notify();
+        if dropped {
+            let key = (stream.name().to_owned(), self.destination.to_string(), Reason::DropOldest);
+            state.count_dropped(key, Sum { records: 1, items: u64::from(self.record.items) });
+        }
     }
 }
 

@@ -9,13 +9,13 @@ use throughline_component::port::Disk;
 
 use crate::cursor::Cursor;
 use crate::entry::Entry;
-use crate::intake::{Missing, Taken, take_in};
 use crate::io::{CURSORS, Io, is_full};
 use crate::journal::{JournalFile, JournalKind};
 use crate::limits::Limits;
 use crate::manifest::{self, Manifest};
 use crate::name::{SegmentName, is_ours, number, parse_generation};
 use crate::ports::Ports;
+use crate::read_segments::{FoundStream, Missing, read_segments};
 use crate::reserve::{self, Reserve};
 use crate::settings::Settings;
 use crate::sites;
@@ -78,15 +78,16 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
     let trouble = held.trouble.or_else(|| {
         (!had_cursors && !names.is_empty()).then(|| "there is none, and there are segments".to_owned())
     });
-    let streams = take_in(ports, settings, names, kept, &written.committed)?;
+    let streams = read_segments(ports, settings, names, kept, &written.committed)?;
 
-    let newest =
-        |taken: &Taken| taken.segments.last_key_value().map(|(first, segment)| segment.last.max(*first));
+    let newest = |taken: &FoundStream| {
+        taken.segments.last_key_value().map(|(first, segment)| segment.last.max(*first))
+    };
     let seen =
         streams.values().filter_map(newest).chain(written.places.values().map(|(_, cursor)| cursor.low()));
     let seen = seen.max().unwrap_or(0) >> EPOCH_SHIFT;
-    state.epoch = seen.max(written.epoch).max(manifest.known.epoch) + 1;
-    manifest.known.epoch = state.epoch;
+    state.begin_epoch(seen.max(written.epoch).max(manifest.known.epoch) + 1);
+    manifest.known.epoch = state.epoch();
 
     for (number, taken) in streams {
         // What is missing is said once.
@@ -101,17 +102,14 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
         state.stream(&stream).restore_cursor(destination, cursor);
     }
     if let Some(why) = trouble {
-        let lost: Vec<&mut Stream> =
-            state.streams.values_mut().filter(|stream| !stream.segments().is_empty()).collect();
-        state.stats.lost_cursors += lost.len() as u64;
+        let lost = state.lose_cursors(now);
         tracing::error!(
-            directory = %settings.directory.display(), %why, streams = lost.len(),
+            directory = %settings.directory.display(), %why, streams = lost,
             "the cursors are lost: destinations whose place is not known begin with the oldest record"
         );
-        lost.into_iter().for_each(|stream| stream.lose_cursors(now));
     }
-    for (number, stream) in &mut state.streams {
-        stream.count_passed();
+    state.count_passed();
+    for (number, stream) in state.streams() {
         // What is missing is said once.
         manifest.known.committed(*number, stream.committed());
     }
@@ -122,7 +120,7 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
     let entries = state.cursor_entries(true, now);
     match io.replace_cursors(&entries) {
         // The directory is synced by now: what was removed does not come back, and needs no explanation any more.
-        Ok(()) => io.manifest.known.streams.retain(|number, _| state.streams.contains_key(number)),
+        Ok(()) => io.manifest.known.streams.retain(|number, _| state.streams().contains_key(number)),
         Err(error) => {
             tracing::error!(%error, "the cursors cannot be written; until they can, some data may be delivered again");
             state.all_dirty();
@@ -141,9 +139,9 @@ fn say_what_is_not_ours(files: &[String], settings: &Settings) {
     }
 }
 
-fn add(state: &mut State, number: u64, taken: Taken, lost: bool, written: &Written) {
-    let Taken { name, segments, missing, torn, .. } = taken;
-    state.stats.torn += torn;
+fn add(state: &mut State, number: u64, taken: FoundStream, lost: bool, written: &Written) {
+    let FoundStream { name, segments, missing, torn, .. } = taken;
+    state.count_found(torn, missing.len() as u64);
     if torn > 0 {
         tracing::warn!(
             files = torn,
@@ -151,7 +149,6 @@ fn add(state: &mut State, number: u64, taken: Taken, lost: bool, written: &Writt
             "files end in the middle of a record, as after a crash; what was acknowledged is whole unless somebody cut them"
         );
     }
-    state.stats.missing += missing.len() as u64;
     let name = name.or_else(|| written.name(number)).unwrap_or_default();
     if name.is_empty() && !segments.is_empty() {
         tracing::error!(
@@ -165,11 +162,10 @@ fn add(state: &mut State, number: u64, taken: Taken, lost: bool, written: &Writt
     if segments.is_empty() {
         return;
     }
-    state.stored_bytes += segments.values().map(|segment| segment.end).sum::<u64>();
     // Cursors would have told the name.
     let lost = lost || name.is_empty();
-    let stream = Stream::recovered(&name, state.epoch, segments, lost);
-    state.streams.insert(number, stream);
+    let stream = Stream::recovered(&name, state.epoch(), segments, lost);
+    state.restore_stream(number, stream);
 }
 
 /// What the cursors' file held.

@@ -33,7 +33,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Taken before [`state`](Self::state), never after.
+    /// FoundStream before [`state`](Self::state), never after.
     pub(crate) fn io(&self) -> MutexGuard<'_, Io> {
         self.io.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -45,7 +45,7 @@ impl Shared {
 
     /// Lets the writing thread know, if it sleeps, that there is something to do.
     pub(crate) fn wake(&self, mut state: MutexGuard<'_, State>) {
-        if std::mem::take(&mut state.asleep) {
+        if state.wake_up() {
             drop(state);
             self.wake.notify_one();
         }

@@ -1,54 +1,62 @@
-//! What callers, readers and the writing thread share. Held for moments, never over a call to the disk.
+//! What callers, readers and the writing thread share. Held for moments, never over a call to the disk. The fields are private: its
+//! invariants are kept here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use throughline_component::Settle;
+use throughline_component::port::Clock;
 
 use crate::Record;
 use crate::entry::Entry;
-use crate::limits::{Dropped, Limits};
+use crate::limits::{Dropped, GRACE, Limits, Reason, Sum};
 use crate::name::number;
+use crate::quota::Loss;
+use crate::segment::Segment;
+use crate::settings::Overflow;
 use crate::stream::Stream;
 
+/// How often the age of an orphan is written down, in nanoseconds.
+const LOOK: u64 = 60_000_000_000;
+
 pub(crate) struct State {
-    pub(crate) limits: Limits,
+    limits: Limits,
     /// How much may wait for a destination.
-    pub(crate) quota: u64,
+    quota: u64,
     /// What waits for the writing thread: the group that forms.
-    pub(crate) group: Vec<Task>,
-    pub(crate) pending_bytes: usize,
+    group: Vec<Task>,
+    pending_bytes: usize,
     /// Bytes of all segments.
-    pub(crate) stored_bytes: u64,
-    pub(crate) streams: BTreeMap<u64, Stream>,
-    pub(crate) epoch: u64,
+    stored_bytes: u64,
+    streams: BTreeMap<u64, Stream>,
+    epoch: u64,
     /// Cursors that expired and are not yet written down.
-    pub(crate) gone: Vec<Entry>,
+    gone: Vec<Entry>,
     /// Somebody was refused for want of room.
-    pub(crate) pressed: bool,
+    pressed: bool,
     /// There was none left on the disk, or of what the storage may take up.
-    pub(crate) wants_room: bool,
+    wants_room: bool,
     /// There is no reserve: the disk is full.
-    pub(crate) short: bool,
+    short: bool,
     /// The last records found no space on the disk.
-    pub(crate) no_space: bool,
+    no_space: bool,
     /// There is a new cursor that is not on the disk: what comes in would not be kept for it over a crash.
-    pub(crate) unwritten: bool,
+    unwritten: bool,
     /// A cursor has moved.
-    pub(crate) moved: bool,
-    pub(crate) closing: bool,
+    moved: bool,
+    closing: bool,
     /// The writing thread has ended; whoever still has something to write does it himself.
-    pub(crate) ended: bool,
+    ended: bool,
     /// The writing thread waits to be woken.
-    pub(crate) asleep: bool,
-    pub(crate) journals: BTreeSet<String>,
-    pub(crate) stats: Stats,
-    pub(crate) dropped: Dropped,
+    asleep: bool,
+    journals: BTreeSet<String>,
+    stats: Stats,
+    dropped: Dropped,
     /// What of that was said.
-    pub(crate) told: Dropped,
+    told: Dropped,
     /// When the age of orphans is looked at again.
-    pub(crate) next_look: u64,
+    next_look: u64,
 }
 
 /// One thing for the writing thread to do.
@@ -143,4 +151,378 @@ impl State {
         let epoch = self.epoch;
         self.streams.entry(number(name)).or_insert_with(|| Stream::new(name, epoch))
     }
+
+    /// Works out how much may wait for a destination.
+    pub(crate) fn share(&mut self) {
+        let streams = self.streams.values().filter(|stream| !stream.cursors().is_empty()).count();
+        self.quota = self.limits.quota(streams);
+    }
+
+    /// Moves cursors of destinations for which too much waits. Says what they lose.
+    pub(crate) fn drop_oldest(&mut self) -> Vec<Loss> {
+        let mut losses = Vec::new();
+        if self.limits.overflow != Overflow::DropOldest {
+            return losses;
+        }
+        let quota = self.quota;
+        for stream in self.streams.values_mut().filter(|stream| stream.may_be_over(quota)) {
+            let destinations: Vec<String> = stream.cursors().keys().cloned().collect();
+            for destination in destinations {
+                let Some((place, parts)) = stream.drop_oldest(&destination, quota) else { continue };
+                let (name, reason) = (stream.name().to_owned(), Reason::DropOldest);
+                losses.push(Loss { stream: name, destination, reason, place, parts });
+            }
+            stream.count_passed();
+            stream.notify();
+        }
+        losses
+    }
+
+    /// Takes a cursor away. Says what its destination loses.
+    pub(crate) fn drop_cursor(&mut self, stream: u64, destination: &str, reason: Reason) -> Option<Loss> {
+        let stream = self.streams.get_mut(&stream)?;
+        let parts = stream.waiting(destination);
+        let cursor = stream.remove_cursor(destination)?;
+        let (stream, destination) = (stream.name().to_owned(), destination.to_owned());
+        let gone = Entry::Gone { stream: stream.clone(), destination: destination.clone() };
+        self.gone.push(gone);
+        self.moved = true;
+        self.share();
+        Some(Loss { stream, destination, reason, place: cursor.place(), parts })
+    }
+
+    /// For whom something was dropped since this was asked last.
+    pub(crate) fn news_of_dropped(&mut self) -> Vec<News> {
+        if self.dropped == self.told {
+            return Vec::new();
+        }
+        let told = std::mem::replace(&mut self.told, self.dropped.clone());
+        let items = |key, sum: &Sum| sum.items - told.get(key).copied().unwrap_or_default().items;
+        let news = self.dropped.iter().map(|(key, sum)| {
+            let ((stream, destination, reason), items) = (key.clone(), items(key, sum));
+            News { destination, stream, reason, items }
+        });
+        news.filter(|news| news.items > 0).collect()
+    }
+
+    /// Room is wanted, and there is none to be had but from who is no longer configured: the longest of them goes first.
+    pub(crate) fn make_room(&mut self, now: u64) -> Option<Loss> {
+        let orphans = self.streams.iter().flat_map(|(number, stream)| {
+            let orphans =
+                stream.cursors().iter().filter_map(|(d, cursor)| Some((d, cursor.orphan()?.age(now))));
+            orphans.map(|(destination, age)| (*number, destination.clone(), age))
+        });
+        let oldest = orphans.filter(|(number, destination, age)| {
+            *age >= GRACE
+                && self.streams.get(number).is_some_and(|stream| !stream.waiting(destination).is_empty())
+        });
+        let (stream, destination, _) = oldest.max_by_key(|(_, _, age)| *age)?;
+        tracing::warn!(%destination, "nobody reads for it, and others need the room; its cursor is dropped");
+        self.drop_cursor(stream, &destination, Reason::Space)
+    }
+
+    /// Takes cursors away that nobody has read for too long.
+    pub(crate) fn expire(&mut self, now: u64) -> Vec<Loss> {
+        let expiry = self.limits.orphan_expiry;
+        self.next_look = u64::MAX;
+        let mut over = Vec::new();
+        for (number, stream) in &mut self.streams {
+            let name = stream.name().to_owned();
+            for (destination, cursor) in stream.cursors_mut() {
+                let Some(idle) = cursor.orphan() else { continue };
+                if expiry > 0 && idle.age(now) > expiry {
+                    tracing::warn!(stream = %name, %destination, "nobody reads for it any more; its cursor has expired");
+                    over.push((*number, destination.clone()));
+                } else {
+                    cursor.note_age(now, LOOK);
+                }
+                self.next_look = self.next_look.min(cursor.next_look(LOOK));
+            }
+        }
+        self.stats.expired += over.len() as u64;
+        over.into_iter()
+            .filter_map(|(s, destination)| self.drop_cursor(s, &destination, Reason::Expired))
+            .collect()
+    }
+
+    pub(crate) fn streams(&self) -> &BTreeMap<u64, Stream> {
+        &self.streams
+    }
+
+    pub(crate) fn stream_mut(&mut self, number: u64) -> Option<&mut Stream> {
+        self.streams.get_mut(&number)
+    }
+
+    /// The same, one of whose cursors is about to move.
+    pub(crate) fn moved_stream(&mut self, number: u64) -> Option<&mut Stream> {
+        self.moved = true;
+        self.streams.get_mut(&number)
+    }
+
+    /// A stream that was on the disk.
+    pub(crate) fn restore_stream(&mut self, number: u64, stream: Stream) {
+        self.stored_bytes += stream.segments().values().map(|segment| segment.end).sum::<u64>();
+        self.streams.insert(number, stream);
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    pub(crate) fn begin_epoch(&mut self, epoch: u64) {
+        self.epoch = epoch;
+    }
+
+    /// What an opening found.
+    pub(crate) fn count_found(&mut self, torn: u64, missing: u64) {
+        self.stats.torn += torn;
+        self.stats.missing += missing;
+    }
+
+    /// Cursors were lost. Says in how many streams.
+    pub(crate) fn lose_cursors(&mut self, now: u64) -> usize {
+        let lost = self.streams.values_mut().filter(|stream| !stream.segments().is_empty());
+        let count = lost.map(|stream| stream.lose_cursors(now)).count();
+        self.stats.lost_cursors += count as u64;
+        count
+    }
+
+    /// Counts segments that cursors have passed since this was done last.
+    pub(crate) fn count_passed(&mut self) {
+        self.streams.values_mut().for_each(Stream::count_passed);
+    }
+
+    /// How much may wait for a destination.
+    pub(crate) fn quota(&self) -> u64 {
+        self.quota
+    }
+
+    /// Takes over other limits.
+    pub(crate) fn adjust(&mut self, limits: Limits) {
+        self.limits = limits;
+        self.share();
+        (self.pressed, self.next_look) = (true, 0);
+    }
+
+    /// Takes a record in: gives it a number, and to the group. Or says why not, and gives the settle token back.
+    pub(crate) fn append(
+        &mut self,
+        stream: u64,
+        record: Record,
+        settle: Settle,
+        most_pending: usize,
+        clock: &dyn Clock,
+    ) -> Result<u64, (&'static str, Settle)> {
+        let size = record.size();
+        let stored = self.stored_bytes + self.pending_bytes as u64;
+        let is_full = self.short || self.unwritten || stored + size as u64 > self.limits.max_bytes;
+        let refusal = if is_full {
+            if self.short || self.unwritten { "the disk is full" } else { "the storage is full" }
+        } else if self.pending_bytes > 0 && self.pending_bytes + size > most_pending {
+            "the disk is too slow"
+        } else {
+            let (overflow, quota) = (self.limits.overflow, self.quota);
+            match self.streams.get_mut(&stream) {
+                None => "there is no such stream",
+                Some(held) => {
+                    if held.admits(&record, overflow, quota, &mut self.dropped, clock) {
+                        let sequence = held.accept(size as u64);
+                        self.pending_bytes += size;
+                        self.group.push(Task::Append { stream, sequence, record: Arc::new(record), settle });
+                        return Ok(sequence);
+                    }
+                    "as much waits for its destinations as may"
+                }
+            }
+        };
+        self.stats.refused += 1;
+        self.pressed = true;
+        self.wants_room |= is_full;
+        Err((refusal, settle))
+    }
+
+    /// Gives the writing thread something to do. Says whether it has ended, so that nobody would.
+    pub(crate) fn ask(&mut self, task: Task) -> bool {
+        self.group.push(task);
+        self.ended
+    }
+
+    pub(crate) fn take_group(&mut self) -> Vec<Task> {
+        std::mem::take(&mut self.group)
+    }
+
+    /// Whether there is something to do beside the group.
+    pub(crate) fn is_due(&self, now: impl FnOnce() -> u64) -> bool {
+        self.moved || self.pressed || now() >= self.next_look
+    }
+
+    /// Whether the thread may sleep, and until when if it does.
+    pub(crate) fn sleep(&mut self) -> Option<u64> {
+        let idle = self.group.is_empty() && !self.moved && !self.pressed && !self.closing;
+        self.asleep = idle;
+        idle.then_some(self.next_look)
+    }
+
+    /// The thread does not sleep. Says whether it did.
+    pub(crate) fn wake_up(&mut self) -> bool {
+        std::mem::take(&mut self.asleep)
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.closing = true;
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// The writing thread has ended.
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// Counts anew what waits to be written, after a panic that may have taken some of it.
+    pub(crate) fn recount_pending(&mut self) {
+        let size = |task: &Task| match task {
+            Task::Append { record, .. } => record.size(),
+            _ => 0,
+        };
+        self.pending_bytes = self.group.iter().map(size).sum();
+        for (number, stream) in &mut self.streams {
+            let own = self.group.iter();
+            let own = own.filter(|task| matches!(task, Task::Append { stream, .. } if stream == number));
+            stream.set_pending(own.map(size).sum::<usize>() as u64);
+        }
+    }
+
+    /// Records of so many bytes were committed to a segment of a stream. False if there is no such stream.
+    pub(crate) fn committed(
+        &mut self,
+        number: u64,
+        (first, segment): (u64, Segment),
+        (records, bytes): (Vec<(u64, Arc<Record>)>, usize),
+        tail_bytes: usize,
+    ) -> bool {
+        self.pending_bytes -= bytes;
+        let Some(stream) = self.streams.get_mut(&number) else { return false };
+        stream.arrived(bytes as u64);
+        self.stats.committed += records.len() as u64;
+        self.stats.groups += 1;
+        self.stored_bytes += stream.commit(first, segment, records.into_iter(), tail_bytes);
+        self.no_space = false;
+        true
+    }
+
+    /// So many records of so many bytes could not be written. False if there is no such stream.
+    pub(crate) fn commit_failed(&mut self, number: u64, (count, bytes): (u64, usize), is_full: bool) -> bool {
+        self.pending_bytes -= bytes;
+        let Some(stream) = self.streams.get_mut(&number) else { return false };
+        stream.arrived(bytes as u64);
+        stream.close_segments();
+        self.stats.failed += count;
+        self.no_space |= is_full;
+        self.pressed |= is_full;
+        self.wants_room |= is_full;
+        true
+    }
+
+    /// Somebody was refused for want of room.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.pressed
+    }
+
+    pub(crate) fn wants_room(&self) -> bool {
+        self.wants_room
+    }
+
+    /// Room was looked for.
+    pub(crate) fn looked_for_room(&mut self) {
+        (self.pressed, self.wants_room) = (false, false);
+    }
+
+    /// Closes the newest segments that everybody has passed. Says of which streams.
+    pub(crate) fn close_passed(&mut self) -> Vec<u64> {
+        let streams = self.streams.iter_mut();
+        streams.filter_map(|(number, stream)| stream.close_if_passed().then_some(*number)).collect()
+    }
+
+    /// A segment was removed.
+    pub(crate) fn forget_segment(&mut self, stream: u64, first: u64) {
+        let removed = self.streams.get_mut(&stream).and_then(|stream| stream.forget(first));
+        self.stored_bytes -= removed.map_or(0, |segment| segment.end);
+    }
+
+    /// A segment's file is gone. Says the stream's name, if that is new.
+    pub(crate) fn miss(&mut self, stream: u64, first: u64) -> Option<&str> {
+        let stream = self.streams.get_mut(&stream)?;
+        let is_new = stream.miss(first);
+        self.stats.missing += u64::from(is_new);
+        is_new.then_some(stream.name())
+    }
+
+    /// Readers of a stream passed over damaged places.
+    pub(crate) fn count_damaged(&mut self, stream: u64, places: u64) {
+        self.stats.damaged += places;
+        if let Some(stream) = self.streams.get(&stream) {
+            stream.notify();
+        }
+    }
+
+    /// Whether there is a reserve. Says whether there was none before.
+    pub(crate) fn set_short(&mut self, short: bool) -> bool {
+        std::mem::replace(&mut self.short, short)
+    }
+
+    /// Whether there is a new cursor that is not on the disk.
+    pub(crate) fn set_unwritten(&mut self, unwritten: bool) {
+        self.unwritten = unwritten;
+    }
+
+    /// Orphans are to be looked at soon.
+    pub(crate) fn look_soon(&mut self) {
+        self.next_look = 0;
+    }
+
+    /// False if a journal of this name is open.
+    pub(crate) fn open_journal(&mut self, name: &str) -> bool {
+        self.journals.insert(name.to_owned())
+    }
+
+    pub(crate) fn close_journal(&mut self, name: &str) {
+        self.journals.remove(name);
+    }
+
+    pub(crate) fn is_journal_open(&self, name: &str) -> bool {
+        self.journals.contains(name)
+    }
+
+    pub(crate) fn dropped(&self) -> &Dropped {
+        &self.dropped
+    }
+
+    /// Counts what a destination does not get.
+    pub(crate) fn count_dropped(&mut self, key: (String, String, Reason), sum: Sum) {
+        *self.dropped.entry(key).or_default() += sum;
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let (stored_bytes, max_bytes) = (self.stored_bytes, self.limits.max_bytes);
+        let disk_full = self.short || self.unwritten || self.no_space;
+        let mut stats = Stats { stored_bytes, max_bytes, disk_full, ..self.stats };
+        for segment in self.streams.values().flat_map(|stream| stream.segments().values()) {
+            for (records, items) in segment.counts {
+                stats.stored_records += records;
+                stats.stored_items += items;
+            }
+        }
+        stats
+    }
+}
+
+/// What was dropped since this was said last.
+pub(crate) struct News {
+    pub(crate) destination: String,
+    pub(crate) stream: String,
+    pub(crate) reason: Reason,
+    pub(crate) items: u64,
 }

@@ -86,7 +86,7 @@ impl Log {
         // It may have been closed a moment ago.
         shared.flush_group();
         let mut io = shared.io();
-        if !shared.state().journals.insert(name.to_owned()) {
+        if !shared.state().open_journal(name) {
             return Err(StoreError(format!("the journal of {id} is open already")));
         }
         let stem = format!("journal-{:016x}", number(name));
@@ -94,7 +94,7 @@ impl Log {
         let end = io.manifest.known.ends.get(&number(&stem)).copied();
         let opened = open(&shared.ports, &shared.settings, &mut io, (&stem, name), (known, end));
         let (file, entries) = opened.map_err(|error| {
-            shared.state().journals.remove(name);
+            shared.state().close_journal(name);
             StoreError(format!("the journal of {id} cannot be opened: {error}"))
         })?;
         let size = file.watch_size();
@@ -111,7 +111,7 @@ impl Log {
         let shared = self.shared();
         shared.flush_group();
         let mut io = shared.io();
-        if shared.state().journals.contains(name) {
+        if shared.state().is_journal_open(name) {
             return Err(StoreError(format!("the journal of {name} is open")));
         }
         let stem = format!("journal-{:016x}", number(name));
@@ -172,8 +172,7 @@ struct Handle {
 impl Handle {
     fn ask(&self, task: Task) {
         let mut state = self.shared.state();
-        state.group.push(task);
-        let ended = state.ended;
+        let ended = state.ask(task);
         self.shared.wake(state);
         if ended {
             self.shared.flush_group();

@@ -5,7 +5,6 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use crate::shared::Shared;
-use crate::state::{State, Task};
 
 impl Shared {
     /// Takes turns until the log is closed.
@@ -13,19 +12,18 @@ impl Shared {
         loop {
             {
                 let mut state = self.state();
-                while state.group.is_empty() && !state.moved && !state.pressed && !state.closing {
-                    state.asleep = true;
-                    let look = Duration::from_nanos(state.next_look.saturating_sub(self.now()));
+                while let Some(until) = state.sleep() {
+                    let look = Duration::from_nanos(until.saturating_sub(self.now()));
                     if look.is_zero() {
                         break;
                     }
                     let waited = self.wake.wait_timeout(state, look);
                     state = waited.unwrap_or_else(PoisonError::into_inner).0;
                 }
-                state.asleep = false;
+                state.wake_up();
             }
             match catch_unwind(AssertUnwindSafe(|| self.flush_group())) {
-                Ok(turned) if !turned && self.state().closing => break,
+                Ok(turned) if !turned && self.state().is_closing() => break,
                 Ok(_) => {}
                 Err(_) => self.mend(),
             }
@@ -43,7 +41,7 @@ impl Shared {
         }
         io.warnings.flush(true);
         drop(io);
-        self.state().ended = true;
+        self.state().end();
         // What came in between.
         self.flush_group();
     }
@@ -51,19 +49,7 @@ impl Shared {
     /// A turn panicked, and whoever waited for what was in it was told to try again.
     fn mend(&self) {
         tracing::error!("the thread that writes the log panicked; it goes on");
-        let mut state = self.state();
-        let size = |task: &Task| match task {
-            Task::Append { record, .. } => record.size(),
-            _ => 0,
-        };
-        state.pending_bytes = state.group.iter().map(size).sum();
-        let State { group, streams, .. } = &mut *state;
-        for (number, stream) in streams {
-            let own =
-                group.iter().filter(|task| matches!(task, Task::Append { stream, .. } if stream == number));
-            stream.set_pending(own.map(size).sum::<usize>() as u64);
-        }
-        drop(state);
+        self.state().recount_pending();
         // If it does so again and again, not at full speed.
         std::thread::sleep(Duration::from_millis(100));
     }

@@ -150,7 +150,7 @@ impl Sender for Refuses {
 }
 
 async fn edits(editor: &dyn DynEditor, signal: Signal) -> Result<(), String> {
-    let seen = Arc::<Seen>::default();
+    let seen = Arc::<Recorder>::default();
     let chunk = seen.chunk(signal, 3);
     if let Some(mut pass) = editor.begin(signal, &chunk) {
         let edited =
@@ -178,7 +178,7 @@ async fn edits(editor: &dyn DynEditor, signal: Signal) -> Result<(), String> {
 /// Gives batches to a processor or connector, time to work, and settles what it emits.
 fn passes_on(processor: &mut dyn DynProcessor, signal: Signal, keeps: bool) -> Result<(), String> {
     for outcome in [Outcome::DONE, Outcome::retry("the backend is down")] {
-        let seen = Arc::<Seen>::default();
+        let seen = Arc::<Recorder>::default();
         let mut out = Emitter::default();
         let (mut taken, mut given) = (0, 0);
         let mut settle = |out: &mut Emitter| {
@@ -215,7 +215,7 @@ fn passes_on(processor: &mut dyn DynProcessor, signal: Signal, keeps: bool) -> R
 }
 
 async fn exports(exporter: &Arc<dyn DynExporter>, signal: Signal) -> Result<(), String> {
-    let seen = Arc::<Seen>::default();
+    let seen = Arc::<Recorder>::default();
     let batch = Batch::one(signal, seen.chunk(signal, 3));
     let outcome = timeout(SOON, exporter.export(&batch)).await.map_err(|_| "an export never ends")?;
     batch.settle(&outcome);
@@ -224,12 +224,12 @@ async fn exports(exporter: &Arc<dyn DynExporter>, signal: Signal) -> Result<(), 
 
 /// How often each token was settled, and with what.
 #[derive(Default)]
-struct Seen {
+struct Recorder {
     given: AtomicU32,
     outcomes: Mutex<Vec<Outcome>>,
 }
 
-impl Seen {
+impl Recorder {
     fn chunk(self: &Arc<Self>, signal: Signal, items: u32) -> Chunk {
         let seen = Arc::clone(self);
         self.given.fetch_add(1, Ordering::Relaxed);

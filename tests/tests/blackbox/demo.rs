@@ -13,7 +13,7 @@ struct DemoOutput {
     story: String,
 }
 
-fn tell(seed: &str) -> DemoOutput {
+fn run_demo(seed: &str) -> DemoOutput {
     let folder = tempfile::tempdir().expect("there is a temporary folder");
     let arguments = ["demo", "--once", "--seed", seed, "--folder", "demo"];
     let output = cli(folder.path(), &arguments);
@@ -69,7 +69,7 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
 #[test]
 fn the_demo_tells_the_change_that_its_seed_decides() {
     for seed in [1, 7] {
-        let told = tell(&seed.to_string());
+        let told = run_demo(&seed.to_string());
         let pull_request = 100 + number(seed, "pull request") % 9_000;
         assert!(told.change().ends_with(&format!("#{pull_request}")), "{}", told.change());
         let step = ["Lint", "Unit tests", "Policy check"][(number(seed, "step") % 3) as usize];
@@ -79,7 +79,7 @@ fn the_demo_tells_the_change_that_its_seed_decides() {
 
 #[test]
 fn the_timeline_has_every_stage_of_the_change() {
-    let told = tell("1");
+    let told = run_demo("1");
     let stages = told.stages();
     // Requirements EVT: what a pull request, its CI, its plan and apply and its deployment become. What is of one moment may
     // stand in either order.
@@ -116,7 +116,7 @@ fn the_timeline_has_every_stage_of_the_change() {
 
 #[test]
 fn the_token_of_the_demo_is_masked_wherever_one_can_look() {
-    let told = tell("3");
+    let told = run_demo("3");
     assert!(told.story.contains("[REDACTED:"), "{}", told.story);
     let token = token(3);
     assert!(!told.story.contains(&token), "the story");
@@ -130,10 +130,10 @@ fn the_token_of_the_demo_is_masked_wherever_one_can_look() {
 
 #[test]
 fn two_demos_of_one_seed_tell_the_same_change() {
-    let (one, other) = (tell("11"), tell("11"));
+    let (one, other) = (run_demo("11"), run_demo("11"));
     assert_eq!(one.change(), other.change());
     assert_eq!(one.stages(), other.stages());
-    assert_ne!(one.change(), tell("12").change());
+    assert_ne!(one.change(), run_demo("12").change());
 }
 
 /// A demo that stays up. It stops its agent when it is told to end.

@@ -10,7 +10,7 @@ mod config;
 mod disk;
 
 use config::Storage;
-use throughline_benches::load::{Grpc, Http, Seen, Send, Sink, http_sink, offer, paced, run};
+use throughline_benches::load::{Grpc, Http, LoadResult, Send, Sink, http_sink, offer, paced, run};
 use throughline_benches::process::{Subject, pin_self};
 use throughline_benches::{codec, corpus, micro};
 
@@ -63,7 +63,7 @@ struct Bench<'a> {
 struct Figure {
     cpu: f64,
     rate: f64,
-    seen: Seen,
+    seen: LoadResult,
     peak: u64,
 }
 

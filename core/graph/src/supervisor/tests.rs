@@ -7,13 +7,13 @@ use super::*;
 
 /// What components of a test did.
 #[derive(Default)]
-struct Seen {
+struct Recorder {
     running: AtomicU32,
     in_service: AtomicU32,
     starts: Mutex<Vec<Instant>>,
 }
 
-impl Seen {
+impl Recorder {
     /// After whatever goes on by itself.
     async fn counts(&self) -> (u32, u32) {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -21,10 +21,10 @@ impl Seen {
     }
 }
 
-struct Alive(Arc<Seen>);
+struct Alive(Arc<Recorder>);
 
 impl Alive {
-    fn new(seen: &Arc<Seen>) -> Self {
+    fn new(seen: &Arc<Recorder>) -> Self {
         seen.running.fetch_add(1, Ordering::Relaxed);
         seen.starts.lock().expect("no panic").push(Instant::now());
         Self(Arc::clone(seen))
@@ -38,7 +38,7 @@ impl Drop for Alive {
 }
 
 /// Runs until it is told to stop.
-async fn polite(seen: Arc<Seen>, mut stop: Stop) -> Result<(), Fatal> {
+async fn polite(seen: Arc<Recorder>, mut stop: Stop) -> Result<(), Fatal> {
     let alive = Alive::new(&seen);
     stop.ready();
     let all = stop.clone();
@@ -52,7 +52,7 @@ async fn polite(seen: Arc<Seen>, mut stop: Stop) -> Result<(), Fatal> {
 }
 
 /// Hears nothing.
-async fn deaf(seen: Arc<Seen>, stop: Stop) -> Result<(), Fatal> {
+async fn deaf(seen: Arc<Recorder>, stop: Stop) -> Result<(), Fatal> {
     let _alive = Alive::new(&seen);
     stop.ready();
     std::future::pending().await
@@ -62,7 +62,7 @@ fn id(name: &str) -> ComponentId {
     ComponentId::new(name)
 }
 
-async fn with(names: &[&str], seen: &Arc<Seen>) -> Supervisor {
+async fn with(names: &[&str], seen: &Arc<Recorder>) -> Supervisor {
     let mut supervisor = Supervisor::new(&Arc::default());
     for name in names {
         let seen = Arc::clone(seen);
@@ -83,7 +83,7 @@ async fn a_component_that_never_comes_into_service_is_given_up_after_a_while() {
 
 #[tokio::test(start_paused = true)]
 async fn components_are_ended_or_taken_over_one_by_one() {
-    let seen = Arc::<Seen>::default();
+    let seen = Arc::<Recorder>::default();
     let mut before = with(&["a", "b", "c"], &seen).await;
     assert!(before.has(&id("a")) && before.has(&id("c")) && !before.has(&id("d")));
     before.end_one(&id("a")).await;
@@ -101,7 +101,7 @@ async fn components_are_ended_or_taken_over_one_by_one() {
 #[tokio::test(start_paused = true)]
 async fn all_hear_when_the_whole_is_in_service_and_when_to_stop() {
     for (components, adopts) in [(&["a", "b"][..], false), (&[], true), (&["a"], true)] {
-        let seen = Arc::<Seen>::default();
+        let seen = Arc::<Recorder>::default();
         let mut supervisor = with(components, &seen).await;
         if adopts {
             let (seen, stop) = (Arc::clone(&seen), supervisor.stop().clone());
@@ -121,7 +121,7 @@ async fn all_hear_when_the_whole_is_in_service_and_when_to_stop() {
 #[tokio::test(start_paused = true)]
 async fn who_does_not_listen_is_cut_off() {
     for (adopts, one) in [(true, false), (false, false), (false, true)] {
-        let seen = Arc::<Seen>::default();
+        let seen = Arc::<Recorder>::default();
         let mut supervisor = with(&[], &seen).await;
         let own = Arc::clone(&seen);
         if adopts {
@@ -143,7 +143,7 @@ async fn who_does_not_listen_is_cut_off() {
 
 #[tokio::test(start_paused = true)]
 async fn who_dies_is_restarted_ever_more_patiently_and_health_says_of_what_it_died() {
-    let (seen, health) = (Arc::<Seen>::default(), Arc::<Health>::default());
+    let (seen, health) = (Arc::<Recorder>::default(), Arc::<Health>::default());
     health.started();
     let mut supervisor = Supervisor::new(&health);
     let own = Arc::clone(&seen);

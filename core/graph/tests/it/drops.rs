@@ -13,7 +13,7 @@ use throughline_graph::Role;
 use throughline_otlp::Signal;
 use throughline_otlp::edit::{Levels, Record};
 
-use crate::harness::{NoSettings, World};
+use crate::harness::{Harness, NoSettings};
 
 /// Drops records by their time: every `N`th, for one of two reasons.
 struct Every<const N: u64>;
@@ -61,7 +61,7 @@ impl Exporter for Nowhere {
 
 #[tokio::test]
 async fn each_step_of_a_fused_walk_has_an_account_with_its_own_reasons() {
-    let running = World::new(&Arc::new(()))
+    let running = Harness::new(&Arc::new(()))
         .processor(Factory::editor::<Every<3>>("threes"), Role::Editor(of_logs()))
         .processor(Factory::editor::<Every<5>>("fives"), Role::Editor(of_logs()))
         .exporter("nowhere", Factory::exporter::<Nowhere>("nowhere"), Value::Null, (None, &[]))
@@ -85,7 +85,7 @@ async fn each_step_of_a_fused_walk_has_an_account_with_its_own_reasons() {
 
 #[tokio::test]
 async fn what_a_receiver_does_not_send_on_stands_in_its_account() {
-    let running = World::new(&Arc::new(()))
+    let running = Harness::new(&Arc::new(()))
         .exporter("nowhere", Factory::exporter::<Nowhere>("nowhere"), Value::Null, (None, &[]))
         .start()
         .await;

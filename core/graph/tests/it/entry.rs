@@ -10,7 +10,7 @@ use throughline_component::{
 use throughline_graph::Row;
 use throughline_otlp::Signal;
 
-use crate::harness::{NoSettings, Running, World, one_attempt, script};
+use crate::harness::{Harness, NoSettings, Running, one_attempt, script};
 use crate::heard::Heard;
 
 /// What the backend answers.
@@ -30,7 +30,7 @@ impl Exporter for Backend {
 
 async fn start(answer: Outcome) -> Running {
     let factory = Factory::exporter::<Backend>("backend");
-    let world = World::new(&Arc::new(Script(Mutex::new(answer))));
+    let world = Harness::new(&Arc::new(Script(Mutex::new(answer))));
     world.exporter("backend", factory, one_attempt(10), (None, &[])).start().await
 }
 

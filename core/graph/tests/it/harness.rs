@@ -60,7 +60,7 @@ impl Receiver for Door {
 }
 
 /// A pipeline that is being described.
-pub(crate) struct World {
+pub(crate) struct Harness {
     wire: Wire,
     roles: Roles,
     parts: Vec<(Kind, ComponentId, Factory, Value)>,
@@ -70,7 +70,7 @@ pub(crate) struct World {
     random: Arc<dyn Random>,
 }
 
-impl World {
+impl Harness {
     /// A door with nothing behind it. What the components are told, they find as a `T`.
     pub(crate) fn new<T: Send + Sync + 'static>(script: &Arc<T>) -> Self {
         let door = ComponentId::new("door");

@@ -10,7 +10,7 @@ use throughline_component::{Batch, Build, ConfigError, Emitter, Exporter, Factor
 use throughline_graph::Role;
 use throughline_testkit::{Fault, Keep, LossyDisk, Rng};
 
-use crate::harness::{NoSettings, Running, World, script, time, until};
+use crate::harness::{Harness, NoSettings, Running, script, time, until};
 
 /// What one life of the agent shares with the test.
 #[derive(Default)]
@@ -63,7 +63,7 @@ impl Exporter for Sink {
 
 async fn start(disk: &LossyDisk) -> (Running, Arc<Life>) {
     let life = Arc::<Life>::default();
-    let world = World::new(&life)
+    let world = Harness::new(&life)
         .storage("file_storage", Arc::new(disk.clone()), Path::new("/data/log"))
         .processor(Factory::processor::<Five>("five"), Role::Processor { holds: true })
         .exporter("sink", Factory::exporter::<Sink>("sink"), Value::Null, (Some("file_storage"), &[]));

@@ -15,7 +15,7 @@ use throughline_otlp::Signal;
 use throughline_otlp::view::{Record as View, Request};
 use throughline_testkit::{LossyDisk, Rng};
 
-use crate::harness::{NoSettings, Running, World, of, until};
+use crate::harness::{Harness, NoSettings, Running, of, until};
 
 const LANES: u64 = 4;
 
@@ -119,7 +119,7 @@ fn quick() -> Value {
 
 /// In memory, or from a storage.
 async fn start(script: &Arc<Script>, disk: Option<&Arc<LossyDisk>>) -> Running {
-    let world = World::new(script);
+    let world = Harness::new(script);
     let mut settings = quick();
     let world = match disk {
         None => world,
@@ -217,10 +217,10 @@ async fn a_lane_that_fails_keeps_no_other_waiting() {
 }
 
 /// Tells of each chunk by itself: times divisible by three fail at first, those by five are bad.
-struct Picky(Arc<Seen>);
+struct Picky(Arc<Recorder>);
 
 #[derive(Default)]
-struct Seen {
+struct Recorder {
     attempts: Mutex<BTreeMap<u64, u32>>,
 }
 
@@ -269,8 +269,8 @@ impl throughline_component::Processor for Tens {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_chunk_of_a_batch_settles_by_what_became_of_it_and_only_what_failed_is_tried_again() {
-    let seen = Arc::<Seen>::default();
-    let running = World::new(&seen)
+    let seen = Arc::<Recorder>::default();
+    let running = Harness::new(&seen)
         .processor(Factory::processor::<Tens>("tens"), Role::Processor { holds: false })
         .exporter("picky", Factory::exporter::<Picky>("picky"), quick(), (None, &[]))
         .start()

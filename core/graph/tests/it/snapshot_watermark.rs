@@ -13,7 +13,7 @@ use throughline_component::{
 use throughline_testkit::{Keep, LossyDisk, Rng};
 use tokio::sync::Notify;
 
-use crate::harness::{NoSettings, Running, World, script, time, until};
+use crate::harness::{Harness, NoSettings, Running, script, time, until};
 
 /// What one life of the agent shares with the test.
 #[derive(Default)]
@@ -107,7 +107,7 @@ impl Exporter for Page {
 
 async fn start(disk: &LossyDisk, life: &Arc<Life>) -> Running {
     let page = Factory::exporter::<Page>("page");
-    let world = World::new(life)
+    let world = Harness::new(life)
         .storage("file_storage", Arc::new(disk.clone()), Path::new("/data/log"))
         .exporter("page", page, Value::Null, (Some("file_storage"), &[]));
     world.start().await

@@ -14,7 +14,7 @@ use throughline_component::{
 use throughline_queue::{Log, Ports, Settings};
 use throughline_testkit::{Fault, LossyDisk};
 
-use crate::harness::{NoSettings, Running, World, script, until};
+use crate::harness::{Harness, NoSettings, Running, script, until};
 use crate::heard::Heard;
 
 /// What the exporters of one test were given, and whether one of them is down.
@@ -64,7 +64,7 @@ async fn start_on(disk: Arc<dyn Disk>, folder: &Path, backend: &Arc<Backend>) ->
     } else {
         json!({ "enabled": false })
     };
-    let mut world = World::new(backend).storage("file_storage", Arc::clone(&disk), folder).storage(
+    let mut world = Harness::new(backend).storage("file_storage", Arc::clone(&disk), folder).storage(
         "file_storage/other",
         disk,
         &folder.join("other"),
@@ -223,7 +223,7 @@ async fn a_start_that_fails_leaves_no_cursor_behind() {
     let folder = Path::new("/log");
     let world = |broken| {
         let sink = Factory::exporter::<Sink>("sink");
-        let world = World::new(&backend).storage("file_storage", Arc::new(disk.clone()), folder);
+        let world = Harness::new(&backend).storage("file_storage", Arc::new(disk.clone()), folder);
         let world = world.exporter("sink/kept", sink, json!({}), (Some("file_storage"), &[]));
         let factory = Factory::exporter::<Broken>("broken");
         if broken { world.exporter("broken", factory, json!({}), (None, &[])) } else { world }
@@ -259,7 +259,7 @@ async fn data_that_waits_for_nobody_who_is_configured_is_said_at_a_start() {
     }
     assert_eq!(heard.lines("data waits here"), Vec::<String>::new(), "somebody is fed with it");
     let folder = Path::new("/log");
-    let world = World::new(&backend).storage("file_storage", Arc::new(disk.clone()), folder);
+    let world = Harness::new(&backend).storage("file_storage", Arc::new(disk.clone()), folder);
     let world = world.storage("file_storage/other", Arc::new(disk.clone()), &folder.join("other"));
     let sink = Factory::exporter::<Sink>("sink");
     world.exporter("sink/plain", sink, json!({}), (None, &[])).start().await.die().await;

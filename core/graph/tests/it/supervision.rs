@@ -14,7 +14,7 @@ use throughline_otlp::Signal;
 use throughline_otlp::edit::{Levels, Record};
 use tokio::sync::Semaphore;
 
-use crate::harness::{self, NoSettings, World, one_attempt, script, until};
+use crate::harness::{self, Harness, NoSettings, one_attempt, script, until};
 
 /// What the components of one test are told to do.
 #[derive(Default)]
@@ -109,7 +109,7 @@ async fn start(queue_size: u32) -> Running {
 async fn start_with(delivery: serde_json::Value) -> Running {
     let script = Arc::<Script>::default();
     let access = AccessPattern { visits: Levels::LOG, writes: Levels::LOG, ..AccessPattern::default() };
-    let mut world = World::new(&script)
+    let mut world = Harness::new(&script)
         .processor(Factory::processor::<Later>("later"), Role::Processor { holds: false })
         .processor(Factory::editor::<Touchy>("touchy"), Role::Editor(access));
     for id in ["sink/a", "sink/b"] {
@@ -300,7 +300,7 @@ impl Processor for Hoards {
 async fn a_drain_delivers_once_what_a_step_keeps_and_who_comes_later_is_answered() {
     let script = Arc::<Script>::default();
     let sink = Factory::exporter::<Sink>("sink");
-    let running = World::new(&script)
+    let running = Harness::new(&script)
         .processor(Factory::processor::<Hoards>("hoards"), Role::Processor { holds: false })
         .exporter("sink/b", sink, one_attempt(10), (None, &[]))
         .start()

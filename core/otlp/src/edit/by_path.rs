@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::fresh::{fresh_field, fresh_pair, put_scalar};
 use super::splicer::Splicer;
-use crate::path::{PathError, Segment, Step, data_of, find_element};
+use crate::path::{PathError, PathStep, Segment, data_of, find_element};
 use crate::schema::{self, Cardinality, Field, Kind, Message};
 use crate::value::Value;
 use crate::wire::{self, Fields};
@@ -42,15 +42,15 @@ impl<'a> PathEdit<'_, 'a> {
         path: &[Segment],
     ) -> Result<bool, PathError> {
         let Some((first, rest)) = path.split_first() else { return Err(PathError::Shape(schema.name)) };
-        match Step::of(schema, &self.source[region.clone()], first)? {
-            Step::Data(_) => {
+        match PathStep::of(schema, &self.source[region.clone()], first)? {
+            PathStep::Data(_) => {
                 let Some((found, nested, _)) = data_of(schema, &self.source[region.clone()]) else {
                     return self.missing("data_points");
                 };
                 self.inside(&found, region.start, |walk, region| walk.message(nested, region, path))
             }
-            Step::Element(field) => self.element_of_value(field, region, first, rest),
-            Step::Field(field) => match (field.kind, rest.split_first()) {
+            PathStep::Element(field) => self.element_of_value(field, region, first, rest),
+            PathStep::Field(field) => match (field.kind, rest.split_first()) {
                 (_, Some((element, rest))) if field.cardinality == Cardinality::Repeated => {
                     self.element(field, region, element, rest)
                 }

@@ -1,6 +1,6 @@
 //! Writing what a path names and was not there before.
 
-use crate::path::{PathError, Segment, Step};
+use crate::path::{PathError, PathStep, Segment};
 use crate::schema::{self, Cardinality, Field, Kind, Message};
 use crate::value::Value;
 use crate::view::AnyValue;
@@ -31,15 +31,15 @@ fn fresh(
             Err(PathError::WrongType(schema.name))
         };
     };
-    let field = match Step::of(schema, &[], first)? {
-        Step::Field(field) => field,
-        Step::Element(field) => {
+    let field = match PathStep::of(schema, &[], first)? {
+        PathStep::Field(field) => field,
+        PathStep::Element(field) => {
             let (Segment::Key(key), Kind::Message(_)) = (first, field.kind) else {
                 return Err(PathError::NotThere(field.name));
             };
             return wire::put_message(out, field.number, |out| fresh_pair(out, 1, key, rest, value));
         }
-        Step::Data(_) => return Err(PathError::NotThere("data_points")),
+        PathStep::Data(_) => return Err(PathError::NotThere("data_points")),
     };
     match (field.kind, field.cardinality, rest.split_first()) {
         (Kind::Message(nested), Cardinality::Repeated, Some((Segment::Key(key), rest)))

@@ -8,7 +8,8 @@ use crate::cursor::Cursor;
 use crate::limits::Limits;
 use crate::limits::{Dropped, GRACE};
 use crate::segment::Segment;
-use crate::settings::Settings;
+use crate::settings::{Overflow, Settings};
+use crate::state::State;
 use crate::stream::Stream;
 
 #[test]
@@ -119,7 +120,7 @@ fn state(segments: u64, overflow: Overflow, quota: Option<u64>) -> State {
     });
     let mut stream = Stream::recovered("traces", 0, all.collect(), false);
     stream.restore_cursor("otlp".into(), Cursor::at(0));
-    state.streams.insert(1, stream);
+    state.restore_stream(1, stream);
     state.share();
     state
 }
@@ -129,7 +130,7 @@ fn no_more_of_the_oldest_goes_than_must() {
     let dropped = |quota| {
         let mut state = state(5, Overflow::DropOldest, Some(quota));
         let losses = state.drop_oldest();
-        let cursor = &state.streams[&1].cursors()["otlp"];
+        let cursor = &state.streams()[&1].cursors()["otlp"];
         (losses.iter().flat_map(|loss| &loss.parts).count(), cursor.low())
     };
     assert_eq!(
@@ -141,10 +142,10 @@ fn no_more_of_the_oldest_goes_than_must() {
 #[test]
 fn streams_that_nobody_reads_take_no_share() {
     let mut state = state(1, Overflow::Block, None);
-    state.streams.insert(2, Stream::new("logs", 0));
-    state.streams.insert(3, Stream::new("metrics", 0));
+    state.restore_stream(2, Stream::new("logs", 0));
+    state.restore_stream(3, Stream::new("metrics", 0));
     state.share();
-    assert_eq!(state.quota, 7000);
+    assert_eq!(state.quota(), 7000);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Taking in the segments at an opening: what is in each, and which of them are missing.
+//! Reading the segments at an opening: what is in each, and which of them are missing.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,7 +20,7 @@ const FOOTER: u64 = HEAD as u64 + 48;
 
 /// What there is of a stream.
 #[derive(Default)]
-pub(crate) struct Taken {
+pub(crate) struct FoundStream {
     pub(crate) name: Option<String>,
     /// By first sequence number.
     pub(crate) segments: BTreeMap<u64, Segment>,
@@ -56,13 +56,13 @@ impl Read {
 
 /// Takes in all segments. `manifested` is what the manifest knows, if it was there; `committed` the newest record of each
 /// stream that was committed when cursors were last written.
-pub(crate) fn take_in(
+pub(crate) fn read_segments(
     ports: &Ports,
     settings: &Settings,
     mut names: Vec<SegmentName>,
     manifested: Option<&Manifested>,
     committed: &BTreeMap<u64, u64>,
-) -> io::Result<BTreeMap<u64, Taken>> {
+) -> io::Result<BTreeMap<u64, FoundStream>> {
     names.sort_unstable();
     let mut streams: BTreeMap<u64, BTreeMap<u64, Read>> = BTreeMap::new();
     for name in names {
@@ -88,19 +88,19 @@ pub(crate) fn take_in(
     }
     let streams = streams.into_iter().map(|(stream, reads)| {
         let committed = committed.get(&stream).copied();
-        (stream, judge(ports, stream, reads, manifested, committed))
+        (stream, compare(ports, stream, reads, manifested, committed))
     });
     Ok(streams.collect())
 }
 
 /// What is there, against what is known to have been there.
-fn judge(
+fn compare(
     ports: &Ports,
     stream: u64,
     reads: BTreeMap<u64, Read>,
     manifested: Option<&Manifested>,
     committed: Option<u64>,
-) -> Taken {
+) -> FoundStream {
     let kept = manifested.and_then(|streams| streams.get(&stream));
     let removed = |first: u64| kept.is_some_and(|kept| kept.removed.contains(first));
     // By first number of a segment: the last one that was acknowledged in it.
@@ -120,7 +120,7 @@ fn judge(
         let claim = claims.entry(first).or_default();
         *claim = last.max(*claim);
     }
-    let mut taken = Taken::default();
+    let mut taken = FoundStream::default();
     let gone = |first: &u64| !reads.contains_key(first) && !removed(*first);
     taken.gone = claims.keys().copied().filter(gone).collect();
     // Without the manifest it is not known what was removed on purpose.
