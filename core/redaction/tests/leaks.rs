@@ -270,3 +270,32 @@ fn a_dot_behind_a_name_does_not_hide_it_from_the_scan() {
     }
     assert!(scanner().is_clean(b"I forgot my password. The end"), "it is the end of a sentence");
 }
+
+/// Asserts of each text that nothing of the secret is left; tells all that leak.
+#[track_caller]
+fn assert_all_masked(texts: &[String], secret: &str) {
+    let leaks: Vec<_> = texts
+        .iter()
+        .filter(|text| {
+            let masked = mask(text);
+            let left =
+                secret.as_bytes().windows(5).any(|part| masked.as_bytes().windows(5).any(|it| it == part));
+            left || scanner().is_clean(text.as_bytes())
+        })
+        .map(|text| format!("{text:.100} ({} bytes) -> {:.200}", text.len(), mask(text)))
+        .collect();
+    assert!(leaks.is_empty(), "{} leak:\n{}", leaks.len(), leaks.join("\n"));
+}
+
+const SECRET: &str = "Qx7Zk9mT4vLp2sRw";
+
+#[test]
+fn a_label_of_a_private_key_may_be_long() {
+    for length in [10, 60, 300, 2_000, 100_000] {
+        let block = format!("-----BEGIN {} PRIVATE KEY-----\n{SECRET}", "A".repeat(length));
+        let ends = ["", "\n-----END PRIVATE KEY-----", "\n-----END OF IT"].map(|end| format!("{block}{end}"));
+        assert_all_masked(&ends, SECRET);
+    }
+    let text = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\nno PRIVATE KEY-----";
+    assert_eq!(mask(text), text);
+}
