@@ -289,6 +289,145 @@ fn assert_all_masked(texts: &[String], secret: &str) {
 
 const SECRET: &str = "Qx7Zk9mT4vLp2sRw";
 
+/// A placeholder, a mask, or a word for nothing.
+const STAND_INS: [&str; 16] = [
+    "<x>",
+    "<x><y>",
+    "<your password>",
+    "${A}",
+    "${A}${B}",
+    "$A",
+    "{{x}}",
+    "{{x}}{{y}}",
+    "{{ .Values.x }}",
+    "${{ secrets.X }}",
+    "***",
+    "[REDACTED]",
+    "[REDACTED:pair:0123456789abcdef]",
+    "null",
+    "ENC[AES256_GCM,data:p6==,iv:Y=,tag:U=,type:str]",
+    "[REDACTED:pair:0123456789abcdef][REDACTED:pair:0123456789abcdef]",
+];
+
+#[test]
+fn what_is_glued_to_a_placeholder_is_no_placeholder() {
+    let mut texts = Vec::new();
+    for it in STAND_INS {
+        for name in [
+            "password=",
+            "DB_PASSWORD: ",
+            "token=",
+            "secret: ",
+            "--password ",
+            "Cookie: ",
+            "Authorization: Bearer ",
+        ] {
+            texts.push(format!("{name}{it}{SECRET}"));
+            texts.push(format!("run {name}{it}{SECRET} next"));
+            texts.push(format!("{{\"log\":\"{name}{it}{SECRET}\",\"x\":1}}"));
+            if !name.ends_with("Bearer ") {
+                texts.push(format!("{name}\"{it}{SECRET}\""));
+            }
+        }
+        for name in ["password", "token", "authorization"] {
+            texts.push(format!("{{\"{name}\":\"{it}{SECRET}\"}}"));
+            texts.push(format!("{{\"{name}\":\"{it}{SECRET}{it}\"}}"));
+        }
+        texts.push(format!("password={it},{SECRET}"));
+        texts.push(format!("password={SECRET}{it}"));
+        if !it.contains(' ') {
+            texts.push(format!("https://u:{it}{SECRET}@host/"));
+            texts.push(format!("https://u:{SECRET}{it}@host/"));
+            texts.push(format!("{{\"url\":\"https:\\/\\/u:{it}{SECRET}@host\\/\"}}"));
+        }
+    }
+    texts.push(format!("password=abc[REDACTED:pair:0123456789abcdef]{SECRET}"));
+    texts.push(format!("password=<b>{SECRET}</b>"));
+    texts.push(
+        "password=\"<x>SecretOfLetters<y>\""
+            .replace("SecretOfLetters", &SECRET.replace(|it: char| it.is_ascii_digit(), "")),
+    );
+    assert_all_masked(&texts, SECRET);
+}
+
+#[test]
+fn a_placeholder_of_more_than_256_bytes_is_a_secret() {
+    let long = SECRET.repeat(30);
+    let mut texts = Vec::new();
+    for it in ["<>", "${}", "{{}}", "{{  }}", "${{}}", "[]", "ENC[]", "[REDACTED:pair:]", "$"] {
+        let (open, close) = it.split_at(it.find(['>', '}', ']']).unwrap_or(it.len()));
+        for name in ["password=", "password: ", "token=", "Authorization: Bearer ", "--password "] {
+            texts.push(format!("{name}{open}{long}{close}"));
+            if !name.ends_with("Bearer ") {
+                texts.push(format!("{name}\"{open}{long}{close}\""));
+            }
+        }
+        if !open.contains(' ') {
+            texts.push(format!("https://u:{open}{long}{close}@host/"));
+        }
+    }
+    assert_all_masked(&texts, SECRET);
+}
+
+#[test]
+fn a_default_in_a_placeholder_is_a_secret() {
+    let mut texts = Vec::new();
+    for it in [
+        "${A:-S}",
+        "${A-S}",
+        "${A:=S}",
+        "${A=S}",
+        "${A:+S}",
+        "${A:?S}",
+        "${A:S}",
+        "${env:A:-S}",
+        "${A:-two S}",
+        "${A:-${B:-S}}",
+        "${A:-a b}S",
+        "{{ \"S\" }}",
+        "{{ 'S' }}",
+        "{{ x | default \"S\" }}",
+        "{{ x | default 'S' }}",
+        "${{ 'S' }}",
+        "${{ secrets.X || 'S' }}",
+        "ENC[S]",
+        "ENC[AES256_GCM,S]",
+    ] {
+        let it = it.replace('S', SECRET);
+        for name in ["password=", "DB_PASSWORD: ", "token=", "secret: ", "Authorization: "] {
+            texts.push(format!("{name}{it}"));
+            texts.push(format!("{name}{it} next"));
+            if !it.contains('"') {
+                texts.push(format!("{name}\"{it}\""));
+                texts.push(format!("{{\"log\":\"{name}{it}\"}}"));
+            }
+        }
+        if !it.contains(' ') {
+            texts.push(format!("https://u:{it}@host/"));
+        }
+        texts.push(format!("Authorization: Bearer {it}"));
+    }
+    assert_all_masked(&texts, SECRET);
+    for text in [
+        "password=${DB_PASSWORD}",
+        "password=${env:DB_PASSWORD}",
+        "token: ${{ secrets.X }}",
+        "password: {{ .Values.x }}",
+        "password=<your password>",
+        "password=<none>, next",
+        "token={{ x | quote }}",
+        "password=[REDACTED].",
+        "https://u:<password>@host/",
+        "https://u:${PASSWORD}@host/",
+        "Authorization: Bearer ${TOKEN}",
+        "Authorization: Bearer <token>",
+        "Authorization: ${{ secrets.X }}",
+        "<b>password=</b>next",
+    ] {
+        assert_eq!(mask(text), text);
+    }
+}
+
 #[test]
 fn a_label_of_a_private_key_may_be_long() {
     for length in [10, 60, 300, 2_000, 100_000] {
