@@ -438,3 +438,60 @@ fn a_label_of_a_private_key_may_be_long() {
     let text = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\nno PRIVATE KEY-----";
     assert_eq!(mask(text), text);
 }
+
+#[test]
+fn no_bound_on_what_stands_around_a_secret_opens() {
+    let long = |text: &str, length: usize| text.repeat(length / text.len());
+    let (mut texts, mut names) = (Vec::new(), Vec::new());
+    for length in [40, 300, 3_000] {
+        for words in ["_value", "_old", ".value", "2"] {
+            let name = format!("db_password{}", long(words, length));
+            texts.push(format!("{name}={SECRET}"));
+            texts.push(format!("{{\"{name}\":\"{SECRET}\"}}"));
+            texts.push(format!("--{name} {SECRET}"));
+            names.push(name);
+        }
+        texts.push(format!("--{}-password {SECRET}", long("a", length)));
+        texts.push(format!("Server={};PWD=/{SECRET}", long("a", length)));
+        texts.push(format!("PWD=/{SECRET}{};Server=a", long("a", length)));
+        texts.push(format!("PWD{}={}{SECRET}", long(" ", length), long(" ", length)));
+        texts.push(format!("%{}26api_key={SECRET}", long("25", length)));
+        for slashes in [5, 9, 14, 127, 128, 255, length] {
+            let mark = format!("{}\"", long("\\", slashes));
+            texts.push(format!("password={mark}{SECRET}{mark} next"));
+            texts.push(format!("{{{mark}password{mark}:{mark}{SECRET} {SECRET}{mark}}}"));
+        }
+    }
+    for colour in
+        ["\x1b[38;2;255;255;255;48;2;100;100;100m", "\\u001b[38;5;255;48;5;100;1;4;7m", "\x1b[000001m"]
+    {
+        texts.push(format!("password{colour}={colour}{SECRET}"));
+        texts.push(format!("{colour}api_key={SECRET}"));
+    }
+    for value in [".Q", "$Q", "..Q", "$q", "${A:-"] {
+        texts.push(format!("PWD={}", SECRET.replacen('Q', value, 1)));
+    }
+    texts.push(format!("https://u:{SECRET}@münchen.example/").replace('m', "é"));
+    texts.push(format!("https://u:{SECRET}@<host>/"));
+    texts.push(format!("https://u:{SECRET}@\\u00e9.example/"));
+    assert_all_masked(&texts, SECRET);
+    assert!(names.iter().all(|name| scanner().is_sensitive(name.as_bytes())));
+    let key = format!("AKIA{}", "QXZKMTVLPSRW2345".repeat(3));
+    assert_masked(&format!("id {key} used"), &key);
+}
+
+#[test]
+fn a_name_that_is_allowed_is_all_of_a_name() {
+    let settings = Settings { allowed_keys: vec!["session_token".into()], ..Settings::default() };
+    let scanner = Scanner::new(&settings, TagKey::new(&[7; 32]));
+    for glue in ["_", "-", "."] {
+        for length in [1, 260, 600] {
+            let name = format!("secret{}session_token", glue.repeat(length));
+            assert!(scanner.is_sensitive(name.as_bytes()), "{name}");
+            let masked = scanner.mask(format!("{name}={SECRET}").as_bytes(), &mut Counts::default());
+            assert!(masked.is_some(), "{name}");
+        }
+    }
+    assert!(!scanner.is_sensitive(b"session_token") && scanner.is_clean(b""));
+    assert_eq!(scanner.mask(format!("--session-token={SECRET}").as_bytes(), &mut Counts::default()), None);
+}

@@ -74,7 +74,7 @@ impl Pairs {
         let name = Name::around(text, at, end);
         self.judged = at..name.end;
         let kind = Kind::of(text, &name, keys).filter(|kind| is_on(kind.rule()))?;
-        let value = self.values.after(text, &name)?;
+        let value = self.values.after(text, &name, kind != Kind::Pagerduty)?;
         let mut range = kind.range(text, &value, &mut self.values)?;
         if range.is_empty() {
             return None;

@@ -105,8 +105,8 @@ pub(super) struct Values {
 }
 
 impl Values {
-    /// The value after a name.
-    pub(super) fn after(&mut self, text: &[u8], name: &Name) -> Option<Value> {
+    /// The value after a name. Where it ends in quotes is looked for only if it is `wanted`.
+    pub(super) fn after(&mut self, text: &[u8], name: &Name, wanted: bool) -> Option<Value> {
         let mut at = name.behind;
         let spaces = blanks_and_colours(text, at);
         let mut prose = false;
@@ -139,7 +139,8 @@ impl Values {
             quote: name.quote.unwrap_or((b'"', 0)),
         };
         if let Some((start, quote)) = quote(text, at) {
-            return Some(value(start, end_of_quoted(text, start, quote), Shape::Quoted, false));
+            let end = if wanted { end_of_quoted(text, start, quote, start - 1 - at) } else { start };
+            return Some(value(start, end, Shape::Quoted, false));
         }
         let rest = text.get(at..).unwrap_or_default();
         let behind = at + begins(text, at);
@@ -219,14 +220,14 @@ impl Values {
     }
 }
 
-/// Where the string ends that starts at `start`, behind this quote.
-fn end_of_quoted(text: &[u8], start: usize, (mark, level): Quote) -> usize {
+/// Where the string ends that starts at `start`, behind this quote with so many backslashes before it.
+fn end_of_quoted(text: &[u8], start: usize, (mark, level): Quote, opening: usize) -> usize {
     let (mut at, mut end) = (start, text.len());
     while let Some(next) = memchr::memchr(mark, &text[at..]) {
         let mark = at + next;
         let slashes = BACKSLASH.run_before(text, mark, mark - at);
-        if slashes < level || closes(slashes, level) {
-            end = mark - slashes.min(level);
+        if slashes < level || slashes == opening || closes(slashes, level) {
+            end = mark - slashes.min(opening);
             break;
         }
         at = mark + 1;
