@@ -10,11 +10,11 @@ pub(crate) fn rest(text: &[u8], start: usize) -> usize {
         (Some(b'\\'), [b'x', digits @ ..]) if is_hex(digits, 2) => 3,
         (Some(b'%'), digits) if is_hex(digits, 2) => {
             // `%2526` is `%26`, encoded once more.
-            let again = digits.chunks(2).take(8).take_while(|pair| *pair == b"25").count() * 2;
+            let again = digits.chunks(2).take_while(|pair| *pair == b"25").count() * 2;
             if again > 0 && is_hex(&digits[again..], 2) { again + 2 } else { again.max(2) }
         }
         (Some(b'[' | b';'), colour) => {
-            let digits = colour.iter().take(4).take_while(|byte| byte.is_ascii_digit()).count();
+            let digits = colour.iter().take_while(|byte| byte.is_ascii_digit()).count();
             if digits > 0 && colour.get(digits) == Some(&b'm') { digits + 1 } else { 0 }
         }
         _ => 0,
@@ -29,7 +29,7 @@ pub(crate) fn colours(text: &[u8], at: usize) -> usize {
         let rest = &text[end.min(text.len())..];
         let Some(escape) = ESCAPES.iter().find(|escape| rest.starts_with(escape)) else { return end - at };
         let [b'[', rest @ ..] = &rest[escape.len()..] else { return end - at };
-        let digits = rest.iter().take(16).take_while(|byte| byte.is_ascii_digit() || **byte == b';').count();
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b';').count();
         if rest.get(digits) != Some(&b'm') {
             return end - at;
         }

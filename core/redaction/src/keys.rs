@@ -67,9 +67,6 @@ pub(crate) const NEUTRAL: &[&str] = &[
     "previous",
 ];
 
-/// Of longer names the end is looked at: that is what says what they are.
-const LONGEST: usize = 256;
-
 /// Which names are secret.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Keys {
@@ -91,7 +88,6 @@ impl Keys {
         if is_directory(name) {
             return false;
         }
-        let name = &name[name.len().saturating_sub(LONGEST)..];
         let words = words(name);
         if self.allow.contains(&words) {
             return false;
@@ -109,7 +105,6 @@ impl Keys {
 
 /// Whether a name says that its value is a PagerDuty key if it looks like one.
 pub(crate) fn is_pagerduty(name: &[u8]) -> bool {
-    let name = &name[name.len().saturating_sub(LONGEST)..];
     let words = words(name);
     ["routing key", "integration key", "service key"].iter().any(|phrase| ends_in(&words, phrase.as_bytes()))
 }

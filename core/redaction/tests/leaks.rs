@@ -270,3 +270,228 @@ fn a_dot_behind_a_name_does_not_hide_it_from_the_scan() {
     }
     assert!(scanner().is_clean(b"I forgot my password. The end"), "it is the end of a sentence");
 }
+
+/// Asserts of each text that nothing of the secret is left; tells all that leak.
+#[track_caller]
+fn assert_all_masked(texts: &[String], secret: &str) {
+    let leaks: Vec<_> = texts
+        .iter()
+        .filter(|text| {
+            let masked = mask(text);
+            let left =
+                secret.as_bytes().windows(5).any(|part| masked.as_bytes().windows(5).any(|it| it == part));
+            left || scanner().is_clean(text.as_bytes())
+        })
+        .map(|text| format!("{text:.100} ({} bytes) -> {:.200}", text.len(), mask(text)))
+        .collect();
+    assert!(leaks.is_empty(), "{} leak:\n{}", leaks.len(), leaks.join("\n"));
+}
+
+const SECRET: &str = "Qx7Zk9mT4vLp2sRw";
+
+/// A placeholder, a mask, or a word for nothing.
+const STAND_INS: [&str; 16] = [
+    "<x>",
+    "<x><y>",
+    "<your password>",
+    "${A}",
+    "${A}${B}",
+    "$A",
+    "{{x}}",
+    "{{x}}{{y}}",
+    "{{ .Values.x }}",
+    "${{ secrets.X }}",
+    "***",
+    "[REDACTED]",
+    "[REDACTED:pair:0123456789abcdef]",
+    "null",
+    "ENC[AES256_GCM,data:p6==,iv:Y=,tag:U=,type:str]",
+    "[REDACTED:pair:0123456789abcdef][REDACTED:pair:0123456789abcdef]",
+];
+
+#[test]
+fn what_is_glued_to_a_placeholder_is_no_placeholder() {
+    let mut texts = Vec::new();
+    for it in STAND_INS {
+        for name in [
+            "password=",
+            "DB_PASSWORD: ",
+            "token=",
+            "secret: ",
+            "--password ",
+            "Cookie: ",
+            "Authorization: Bearer ",
+        ] {
+            texts.push(format!("{name}{it}{SECRET}"));
+            texts.push(format!("run {name}{it}{SECRET} next"));
+            texts.push(format!("{{\"log\":\"{name}{it}{SECRET}\",\"x\":1}}"));
+            if !name.ends_with("Bearer ") {
+                texts.push(format!("{name}\"{it}{SECRET}\""));
+            }
+        }
+        for name in ["password", "token", "authorization"] {
+            texts.push(format!("{{\"{name}\":\"{it}{SECRET}\"}}"));
+            texts.push(format!("{{\"{name}\":\"{it}{SECRET}{it}\"}}"));
+        }
+        texts.push(format!("password={it},{SECRET}"));
+        texts.push(format!("password={SECRET}{it}"));
+        if !it.contains(' ') {
+            texts.push(format!("https://u:{it}{SECRET}@host/"));
+            texts.push(format!("https://u:{SECRET}{it}@host/"));
+            texts.push(format!("{{\"url\":\"https:\\/\\/u:{it}{SECRET}@host\\/\"}}"));
+        }
+    }
+    texts.push(format!("password=abc[REDACTED:pair:0123456789abcdef]{SECRET}"));
+    texts.push(format!("password=<b>{SECRET}</b>"));
+    texts.push(
+        "password=\"<x>SecretOfLetters<y>\""
+            .replace("SecretOfLetters", &SECRET.replace(|it: char| it.is_ascii_digit(), "")),
+    );
+    assert_all_masked(&texts, SECRET);
+}
+
+#[test]
+fn a_placeholder_of_more_than_256_bytes_is_a_secret() {
+    let long = SECRET.repeat(30);
+    let mut texts = Vec::new();
+    for it in ["<>", "${}", "{{}}", "{{  }}", "${{}}", "[]", "ENC[]", "[REDACTED:pair:]", "$"] {
+        let (open, close) = it.split_at(it.find(['>', '}', ']']).unwrap_or(it.len()));
+        for name in ["password=", "password: ", "token=", "Authorization: Bearer ", "--password "] {
+            texts.push(format!("{name}{open}{long}{close}"));
+            if !name.ends_with("Bearer ") {
+                texts.push(format!("{name}\"{open}{long}{close}\""));
+            }
+        }
+        if !open.contains(' ') {
+            texts.push(format!("https://u:{open}{long}{close}@host/"));
+        }
+    }
+    assert_all_masked(&texts, SECRET);
+}
+
+#[test]
+fn a_default_in_a_placeholder_is_a_secret() {
+    let mut texts = Vec::new();
+    for it in [
+        "${A:-S}",
+        "${A-S}",
+        "${A:=S}",
+        "${A=S}",
+        "${A:+S}",
+        "${A:?S}",
+        "${A:S}",
+        "${env:A:-S}",
+        "${A:-two S}",
+        "${A:-${B:-S}}",
+        "${A:-a b}S",
+        "{{ \"S\" }}",
+        "{{ 'S' }}",
+        "{{ x | default \"S\" }}",
+        "{{ x | default 'S' }}",
+        "${{ 'S' }}",
+        "${{ secrets.X || 'S' }}",
+        "ENC[S]",
+        "ENC[AES256_GCM,S]",
+    ] {
+        let it = it.replace('S', SECRET);
+        for name in ["password=", "DB_PASSWORD: ", "token=", "secret: ", "Authorization: "] {
+            texts.push(format!("{name}{it}"));
+            texts.push(format!("{name}{it} next"));
+            if !it.contains('"') {
+                texts.push(format!("{name}\"{it}\""));
+                texts.push(format!("{{\"log\":\"{name}{it}\"}}"));
+            }
+        }
+        if !it.contains(' ') {
+            texts.push(format!("https://u:{it}@host/"));
+        }
+        texts.push(format!("Authorization: Bearer {it}"));
+    }
+    assert_all_masked(&texts, SECRET);
+    for text in [
+        "password=${DB_PASSWORD}",
+        "password=${env:DB_PASSWORD}",
+        "token: ${{ secrets.X }}",
+        "password: {{ .Values.x }}",
+        "password=<your password>",
+        "password=<none>, next",
+        "token={{ x | quote }}",
+        "password=[REDACTED].",
+        "https://u:<password>@host/",
+        "https://u:${PASSWORD}@host/",
+        "Authorization: Bearer ${TOKEN}",
+        "Authorization: Bearer <token>",
+        "Authorization: ${{ secrets.X }}",
+        "<b>password=</b>next",
+    ] {
+        assert_eq!(mask(text), text);
+    }
+}
+
+#[test]
+fn a_label_of_a_private_key_may_be_long() {
+    for length in [10, 60, 300, 2_000, 100_000] {
+        let block = format!("-----BEGIN {} PRIVATE KEY-----\n{SECRET}", "A".repeat(length));
+        let ends = ["", "\n-----END PRIVATE KEY-----", "\n-----END OF IT"].map(|end| format!("{block}{end}"));
+        assert_all_masked(&ends, SECRET);
+    }
+    let text = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\nno PRIVATE KEY-----";
+    assert_eq!(mask(text), text);
+}
+
+#[test]
+fn no_bound_on_what_stands_around_a_secret_opens() {
+    let long = |text: &str, length: usize| text.repeat(length / text.len());
+    let (mut texts, mut names) = (Vec::new(), Vec::new());
+    for length in [40, 300, 3_000] {
+        for words in ["_value", "_old", ".value", "2"] {
+            let name = format!("db_password{}", long(words, length));
+            texts.push(format!("{name}={SECRET}"));
+            texts.push(format!("{{\"{name}\":\"{SECRET}\"}}"));
+            texts.push(format!("--{name} {SECRET}"));
+            names.push(name);
+        }
+        texts.push(format!("--{}-password {SECRET}", long("a", length)));
+        texts.push(format!("Server={};PWD=/{SECRET}", long("a", length)));
+        texts.push(format!("PWD=/{SECRET}{};Server=a", long("a", length)));
+        texts.push(format!("PWD{}={}{SECRET}", long(" ", length), long(" ", length)));
+        texts.push(format!("%{}26api_key={SECRET}", long("25", length)));
+        for slashes in [5, 9, 14, 127, 128, 255, length] {
+            let mark = format!("{}\"", long("\\", slashes));
+            texts.push(format!("password={mark}{SECRET}{mark} next"));
+            texts.push(format!("{{{mark}password{mark}:{mark}{SECRET} {SECRET}{mark}}}"));
+        }
+    }
+    for colour in
+        ["\x1b[38;2;255;255;255;48;2;100;100;100m", "\\u001b[38;5;255;48;5;100;1;4;7m", "\x1b[000001m"]
+    {
+        texts.push(format!("password{colour}={colour}{SECRET}"));
+        texts.push(format!("{colour}api_key={SECRET}"));
+    }
+    for value in [".Q", "$Q", "..Q", "$q", "${A:-"] {
+        texts.push(format!("PWD={}", SECRET.replacen('Q', value, 1)));
+    }
+    texts.push(format!("https://u:{SECRET}@münchen.example/").replace('m', "é"));
+    texts.push(format!("https://u:{SECRET}@<host>/"));
+    texts.push(format!("https://u:{SECRET}@\\u00e9.example/"));
+    assert_all_masked(&texts, SECRET);
+    assert!(names.iter().all(|name| scanner().is_sensitive(name.as_bytes())));
+    let key = format!("AKIA{}", "QXZKMTVLPSRW2345".repeat(3));
+    assert_masked(&format!("id {key} used"), &key);
+}
+
+#[test]
+fn a_name_that_is_allowed_is_all_of_a_name() {
+    let settings = Settings { allowed_keys: vec!["session_token".into()], ..Settings::default() };
+    let scanner = Scanner::new(&settings, TagKey::new(&[7; 32]));
+    for glue in ["_", "-", "."] {
+        for length in [1, 260, 600] {
+            let name = format!("secret{}session_token", glue.repeat(length));
+            assert!(scanner.is_sensitive(name.as_bytes()), "{name}");
+            let masked = scanner.mask(format!("{name}={SECRET}").as_bytes(), &mut Counts::default());
+            assert!(masked.is_some(), "{name}");
+        }
+    }
+    assert!(!scanner.is_sensitive(b"session_token") && scanner.is_clean(b""));
+    assert_eq!(scanner.mask(format!("--session-token={SECRET}").as_bytes(), &mut Counts::default()), None);
+}

@@ -1,17 +1,25 @@
 //! Names in text: where they begin and end, and what they may be once escapes are taken off.
 
-use crate::class::{BACKSLASH, NAME};
+use throughline_otlp::steps;
+
+use super::unquoted::begins;
+use crate::class::{BACKSLASH, Class, NAME};
 use crate::escape;
 use crate::keys::NEUTRAL;
 
-/// Of a name that is longer, this much of its end is looked at.
+/// Of what stands before the stem of a name, this much is looked at.
 const LONGEST: usize = 256;
 
-/// More backslashes before a quote than this are not looked at: they double with each text in another.
-const DEEPEST: usize = 128;
+/// More levels of text in text are not told apart.
+const DEEPEST: usize = 127;
 
 /// How a word goes on that a stem only begins.
 const CONTINUATIONS: [&str; 8] = ["words", "word", "wd", "phrase", "ation", "onfig", "key", "s"];
+
+const DIGITS: Class = Class::of(b"0123456789");
+const BLANK: Class = Class::of(b" \t");
+/// What names of variables are made of, but for digits.
+const CAPITALS_OF_NAMES: Class = Class::of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ_");
 
 /// A quote: the mark, and the backslashes before it where text is quoted in other text.
 pub(crate) type Quote = (u8, usize);
@@ -19,6 +27,8 @@ pub(crate) type Quote = (u8, usize);
 /// A name in front of a value.
 pub(super) struct Name {
     pub(super) start: usize,
+    /// Whether more of it stands before its start than was looked at.
+    cut: bool,
     /// Where it starts if what stands there is the rest of an escape.
     unescaped: usize,
     pub(super) end: usize,
@@ -35,19 +45,23 @@ impl Name {
     pub(super) fn around(text: &[u8], at: usize, end: usize) -> Self {
         // The separator may be part of the stem.
         let end = if text[end - 1] == b'=' { end - 1 } else { end + NAME.run(text, end, usize::MAX) };
-        let start = (at - NAME.run_before(text, at, LONGEST)).max(end.saturating_sub(LONGEST).min(at));
-        let unescaped = (start + escape::rest(text, start)).min(end);
-        let flag = text[start] == b'-' || text.get(unescaped) == Some(&b'-');
+        let start = at - NAME.run_before(text, at, LONGEST);
+        let cut = at - start == LONGEST;
+        // Of an escape that is cut the last digits are left: `%25…2526`.
+        let escaped = if cut { DIGITS.run(text, start, LONGEST) } else { escape::rest(text, start) };
+        let unescaped = (start + escaped).min(end);
+        // How a name begins that is too long to tell is no reason to leave its value.
+        let flag = cut || text[start] == b'-' || text.get(unescaped) == Some(&b'-');
         let quote = quote(text, end);
         let (behind, quote) = quote.map_or((end, None), |(behind, quote)| (behind, Some(quote)));
-        Self { start, unescaped, end, quote, behind, flag }
+        Self { start, cut, unescaped, end, quote, behind, flag }
     }
 
     /// What it may be: without the rest of an escape that stands before it, and as it stands there.
     pub(super) fn readings<'t>(&self, text: &'t [u8]) -> [Option<&'t [u8]>; 2] {
         let from = |start: usize| {
             let lead = text[start..self.end].iter().take_while(|byte| matches!(byte, b'-' | b'.')).count();
-            &text[start + lead..self.end]
+            &text[start + if self.cut { 0 } else { lead }..self.end]
         };
         let unescaped = (self.unescaped > self.start).then(|| from(self.unescaped));
         // The shell's working directory is what it is, whatever it is glued to.
@@ -67,14 +81,28 @@ impl Name {
         }
         // `PWD=…`, `PWD = …`, `"PWD": "…"`.
         let name_ends = without_quote(&text[self.end..]);
-        let [b'=' | b':', value @ ..] = without_spaces(name_ends) else { return false };
-        let value = without_quote(without_spaces(value));
-        let path = match value {
-            [b'/' | b'~' | b'\\' | b'$' | b'.' | b'"' | b'\'', ..] | [] => true,
-            [drive, b':', b'\\' | b'/', ..] => drive.is_ascii_alphabetic(),
-            _ => false,
-        };
+        let [b'=' | b':', value @ ..] = without_blanks(name_ends) else { return false };
+        let path = is_path(without_quote(without_blanks(value)));
         !path || is_of_a_connection(text, self.start.max(self.unescaped), self.end)
+    }
+}
+
+/// Whether this begins like a path: `/home`, `~/x`, `./x`, `$HOME`, `C:\\x`.
+fn is_path(value: &[u8]) -> bool {
+    match value {
+        [b'/' | b'~' | b'\\' | b'"' | b'\'', ..] | [] | [b'.'] => true,
+        [b'.', rest @ ..] => match rest.strip_prefix(b".").unwrap_or(rest) {
+            [] => true,
+            [next, ..] => !next.is_ascii_alphanumeric(),
+        },
+        [b'$', b'(', ..] => true,
+        [b'$', b'{', ..] => begins(value, 0) > 0,
+        [b'$', rest @ ..] => {
+            let variable = CAPITALS_OF_NAMES.run(rest, 0, usize::MAX);
+            variable > 0 && !rest.get(variable).is_some_and(u8::is_ascii_alphanumeric)
+        }
+        [drive, b':', b'\\' | b'/', ..] => drive.is_ascii_alphabetic(),
+        _ => false,
     }
 }
 
@@ -85,10 +113,8 @@ fn without_quote(text: &[u8]) -> &[u8] {
     }
 }
 
-/// A few of them: a list that is laid out in columns is none of pairs.
-fn without_spaces(text: &[u8]) -> &[u8] {
-    let spaces = text.iter().take(4).take_while(|byte| **byte == b' ').count();
-    &text[spaces..]
+fn without_blanks(text: &[u8]) -> &[u8] {
+    &text[BLANK.run(text, 0, usize::MAX)..]
 }
 
 /// The shell's working directories: no secrets by their name alone.
@@ -117,23 +143,26 @@ fn is_of_a_connection(text: &[u8], start: usize, end: usize) -> bool {
         let key = pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
         KEYS.iter().any(|known| key.eq_ignore_ascii_case(known.as_bytes()))
     };
-    let before = text[start.saturating_sub(LONGEST)..start].trim_ascii_end();
+    // A pair goes back to the one in front of it: no two share a byte.
     let ends = |byte: &u8| matches!(byte, b';' | b'"' | b'\'' | b'\n');
-    let before = before.strip_suffix(b";").and_then(|pairs| pairs.rsplit(ends).next());
-    let after = text[end..].iter().take(LONGEST).position(|byte| *byte == b';').map(|at| end + at + 1);
+    let before =
+        text[..start].trim_ascii_end().strip_suffix(b";").and_then(|pairs| pairs.rsplit(ends).next());
+    steps::add(before.map_or(0, <[u8]>::len));
+    let behind = &text[end..text.len().min(end + LONGEST)];
+    let after = behind.iter().position(|byte| *byte == b';').map(|at| end + at + 1);
     let after = after.map(|at| &text[at..text.len().min(at + 32)]);
-    before.is_some_and(is_key) || after.is_some_and(is_key)
+    // What goes on for longer without a break is no path that anybody works in.
+    let endless = behind.len() == LONGEST && !behind.iter().any(|byte| ends(byte) || *byte == b' ');
+    before.is_some_and(is_key) || after.is_some_and(is_key) || endless
 }
 
 /// The quote at `at`, escaped or not, and where what is behind it starts.
 pub(super) fn quote(text: &[u8], at: usize) -> Option<(usize, Quote)> {
-    let slashes = BACKSLASH.run(text, at, DEEPEST);
-    // Text in text in text has 1, 3, 7 … of them; few others, so that few quotes can be open at a time.
-    let some = slashes <= 8 || (slashes + 1).is_power_of_two();
-    match text.get(at + slashes) {
-        Some(mark @ (b'"' | b'\'' | b'`')) if some => Some((at + slashes + 1, (*mark, slashes))),
-        _ => None,
-    }
+    let slashes = BACKSLASH.run(text, at, usize::MAX);
+    let mark = text.get(at + slashes).filter(|mark| matches!(mark, b'"' | b'\'' | b'`'))?;
+    // Text in text in text has 1, 3, 7 … of them. Any other number counts as the next below that is one.
+    let level = if slashes <= 8 { slashes } else { ((slashes + 2).next_power_of_two() / 2 - 1).min(DEEPEST) };
+    Some((at + slashes + 1, (*mark, level)))
 }
 
 /// Whether a stem at `end` of undivided bytes may end a name: a cheap look, which may say yes too often. What follows a
@@ -148,7 +177,10 @@ pub(super) fn follows_a_name(bytes: &[u8], at: usize, end: usize) -> bool {
         .iter()
         .find(|more| rest.get(..more.len()).is_some_and(|there| there.eq_ignore_ascii_case(more.as_bytes())));
     let rest = &rest[more.map_or(0, |more| more.len())..];
-    let is_flag = || bytes[at - NAME.run_before(bytes, at, LONGEST)..end].contains(&b'-');
+    let is_flag = || {
+        let before = NAME.run_before(bytes, at, LONGEST);
+        before == LONGEST || bytes[at - before..end].contains(&b'-')
+    };
     let is_neutral = |rest: &[u8]| {
         let begins = |word: &&str| {
             rest.get(..word.len()).is_some_and(|there| there.eq_ignore_ascii_case(word.as_bytes()))

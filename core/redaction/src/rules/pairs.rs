@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::names::Name;
+use super::unquoted::goes_on;
 use super::values::{Shape, Value, Values};
 use super::{Found, Rule};
 use crate::allow::is_stand_in;
@@ -73,16 +74,39 @@ impl Pairs {
         let name = Name::around(text, at, end);
         self.judged = at..name.end;
         let kind = Kind::of(text, &name, keys).filter(|kind| is_on(kind.rule()))?;
-        let value = self.values.after(text, &name)?;
-        let range = kind.range(text, &value, &mut self.values)?;
-        let content = &text[range.clone()];
-        // What is glued to a replacement was no part of the value when it was masked.
-        let masked = replacement(&text[range.start..]).is_some() && value.shape != Shape::Composite;
-        if content.is_empty() || masked || is_stand_in(content) {
+        let value = self.values.after(text, &name, kind != Kind::Pagerduty)?;
+        let mut range = kind.range(text, &value, &mut self.values)?;
+        if range.is_empty() {
+            return None;
+        }
+        if value.shape != Shape::Quoted && value.shape != Shape::Number {
+            range.end = self.end_of_glued(text, range.end);
+        }
+        if is_stand_in(without_full_stop(&text[range.clone()])) {
             return None;
         }
         let quote = name.quote.filter(|_| matches!(value.shape, Shape::Number | Shape::Composite));
         Some(Found { rule: kind.rule(), range, quote })
+    }
+}
+
+impl Pairs {
+    /// Where that ends which is glued to a value that ends at `end`: masks and what follows them, or what follows a bracket.
+    fn end_of_glued(&mut self, text: &[u8], mut end: usize) -> usize {
+        while replacement(&text[end..]).is_some()
+            || end > 0 && matches!(text[end - 1], b'}' | b']') && goes_on(text, end)
+        {
+            end = self.values.end_of_secret(text, end);
+        }
+        end
+    }
+}
+
+/// A placeholder at the end of a sentence is still one.
+fn without_full_stop(value: &[u8]) -> &[u8] {
+    match value {
+        [rest @ .., b'.' | b':' | b'!' | b'?'] if matches!(rest.last(), Some(b']' | b'}' | b'>')) => rest,
+        value => value,
     }
 }
 
@@ -139,9 +163,9 @@ impl Kind {
     fn range(self, text: &[u8], value: &Value, values: &mut Values) -> Option<Range<usize>> {
         let length = value.end - value.start;
         match (self, value.shape) {
-            (Self::Strong | Self::Header, Shape::Composite) | (Self::Strong, Shape::Enclosed) => {
-                return value.composite(text);
-            }
+            (Self::Strong | Self::Header, Shape::Composite)
+            | (Self::Strong, Shape::Enclosed)
+            | (Self::Strong | Self::Weak, Shape::Template) => return value.composite(text),
             (_, Shape::Composite) => return None,
             (Self::Strong | Self::Weak, Shape::Quoted) | (Self::Header, Shape::Number) => {}
             (Self::Strong, _) => {}
@@ -157,19 +181,20 @@ impl Kind {
                 }
             }
             (Self::Pagerduty, _) => {
-                let alone = ALPHANUMERIC.run(text, value.start, 33) == 32
-                    && !super::unquoted::goes_on(text, value.start + 32);
+                let alone = ALPHANUMERIC.run(text, value.start, 33) == 32 && !goes_on(text, value.start + 32);
                 return alone.then_some(value.start..value.start + 32);
             }
             (Self::Header, _) => {
                 let quoted = value.shape == Shape::Quoted;
                 let end = if quoted { value.end } else { values.line_end(text, value.start) };
                 let start = value.start + scheme_of(&text[value.start..end]);
+                if value.shape == Shape::Template {
+                    let template = value.composite(text)?;
+                    return Some(start..template.end.max(end));
+                }
                 // Behind a scheme there is one token; prose may go on behind it.
                 let one = start > value.start && !quoted;
-                let end =
-                    if one { start + TOKEN68.run_spelled(&text[..end], start, usize::MAX) } else { end };
-                return Some(start..end);
+                return Some(start..if one { values.end_of_secret(text, start) } else { end });
             }
         }
         Some(value.start..value.end)

@@ -7,7 +7,7 @@ use super::{Found, Rule};
 
 const DASHES: &[u8] = b"-----";
 const FOOTER: &[u8] = b"-----END ";
-/// `BEGIN ` to `-----`: labels are short.
+/// Of the label of an end this much is looked at: if it is longer, all that follows goes too.
 const LABEL: usize = 64;
 
 /// The block whose `BEGIN ` stands at `at`. A block that does not end reaches to the end of the text: what is cut off cannot
@@ -23,12 +23,14 @@ pub(super) fn find(text: &[u8], at: usize) -> Option<Found> {
     Some(Found::new(Rule::Pem, at - DASHES.len()..end))
 }
 
-/// Where the body of the block starts whose `BEGIN ` stands at `at`, if it is one with a private key.
+/// Where the body of the block starts whose `BEGIN ` stands at `at`, if it is one with a private key. Its label goes on to the next
+/// dashes, however far they are, or to the end of the line: no two labels share a byte.
 pub(super) fn header(text: &[u8], at: usize) -> Option<usize> {
     at.checked_sub(DASHES.len()).filter(|start| &text[*start..at] == DASHES)?;
-    let label = &text[at..text.len().min(at + LABEL)];
+    let label = &text[at..];
     let label = &label[..memmem::find(label, DASHES).unwrap_or(label.len())];
     steps::add(label.len());
-    memmem::find(label, b"PRIVATE KEY")?;
-    Some(at + label.len())
+    let line = &label[..memchr::memchr2(b'\n', b'\r', label).unwrap_or(label.len())];
+    memmem::find(line, b"PRIVATE KEY")?;
+    Some(at + line.len())
 }

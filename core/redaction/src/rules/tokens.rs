@@ -10,7 +10,6 @@ pub(crate) struct Shape {
     pub(crate) prefix: &'static str,
     class: Class,
     least: usize,
-    most: usize,
     /// Whether the prefix stays readable.
     keep: bool,
     /// How the prefix goes on, where it does so in several ways: the length of the rest, `None` if it is another word.
@@ -18,12 +17,7 @@ pub(crate) struct Shape {
 }
 
 const fn shape(rule: Rule, prefix: &'static str, class: Class, least: usize) -> Shape {
-    Shape { rule, prefix, class, least, most: usize::MAX, keep: false, rest: |_| Some(0) }
-}
-
-/// How long the keys are that have one length only.
-const fn exactly(length: usize, shape: Shape) -> Shape {
-    Shape { least: length, most: length, ..shape }
+    Shape { rule, prefix, class, least, keep: false, rest: |_| Some(0) }
 }
 
 const fn keeping_prefix(shape: Shape) -> Shape {
@@ -52,8 +46,8 @@ fn slash(after: &[u8]) -> Option<usize> {
 
 /// All of them. No prefix is the start of another.
 pub(crate) static SHAPES: [Shape; 38] = [
-    exactly(16, shape(Rule::Aws, "AKIA", CAPITALS, 16)),
-    exactly(16, shape(Rule::Aws, "ASIA", CAPITALS, 16)),
+    shape(Rule::Aws, "AKIA", CAPITALS, 16),
+    shape(Rule::Aws, "ASIA", CAPITALS, 16),
     shape(Rule::Github, "ghp_", ALPHANUMERIC, 30),
     shape(Rule::Github, "gho_", ALPHANUMERIC, 30),
     shape(Rule::Github, "ghu_", ALPHANUMERIC, 30),
@@ -104,7 +98,7 @@ impl Shape {
     pub(super) fn find(&self, text: &[u8], end: usize) -> Option<Found> {
         let (before, end) =
             (end - self.prefix.len(), end + (self.rest)(text.get(end..).unwrap_or_default())?);
-        let run = self.class.run_spelled(text, end, self.most);
+        let run = self.class.run_spelled(text, end, usize::MAX);
         let mut body = &text[end..end + run];
         // The end of a sentence.
         while let [rest @ .., b'.'] = body {

@@ -3,6 +3,7 @@
 
 use throughline_otlp::steps;
 
+use crate::allow::{LONGEST, is_stand_in};
 use crate::class::{BACKSLASH, Class, NAME};
 use crate::escape;
 use crate::tag::replacement;
@@ -10,21 +11,55 @@ use crate::tag::replacement;
 /// Never ends a value.
 const PLAIN: Class = Class::visible_but(b",;&\"'`<>|)}]\\[");
 
-/// The length of the value that starts at `start`.
-pub(super) fn unquoted(text: &[u8], start: usize) -> usize {
-    let mut at = start;
+/// The length of what follows `behind` of the value that starts at `start` and has placeholders up to `behind`.
+pub(super) fn unquoted(text: &[u8], start: usize, behind: usize) -> usize {
+    let markup = text.get(start) == Some(&b'<');
+    let mut at = behind;
     loop {
         at += PLAIN.run(text, at, usize::MAX);
         at += match text.get(at) {
-            None => return at - start,
+            None => return at - behind,
             Some(b'\\') => match spells_an_end(text, at) {
                 Ok(length) => length,
-                Err(()) => return at - start,
+                Err(()) => return at - behind,
             },
-            Some(byte) if ends(*byte, text, at + 1, at == start) => return at - start,
+            // What begins like a tag may go on with others.
+            Some(b'<') if markup && !closes(text, at) => 1,
+            Some(byte) if ends(*byte, text, at + 1, at == start) => return at - behind,
             Some(_) => 1,
         };
     }
+}
+
+/// The length of the placeholders and masks that stand at `start`, which may have blanks and delimiters in them. What is
+/// glued to them is part of the value.
+pub(super) fn begins(text: &[u8], start: usize) -> usize {
+    let mut at = start;
+    while let Some(length) = placeholder(text.get(at..).unwrap_or_default()) {
+        at += length;
+    }
+    at - start
+}
+
+/// The length of a `${…}`, `{{…}}`, `<…>` or `[…]` that stands here.
+fn placeholder(rest: &[u8]) -> Option<usize> {
+    let close: &[u8] = match rest {
+        [b'$', b'{', b'{', ..] | [b'{', b'{', ..] => b"}}",
+        [b'$', b'{', ..] => b"}",
+        [b'[', ..] | [b'E', b'N', b'C', b'[', ..] => b"]",
+        [b'<', ..] if !closes(rest, 0) => b">",
+        _ => return None,
+    };
+    let near = &rest[..rest.len().min(LONGEST)];
+    let end = memchr::memmem::find(near, close);
+    steps::add(end.unwrap_or(near.len()));
+    let end = end? + close.len();
+    is_stand_in(&rest[..end]).then_some(end)
+}
+
+/// Whether the `<` at `at` begins the end of an element, or a comment.
+fn closes(text: &[u8], at: usize) -> bool {
+    matches!(text.get(at + 1), Some(b'/' | b'!'))
 }
 
 /// Whether a value may go on at `at`, whatever follows.
@@ -130,11 +165,12 @@ mod tests {
             ("a[0]", "[REDACTED:pem:0123456789abcdef]"),
             ("", ",b"),
             ("", " b"),
-            ("", "<none>"),
+            ("<none>x", ""),
+            ("", "</b>"),
             ("pä,ßword", "\u{a0}".trim()),
         ] {
             let text = format!("{value}{behind}");
-            let length = unquoted(text.as_bytes(), 0);
+            let length = unquoted(text.as_bytes(), 0, 0);
             assert_eq!(&text[..length], value, "{text}");
         }
     }

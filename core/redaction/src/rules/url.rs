@@ -9,9 +9,9 @@ use crate::escape;
 use crate::tag::replacement;
 
 /// Userinfo does not go on beyond these.
-const INSIDE: Class = Class::visible_but(b"\"'`<>");
-/// What a host starts with: names, addresses in brackets, placeholders, escapes, and nothing at all.
-const HOST: Class = Class::alphanumeric_and(b"[${/:%_-.");
+const INSIDE: Class = Class::visible_but(b"\"'`");
+/// What a host starts with: names in any script, addresses in brackets, placeholders, escapes, and nothing at all.
+const HOST: Class = Class::visible_but(b"\"'`>)}],;@&=");
 /// A lone name this long is a token.
 const TOKEN: usize = 20;
 
@@ -78,7 +78,8 @@ impl Userinfo {
 #[inline]
 fn end_of_outside(text: &[u8], index: usize, at: usize) -> Option<usize> {
     let byte = text[index];
-    if !INSIDE.has(byte) {
+    // A placeholder is part of it, the end of an element is not.
+    if !INSIDE.has(byte) || byte == b'<' && matches!(text[index + 1], b'/' | b'!') {
         return Some(index + 1);
     }
     if !matches!(byte, b'n' | b'r' | b't' | b'u') || index == 0 || text[index - 1] != b'\\' {
@@ -112,7 +113,7 @@ fn password(text: &[u8], start: usize, ats: &[usize], found: &mut Vec<Found>) {
     let Some(colon) = colon(&text[start..last]).map(|colon| start + colon) else { return };
     let delimits = |byte: &u8| matches!(byte, b'/' | b'?' | b'#');
     // `host/a:b@c` is no password.
-    if text[start..colon].iter().any(delimits) || replacement(&text[colon + 1..last]).is_some() {
+    if text[start..colon].iter().any(delimits) {
         return;
     }
     // `host:8080/path?mail=a@b` is none either.

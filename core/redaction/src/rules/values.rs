@@ -5,13 +5,10 @@ use std::ops::Range;
 use throughline_otlp::steps;
 
 use super::names::{Name, Quote, quote};
-use super::unquoted::{goes_on, spells_an_end, unquoted};
-use crate::allow::is_stand_in;
+use super::unquoted::{begins, goes_on, spells_an_end, unquoted};
 use crate::class::{BACKSLASH, Class, NUMBER};
 use crate::escape;
 
-/// Placeholders are no longer than this.
-const PLACEHOLDER: usize = 128;
 /// In a header a value goes to the end of the line or the quotes.
 const IN_LINE: Class = Class::visible_but(b"\"'\\");
 const BLANK: Class = Class::of(b" \t");
@@ -30,6 +27,8 @@ pub(super) enum Shape {
     Composite,
     /// Unquoted, and begins with a bracket, as objects and lists do where names have no quotes.
     Enclosed,
+    /// `${…}` or `{{…}}` that does not only refer to something: there is text in it.
+    Template,
 }
 
 /// Where a value stands.
@@ -44,39 +43,48 @@ pub(super) struct Value {
 }
 
 impl Value {
-    /// All of an object or array, if there is anything in it. One that does not end goes to the end of the text, or of the string
-    /// it stands in.
+    /// All of an object, an array or a template, if there is anything in it.
     pub(super) fn composite(&self, text: &[u8]) -> Option<Range<usize>> {
-        let (mark, level) = self.quote;
-        let (mut depth, mut slashes, mut in_string, mut end) = (0_usize, 0, false, text.len());
-        for (at, byte) in text.iter().enumerate().skip(self.start) {
-            match byte {
-                b'\\' => {
-                    slashes += 1;
-                    continue;
-                }
-                byte if *byte == mark && slashes < level => {
-                    end = at - slashes;
-                    break;
-                }
-                byte if *byte == mark && closes(slashes, level) => in_string = !in_string,
-                b'{' | b'[' if !in_string => depth += 1,
-                b'}' | b']' if !in_string => {
-                    depth -= 1;
-                    if depth == 0 {
-                        end = at + 1;
-                        break;
-                    }
-                }
-                _ => {}
-            }
-            slashes = 0;
-        }
-        steps::add(end - self.start);
+        let end = end_of_composite(text, self.start, self.quote);
         let inside = &text[self.start + 1..end.max(self.start + 1)];
         let nothing = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'}' | b']');
         (!inside.iter().all(nothing)).then_some(self.start..end)
     }
+}
+
+/// Where what begins at `start` has its last bracket. What does not end goes to the end of the text, or of the string it stands in.
+fn end_of_composite(text: &[u8], start: usize, (mark, level): Quote) -> usize {
+    let (mut depth, mut slashes, mut in_string, mut end) = (0_usize, 0, false, text.len());
+    for (at, byte) in text.iter().enumerate().skip(start) {
+        match byte {
+            b'\\' => {
+                slashes += 1;
+                continue;
+            }
+            byte if *byte == mark && slashes < level => {
+                end = at - slashes;
+                break;
+            }
+            byte if *byte == mark && closes(slashes, level) => in_string = !in_string,
+            b'{' | b'[' if !in_string => depth += 1,
+            b'}' | b']' if !in_string => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    end = at + 1;
+                    break;
+                }
+            }
+            _ => {}
+        }
+        slashes = 0;
+    }
+    steps::add(end - start);
+    end
+}
+
+/// Whether `${` or `{{` stands there.
+const fn is_template(rest: &[u8]) -> bool {
+    matches!(rest, [b'{', b'{', ..] | [b'$', b'{', ..])
 }
 
 /// Whether a quote behind so many backslashes ends a string whose quotes have `level` of them. In JSON an escaped quote has twice
@@ -97,8 +105,8 @@ pub(super) struct Values {
 }
 
 impl Values {
-    /// The value after a name.
-    pub(super) fn after(&mut self, text: &[u8], name: &Name) -> Option<Value> {
+    /// The value after a name. Where it ends in quotes is looked for only if it is `wanted`.
+    pub(super) fn after(&mut self, text: &[u8], name: &Name, wanted: bool) -> Option<Value> {
         let mut at = name.behind;
         let spaces = blanks_and_colours(text, at);
         let mut prose = false;
@@ -131,11 +139,13 @@ impl Values {
             quote: name.quote.unwrap_or((b'"', 0)),
         };
         if let Some((start, quote)) = quote(text, at) {
-            return Some(value(start, end_of_quoted(text, start, quote), Shape::Quoted, false));
+            let end = if wanted { end_of_quoted(text, start, quote, start - 1 - at) } else { start };
+            return Some(value(start, end, Shape::Quoted, false));
         }
         let rest = text.get(at..).unwrap_or_default();
-        if let Some(length) = placeholder(rest) {
-            return Some(value(at, at + length, Shape::Unquoted, prose));
+        let behind = at + begins(text, at);
+        if behind > at {
+            return Some(value(at, self.end_of_unquoted(text, at, behind), Shape::Unquoted, prose));
         }
         if name.quote.is_some() {
             let number = NUMBER.run(text, at, usize::MAX);
@@ -146,10 +156,23 @@ impl Values {
                 return Some(value(at, at, Shape::Composite, false));
             }
         }
-        if let [b'{' | b'[', ..] | [b'&', b'{' | b'[', ..] = rest {
-            return Some(value(at, self.end_of_unquoted(text, at), Shape::Enclosed, prose));
+        let shape = match rest {
+            rest if is_template(rest) => Shape::Template,
+            [b'{' | b'[', ..] | [b'&', b'{' | b'[', ..] => Shape::Enclosed,
+            _ => Shape::Unquoted,
+        };
+        Some(value(at, self.end_of_unquoted(text, at, at), shape, prose))
+    }
+
+    /// Where a value without quotes ends that starts at `start` and is secret, whatever it looks like.
+    pub(super) fn end_of_secret(&mut self, text: &[u8], start: usize) -> usize {
+        let behind = start + begins(text, start);
+        let rest = text.get(behind..).unwrap_or_default();
+        match rest {
+            [] => behind,
+            rest if is_template(rest) => end_of_composite(text, behind, (b'"', 0)),
+            _ => self.end_of_unquoted(text, start, behind),
         }
-        Some(value(at, self.end_of_unquoted(text, at), Shape::Unquoted, prose))
     }
 
     /// Whether there is a digit in a value without quotes.
@@ -165,11 +188,12 @@ impl Values {
         digit.is_some_and(|digit| digit >= value.start)
     }
 
-    fn end_of_unquoted(&mut self, text: &[u8], start: usize) -> usize {
+    /// Where a value ends that starts at `start` with placeholders up to `behind`.
+    fn end_of_unquoted(&mut self, text: &[u8], start: usize, behind: usize) -> usize {
         // At its start a value can end where another goes on.
-        let known = self.unquoted.contains(&start) && !matches!(text[start], b',' | b';' | b'&');
-        if !known {
-            (self.unquoted, self.digit) = (start..start + unquoted(text, start), None);
+        let begun = behind > start || !matches!(text.get(start), Some(b',' | b';' | b'&'));
+        if !(begun && self.unquoted.contains(&behind)) {
+            (self.unquoted, self.digit) = (behind..behind + unquoted(text, start, behind), None);
         }
         self.unquoted.end
     }
@@ -196,40 +220,20 @@ impl Values {
     }
 }
 
-/// Where the string ends that starts at `start`, behind this quote.
-fn end_of_quoted(text: &[u8], start: usize, (mark, level): Quote) -> usize {
+/// Where the string ends that starts at `start`, behind this quote with so many backslashes before it.
+fn end_of_quoted(text: &[u8], start: usize, (mark, level): Quote, opening: usize) -> usize {
     let (mut at, mut end) = (start, text.len());
     while let Some(next) = memchr::memchr(mark, &text[at..]) {
         let mark = at + next;
         let slashes = BACKSLASH.run_before(text, mark, mark - at);
-        if slashes < level || closes(slashes, level) {
-            end = mark - slashes.min(level);
+        if slashes < level || slashes == opening || closes(slashes, level) {
+            end = mark - slashes.min(opening);
             break;
         }
         at = mark + 1;
     }
     steps::add(end - start);
     end
-}
-
-/// The length of a `${…}`, `{{…}}` or `[…]` that stands here, which may have blanks and delimiters in it.
-fn placeholder(rest: &[u8]) -> Option<usize> {
-    let close: &[u8] = if rest.starts_with(b"${{") || rest.starts_with(b"{{") {
-        b"}}"
-    } else if rest.starts_with(b"${") {
-        b"}"
-    } else if rest.starts_with(b"[") || rest.starts_with(b"ENC[") {
-        b"]"
-    } else {
-        return None;
-    };
-    let end =
-        rest.iter().take(PLACEHOLDER).enumerate().position(|(index, _)| rest[index..].starts_with(close));
-    steps::add(end.unwrap_or(PLACEHOLDER));
-    let end = end? + close.len();
-    // What is glued to it is part of the value.
-    let alone = !goes_on(rest, end);
-    (alone && is_stand_in(&rest[..end])).then_some(end)
 }
 
 /// How many bytes at `at` are blanks, and what sets colours between them.
