@@ -83,10 +83,11 @@ impl Shared {
             if self.settings.syncs() {
                 // Without syncs the machine may forget what the manifest says.
                 io.note_end(journal);
-                io.note_committed(self.now());
             }
         }
         self.collect_garbage(&mut io);
+        io.note_committed(self.now());
+        self.look_for_room(&io);
         true
     }
 
@@ -106,7 +107,7 @@ impl Shared {
         let committed = io.writers.commit(&self.ports, &self.settings, &to, &records);
         match &committed {
             Ok(committed) => {
-                io.manifest.known.committed(number, committed.segment.last);
+                io.committed(number, committed.segment.last);
                 io.note_committed(self.now());
                 if io.manifest.known.begun(number, committed.first)
                     && let Err(error) = io.write_manifest()
@@ -132,15 +133,13 @@ impl Shared {
                     state.stored_bytes += grown;
                     state.stats.committed += count;
                     state.stats.groups += 1;
-                    state.no_space = false;
+                    state.could_write();
                     Outcome::DONE
                 }
                 Err(error) => {
                     stream.close_segments();
                     state.stats.failed += count;
-                    state.no_space |= is_full(&error);
-                    state.pressed |= is_full(&error);
-                    state.wants_room |= is_full(&error);
+                    state.could_not_write(bytes, is_full(&error), self.now());
                     Outcome::retry(format!("the storage cannot keep it: {error}"))
                 }
             }

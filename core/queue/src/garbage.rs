@@ -26,7 +26,7 @@ impl Shared {
             let now = self.now();
             let mut losses = self.expire(&mut state, now);
             losses.extend(state.drop_oldest());
-            if state.pressed {
+            if state.pressed || state.is_in_need() {
                 seal_passed(&mut state, io);
             }
             let mut passed = passed(&state);
@@ -93,14 +93,12 @@ impl Shared {
         }
         let taken = io.reserve.take(&*self.ports.disk, self.ports.clock.monotonic_nanos());
         let mut state = self.state();
-        let was_short = std::mem::replace(&mut state.short, io.reserve.is_short());
-        let is_short = state.short;
+        state.short = io.reserve.is_short();
+        // Until somebody is told otherwise.
+        state.was_full |= state.short;
         drop(state);
         if let Err(error) = taken {
             io.failed("the disk is full: nothing is taken in until there is room for a reserve", &error);
-        }
-        if was_short && !is_short {
-            tracing::info!("the disk has room again");
         }
     }
 
@@ -135,8 +133,10 @@ impl Shared {
                     over.push((*number, destination.clone()));
                 } else {
                     cursor.note_age(now, LOOK);
+                    let left = if expiry > 0 { expiry - idle.age(now) } else { u64::MAX };
+                    let expires = now.saturating_add(left).saturating_add(1);
+                    state.next_look = state.next_look.min(cursor.next_look(LOOK)).min(expires);
                 }
-                state.next_look = state.next_look.min(cursor.next_look(LOOK));
             }
         }
         state.stats.expired += over.len() as u64;

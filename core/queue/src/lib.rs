@@ -29,6 +29,7 @@ mod reader;
 mod record;
 mod recover;
 mod reserve;
+mod room;
 mod scan;
 mod segment;
 mod settings;

@@ -181,7 +181,7 @@ impl Log {
     pub fn stats(&self) -> Stats {
         let state = self.shared.state();
         let (stored_bytes, max_bytes) = (state.stored_bytes, state.limits.max_bytes);
-        let disk_full = state.short || state.unwritten || state.no_space;
+        let disk_full = state.is_disk_full();
         let mut stats = Stats { stored_bytes, max_bytes, disk_full, ..state.stats };
         for segment in state.streams.values().flat_map(|stream| stream.segments().values()) {
             for (records, items) in segment.counts {

@@ -132,9 +132,9 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
 }
 
 fn say_what_is_not_ours(files: &[String], settings: &Settings) {
-    let mut junk = files
-        .iter()
-        .filter(|file| !is_ours(file) && ![manifest::NAME, reserve::NAME, "LOCK"].contains(&&***file));
+    let mut junk = files.iter().filter(|file| {
+        !is_ours(file) && ![manifest::NAME, reserve::NAME, reserve::PROBE, "LOCK"].contains(&&***file)
+    });
     if let Some(first) = junk.next() {
         let (directory, more) = (settings.directory.display(), junk.count());
         tracing::warn!(%directory, file = %first, more, "this is no file of the storage; it is left alone");

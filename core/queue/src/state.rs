@@ -10,6 +10,7 @@ use crate::Record;
 use crate::entry::Entry;
 use crate::limits::{Dropped, Limits};
 use crate::name::number;
+use crate::room::Waiter;
 use crate::stream::Stream;
 
 pub(crate) struct State {
@@ -33,6 +34,14 @@ pub(crate) struct State {
     pub(crate) short: bool,
     /// The last records found no space on the disk.
     pub(crate) no_space: bool,
+    /// They could not be written, for whatever reason; how large they were, and when it is tried again whether they could be.
+    pub(crate) failing: bool,
+    pub(crate) tried: u64,
+    pub(crate) next_probe: u64,
+    /// The disk was full at the end of the last turn.
+    pub(crate) was_full: bool,
+    /// Who was refused, and is to hear when that is over.
+    pub(crate) waiters: Vec<Waiter>,
     /// There is a new cursor that is not on the disk: what comes in would not be kept for it over a crash.
     pub(crate) unwritten: bool,
     /// A cursor has moved.
@@ -47,7 +56,7 @@ pub(crate) struct State {
     pub(crate) dropped: Dropped,
     /// What of that was said.
     pub(crate) told: Dropped,
-    /// When the age of orphans is looked at again.
+    /// When there is something to do even if nothing else happens: orphans age, room is looked for, records are noted.
     pub(crate) next_look: u64,
 }
 
@@ -107,6 +116,11 @@ impl State {
             wants_room: false,
             short: false,
             no_space: false,
+            failing: false,
+            tried: 0,
+            next_probe: 0,
+            was_full: false,
+            waiters: Vec::new(),
             unwritten: false,
             moved: false,
             closing: false,
