@@ -66,6 +66,7 @@ impl Io {
     pub(crate) fn replace_cursors(&mut self, all: &[Entry]) -> io::Result<()> {
         let all = encoded(all);
         self.insist(|io| io.cursors.compact(&all))?;
+        self.note_cursors();
         self.note(number(CURSORS), self.cursors.generation());
         Ok(())
     }
@@ -73,6 +74,7 @@ impl Io {
     pub(crate) fn append_cursors(&mut self, entries: &[Entry], sync: bool) -> io::Result<()> {
         let entries = encoded(entries);
         self.insist(|io| io.cursors.append(&entries, sync))?;
+        self.note_cursors();
         self.note(number(CURSORS), self.cursors.generation());
         Ok(())
     }
@@ -96,6 +98,13 @@ impl Io {
             self.manifest.known.ends.insert(number(file.stem()), (file.generation(), file.size()));
             self.unnoted = true;
         }
+    }
+
+    /// Remembers how long the cursors' file is. What was not synced is lost with the machine's power: that it is shorter then is
+    /// said, and costs no more than that data is delivered again.
+    fn note_cursors(&mut self) {
+        self.manifest.known.ends.insert(number(CURSORS), (self.cursors.generation(), self.cursors.size()));
+        self.unnoted = true;
     }
 
     /// A record of a stream is on the disk.

@@ -510,8 +510,20 @@ fn no_number_is_given_away_twice_although_everything_but_the_cursors_is_gone() {
 #[test]
 fn junk_in_the_directory_is_left_alone() {
     let (disk, _) = twelve();
-    let junk = ["notes.txt", "stream-.log", "cursors.log", "journal-1.log"]
-        .map(|name| PathBuf::from("/log").join(name));
+    let junk = [
+        "notes.txt",
+        "stream-.log",
+        "cursors.log",
+        "journal-1.log",
+        "stream-00-00-00-00.log",
+        "stream-CE07D5AD70EC2C26-0000000000000000-00-00000000.log",
+        "stream-ce07d5ad70ec2c26-ffffffffffffffff-00-00000000.log",
+        "cursors-ffffffffffffffff-0000000000000000.log",
+        "cursors-ffffffffffffffff-00000000.log",
+        "cursors-1-0.log",
+        "journal-0-0-0.log",
+    ]
+    .map(|name| PathBuf::from("/log").join(name));
     junk.iter().for_each(|path| disk.put(path, b"TLR9 whatever"));
     let (log, stream) = open(&disk);
     assert_eq!(missed(log.stats()), (0, 0));
