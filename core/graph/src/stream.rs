@@ -149,3 +149,6 @@ impl Stream {
         Metadata(self.metadata.iter().filter_map(asked).collect())
     }
 }
+
+#[cfg(test)]
+mod tests;
