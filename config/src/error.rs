@@ -193,6 +193,12 @@ impl ConfigError {
         self.path.insert(0, key.to_owned());
         self
     }
+
+    /// The same for a whole path of keys, separated by `::`.
+    #[must_use]
+    pub fn within(self, path: &str) -> Self {
+        path.rsplit("::").filter(|key| !key.is_empty()).fold(self, Self::under)
+    }
 }
 
 impl fmt::Display for ConfigError {

@@ -79,7 +79,7 @@ impl Extension for HealthCheck {
         Addresses::note(cx, &config.server, "", vec![(config.path.clone(), None)]);
         Ok(Self {
             id: cx.id.clone(),
-            auth: config.server.checked(cx)?,
+            auth: config.server.checked(cx, "")?,
             server: config.server,
             path: config.path,
             page: Arc::new(Page {

@@ -56,6 +56,16 @@ impl Build {
         }
     }
 
+    /// The same for a block of the component's options, so that what is wrong with this machine is told with the whole path.
+    #[must_use]
+    pub fn within(&self, path: &str) -> Self {
+        let mut cx = self.clone();
+        if let Some(check) = self.services.get::<MachineCheck>() {
+            cx.services.offer(Arc::new(check.within(path)));
+        }
+        cx
+    }
+
     /// Looks at this machine if the component is built to be validated. A component that is run finds out by itself.
     pub fn look(&self, look: impl FnOnce() -> Result<(), ConfigError>) {
         if let Some(check) = self.services.get::<MachineCheck>()
@@ -202,6 +212,17 @@ pub(crate) mod tests {
         let noted = check.take();
         assert_eq!(noted.iter().map(|error| &*error.path[0]).collect::<Vec<_>>(), ["path", "endpoint"]);
         assert!(check.take().is_empty(), "it is told once");
+        let block = cx.within("protocols").within("http");
+        block.look(|| Err(ConfigError::here("endpoint", "the port is taken")));
+        assert!(block.excuse(ConfigError::here("tls::cert_file", "it is not there")).is_ok());
+        let told: Vec<String> = check.take().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "protocols::http::endpoint: the port is taken",
+                "protocols::http::tls::cert_file: it is not there"
+            ]
+        );
     }
 
     #[test]

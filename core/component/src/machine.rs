@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{Access, access};
 
@@ -29,13 +29,23 @@ pub fn can_write(path: &Path) -> io::Result<()> {
 /// instead of ending the build, and looked for where a build alone would not notice.
 #[derive(Debug, Default)]
 pub struct MachineCheck {
-    found: Mutex<Vec<ConfigError>>,
+    found: Arc<Mutex<Vec<ConfigError>>>,
+    /// Where the options stand that are looked at, seen from the component.
+    at: String,
 }
 
 impl MachineCheck {
     /// Notes something.
     pub fn note(&self, problem: ConfigError) {
+        let problem = problem.within(&self.at);
         self.found.lock().unwrap_or_else(PoisonError::into_inner).push(problem);
+    }
+
+    /// The same check for a block of options: what is noted there stands under its path.
+    #[must_use]
+    pub fn within(&self, path: &str) -> Self {
+        let at = if self.at.is_empty() { path.to_owned() } else { format!("{}::{path}", self.at) };
+        Self { found: Arc::clone(&self.found), at }
     }
 
     /// What was noted since the last call.

@@ -35,23 +35,31 @@ pub(crate) struct Intake {
 }
 
 impl Intake {
-    fn settled(&self, items: u32, outcome: &Outcome) {
+    /// Says whether this is the first refusal.
+    fn settled(&self, items: u32, outcome: &Outcome) -> bool {
         let items = u64::from(items);
         self.hop.held.fetch_sub(i64::try_from(items).unwrap_or(i64::MAX), Ordering::Relaxed);
         match outcome {
             Outcome::Done { .. } => {
                 add(&self.hop.out, items);
-                if self.refusing.load(Ordering::Relaxed) && self.refusing.swap(false, Ordering::Relaxed) {
-                    self.health.accepts(&self.part);
-                }
+                self.accepts();
+                false
             }
             Outcome::Retry { why, .. } | Outcome::Reject { why, .. } => {
                 add(&self.hop.returned, items);
                 self.warnings.warn(&self.part, "refused, the senders try again", items, why);
-                if !self.refusing.swap(true, Ordering::Relaxed) {
+                let is_first = !self.refusing.swap(true, Ordering::Relaxed);
+                if is_first {
                     self.health.refuses(&self.part, why);
                 }
+                is_first
             }
+        }
+    }
+
+    fn accepts(&self) {
+        if self.refusing.load(Ordering::Relaxed) && self.refusing.swap(false, Ordering::Relaxed) {
+            self.health.accepts(&self.part);
         }
     }
 }
@@ -114,8 +122,14 @@ impl Stream {
         let intake = Arc::clone(&self.intake);
         add(&intake.hop.taken, u64::from(items));
         intake.hop.held.fetch_add(i64::from(items), Ordering::Relaxed);
+        let (log, number, size) = (Arc::downgrade(&self.log), self.number, bytes.len());
         let settle = Settle::hook(move |outcome| {
-            intake.settled(items, &outcome);
+            if intake.settled(items, &outcome)
+                && let Some(log) = log.upgrade()
+            {
+                // Behind a readiness probe no sender comes whose success would show that there is room again.
+                log.when_open(number, size, move || intake.accepts());
+            }
             settle.settle(outcome);
         });
         let record = Record {
@@ -135,3 +149,6 @@ impl Stream {
         Metadata(self.metadata.iter().filter_map(asked).collect())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -168,10 +168,15 @@ impl ServerSettings {
     }
 
     /// Checks what can be checked without opening a socket, and finds the authenticator that `auth` names, if it names one.
+    /// `at` is the path of these settings in those of the component, empty where they are the same.
     ///
     /// # Errors
     /// The address has no port, a file of `tls` cannot be used, or no extension of that id checks credentials.
-    pub fn checked(&self, cx: &Build) -> Result<Option<Arc<dyn Authenticator>>, ConfigError> {
+    pub fn checked(&self, cx: &Build, at: &str) -> Result<Option<Arc<dyn Authenticator>>, ConfigError> {
+        self.check(&cx.within(at)).map_err(|error| error.within(at))
+    }
+
+    fn check(&self, cx: &Build) -> Result<Option<Arc<dyn Authenticator>>, ConfigError> {
         let port = self.endpoint.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
         if !matches!(port, Some(Ok(_))) {
             let message =

@@ -82,10 +82,11 @@ impl Shared {
             if self.settings.syncs() {
                 // Without syncs the machine may forget what the manifest says.
                 io.note_end(journal);
-                io.note_committed(self.now());
             }
         }
         self.collect_garbage(&mut io);
+        io.note_committed(self.now());
+        self.look_for_room(&io);
         true
     }
 
@@ -105,7 +106,7 @@ impl Shared {
         let committed = io.writers.commit(&self.ports, &self.settings, &to, &records);
         match &committed {
             Ok(committed) => {
-                io.manifest.known.committed(number, committed.segment.last);
+                io.committed(number, committed.segment.last);
                 io.note_committed(self.now());
                 if io.manifest.known.begun(number, committed.first)
                     && let Err(error) = io.write_manifest()
@@ -125,7 +126,8 @@ impl Shared {
                 (self.state().committed(number, to, (records, bytes), tail_bytes), Outcome::DONE)
             }
             Err(error) => {
-                let is_there = self.state().commit_failed(number, (count, bytes), is_full(&error));
+                let is_there =
+                    self.state().commit_failed(number, (count, bytes), is_full(&error), self.now());
                 (is_there, Outcome::retry(format!("the storage cannot keep it: {error}")))
             }
         };

@@ -20,7 +20,7 @@ impl Shared {
             let now = self.now();
             let mut losses = state.expire(now);
             losses.extend(state.drop_oldest());
-            if state.is_pressed() {
+            if state.is_pressed() || state.is_in_need() {
                 seal_passed(&mut state, io);
             }
             let mut passed = passed(&state);
@@ -84,13 +84,9 @@ impl Shared {
             }
         }
         let taken = io.reserve.take(&*self.ports.disk, self.ports.clock.monotonic_nanos());
-        let is_short = io.reserve.is_short();
-        let was_short = self.state().set_short(is_short);
+        self.state().set_short(io.reserve.is_short());
         if let Err(error) = taken {
             io.failed("the disk is full: nothing is taken in until there is room for a reserve", &error);
-        }
-        if was_short && !is_short {
-            tracing::info!("the disk has room again");
         }
     }
 

@@ -30,8 +30,9 @@ pub(crate) struct Io {
     pub(crate) cursors: JournalFile,
     pub(crate) manifest: Manifest,
     pub(crate) reserve: Reserve,
-    /// When it may be noted again which records are on the disk.
+    /// When it may be noted again which records are on the disk, and whether there is something to note.
     next_note: u64,
+    unnoted: bool,
     pub(crate) warnings: Warnings,
     /// Under which it is warned of this storage.
     part: String,
@@ -47,6 +48,7 @@ impl Io {
             manifest,
             reserve: Reserve::open(&*ports.disk, settings),
             next_note: 0,
+            unnoted: false,
             warnings: Warnings::new(Arc::clone(&ports.clock)),
             part: format!("storage {}", settings.directory.display()),
         }
@@ -64,6 +66,7 @@ impl Io {
     pub(crate) fn replace_cursors(&mut self, all: &[Entry]) -> io::Result<()> {
         let all = encoded(all);
         self.insist(|io| io.cursors.compact(&all))?;
+        self.note_cursors();
         self.note(number(CURSORS), self.cursors.generation());
         Ok(())
     }
@@ -71,6 +74,7 @@ impl Io {
     pub(crate) fn append_cursors(&mut self, entries: &[Entry], sync: bool) -> io::Result<()> {
         let entries = encoded(entries);
         self.insist(|io| io.cursors.append(&entries, sync))?;
+        self.note_cursors();
         self.note(number(CURSORS), self.cursors.generation());
         Ok(())
     }
@@ -92,16 +96,35 @@ impl Io {
     pub(crate) fn note_end(&mut self, journal: u64) {
         if let Some(file) = self.journals.get(&journal) {
             self.manifest.known.ends.insert(number(file.stem()), (file.generation(), file.size()));
+            self.unnoted = true;
         }
     }
 
+    /// Remembers how long the cursors' file is. What was not synced is lost with the machine's power: that it is shorter then is
+    /// said, and costs no more than that data is delivered again.
+    fn note_cursors(&mut self) {
+        self.manifest.known.ends.insert(number(CURSORS), (self.cursors.generation(), self.cursors.size()));
+        self.unnoted = true;
+    }
+
+    /// A record of a stream is on the disk.
+    pub(crate) fn committed(&mut self, stream: u64, last: u64) {
+        self.manifest.known.committed(stream, last);
+        self.unnoted = true;
+    }
+
     /// Notes in the manifest which records and journal entries are on the disk, once a second, so that what is cut from the newest
-    /// segment, or from a journal, after the process was killed is missed. If that fails, it is noted with what comes next.
+    /// segment, or from a journal, after the process was killed is missed. If that fails, it is tried again a second later.
     pub(crate) fn note_committed(&mut self, now: u64) {
-        if now >= self.next_note {
+        if self.unnoted && now >= self.next_note {
             self.next_note = now.saturating_add(NOTE);
-            drop(self.manifest.note());
+            self.unnoted = self.manifest.note().is_err();
         }
+    }
+
+    /// When there is something to note even if nothing else comes.
+    pub(crate) fn next_look(&self) -> u64 {
+        if self.unnoted { self.next_note } else { u64::MAX }
     }
 
     /// Writes the manifest. Where files are written over in place this needs no room.

@@ -60,6 +60,10 @@ pub(crate) struct JournalContents {
     pub(crate) entries: Vec<Bytes>,
     /// What is wrong with it, if something is. Then entries may be missing.
     pub(crate) trouble: Option<String>,
+    /// It ends in the middle of an entry.
+    pub(crate) torn: bool,
+    /// How many places were passed over since what stood there was damaged, while no entry is missing.
+    pub(crate) damaged: u64,
 }
 
 /// What was read of a file.
@@ -70,6 +74,8 @@ struct Read {
     snapshot: Option<u64>,
     name: Option<Bytes>,
     good: u64,
+    torn: bool,
+    damaged: u64,
 }
 
 impl JournalFile {
@@ -110,12 +116,18 @@ impl JournalFile {
             .as_ref()
             .zip(end)
             .is_some_and(|((number, _, read), (generation, end))| *number == generation && read.good < end);
-        let trouble = trouble.or_else(|| cut.then(|| "it is shorter than it was".into()));
-        let trouble = trouble.map(|why| {
-            let at =
-                found.as_ref().map_or_else(|| stem.to_owned(), |(n, salt, _)| generation(stem, *n, *salt));
-            format!("{}: {why}", directory.join(at).display())
-        });
+        let at = found.as_ref().map_or_else(|| stem.to_owned(), |(n, salt, _)| generation(stem, *n, *salt));
+        let at = directory.join(at).display().to_string();
+        let (torn, damaged) =
+            found.as_ref().map_or((false, 0), |(_, _, read)| (read.torn || cut, read.damaged));
+        // What of the cursors is written twice may be lost at the end, and then more is delivered again.
+        let is_tolerant = sort.copies > 1;
+        let trouble = trouble.or_else(|| (cut && !is_tolerant).then(|| "it is shorter than it was".into()));
+        let trouble = trouble.map(|why| format!("{at}: {why}"));
+        if trouble.is_none() {
+            let is_nameless = found.as_ref().is_some_and(|(_, _, read)| read.name.is_none());
+            say(&at, (cut, torn), (is_nameless, damaged));
+        }
         let newest = generations.last().map_or(0, |(number, _)| *number).max(known.unwrap_or_default());
         let path = |(number, salt): &(u64, u32)| directory.join(generation(stem, *number, *salt));
         let (current, salt, read) = found.unwrap_or_default();
@@ -138,7 +150,8 @@ impl JournalFile {
             failed: true,
             old: generations.iter().map(path).collect(),
         };
-        Ok((journal, JournalContents { entries: read.entries.into_values().collect(), trouble }))
+        let entries = read.entries.into_values().collect();
+        Ok((journal, JournalContents { entries, trouble, torn, damaged }))
     }
 
     /// How many bytes are in the file that are good.
@@ -279,6 +292,34 @@ fn trouble(
     (!has_snapshot || (appended_matters && !has_all)).then(|| "it is damaged".into())
 }
 
+/// Says what is wrong with a file of which nothing is missing that must be there.
+fn say(file: &str, (is_cut, is_torn): (bool, bool), (is_nameless, damaged): (bool, u64)) {
+    if is_cut {
+        tracing::error!(
+            file,
+            "the cursors are shorter than they were: some data is delivered again. Somebody cut the file, or the machine lost its power"
+        );
+    } else if is_torn {
+        tracing::warn!(
+            file,
+            "the file ends in the middle of an entry, as after a crash; what was acknowledged is whole unless somebody cut it"
+        );
+    }
+    if is_nameless && damaged > 0 {
+        tracing::warn!(
+            file,
+            damaged,
+            "the first frame of the file is damaged; all entries are there, and it is used"
+        );
+    } else if damaged > 0 {
+        tracing::warn!(
+            file,
+            damaged,
+            "damaged places of the file were passed over; nothing that is known is missing"
+        );
+    }
+}
+
 /// Reads a file, up to `end` if that is known.
 fn read(file: Box<dyn DiskFile>, salt: u32, end: Option<u64>) -> io::Result<Read> {
     let end = end.map_or_else(|| file.size(), Ok)?;
@@ -294,11 +335,14 @@ fn read(file: Box<dyn DiskFile>, salt: u32, end: Option<u64>) -> io::Result<Read
                 }
                 read.good = at;
             }
-            Found::Bad => tracing::warn!("a damaged entry of a journal was passed over"),
-            Found::End(_) if read.good == 0 && scanner.is_foreign()? => {
+            Found::Bad => read.damaged += 1,
+            Found::End(_) if read.name.is_none() && scanner.is_foreign()? => {
                 return Err(io::ErrorKind::InvalidData.into());
             }
-            Found::End(_) => return Ok(read),
+            Found::End(at) => {
+                read.torn = at < end;
+                return Ok(read);
+            }
         }
     }
 }

@@ -25,7 +25,9 @@ impl SegmentName {
 
     pub(crate) fn parse(file: &str) -> Option<Self> {
         let [stream, first, attempt, salt] = numbers(file.strip_prefix("stream-")?)?;
-        Some(Self { stream, first, attempt, salt: u32::try_from(salt).ok()? })
+        let name = Self { stream, first, attempt, salt: u32::try_from(salt).ok()? };
+        // Only what is spelled as we spell it: any other file would be looked for under a name that is not its own.
+        Some(name).filter(|name| name.first < END && name.file() == file)
     }
 }
 
@@ -36,18 +38,22 @@ pub(crate) fn generation(stem: &str, generation: u64, salt: u32) -> String {
 
 /// The generation and salt of a file, if it belongs to the journal with this stem.
 pub(crate) fn parse_generation(stem: &str, file: &str) -> Option<(u64, u32)> {
-    let [generation, salt] = numbers(file.strip_prefix(stem)?.strip_prefix('-')?)?;
-    Some((generation, u32::try_from(salt).ok()?))
+    let [number, salt] = numbers(file.strip_prefix(stem)?.strip_prefix('-')?)?;
+    let salt = u32::try_from(salt).ok()?;
+    (number < END && generation(stem, number, salt) == file).then_some((number, salt))
 }
 
 /// Whether a file is a segment, or a generation of a journal or of the cursors.
 pub(crate) fn is_ours(file: &str) -> bool {
     let journal = || {
-        let [_, generation, salt] = numbers(file.strip_prefix("journal-")?)?;
-        Some((generation, u32::try_from(salt).ok()?))
+        let [journal, ..] = numbers::<3>(file.strip_prefix("journal-")?)?;
+        parse_generation(&format!("journal-{journal:016x}"), file)
     };
     SegmentName::parse(file).is_some() || parse_generation("cursors", file).or_else(journal).is_some()
 }
+
+/// No number of ours gets this far: behind it there would be none to go on with.
+const END: u64 = 1 << 63;
 
 fn numbers<const N: usize>(text: &str) -> Option<[u64; N]> {
     let parts = text.strip_suffix(".log")?.split('-').map(|part| u64::from_str_radix(part, 16).ok());
@@ -77,6 +83,15 @@ mod tests {
         assert_eq!(SegmentName::parse("LOCK"), None);
         let journal = generation(&format!("journal-{:016x}", number("change")), 1, 2);
         assert!(is_ours(&name.file()) && is_ours(&generation("cursors", 3, 9)) && is_ours(&journal));
+        for [stem, number, salt] in
+            [["cursors", "1", "0"], ["cursors", "+000000000000001", "00000000"], ["journal-0", "0", "0"]]
+        {
+            assert!(!is_ours(&format!("{stem}-{number}-{salt}.log")), "{stem}-{number}-{salt}");
+        }
+        assert!(!is_ours("stream-00-00-00-00.log") && !is_ours(&name.file().to_uppercase()));
+        assert!(!is_ours("stream-CE07D5AD70EC2C26-0000000000000000-00-00000000.log"));
+        assert!(!is_ours("cursors-ffffffffffffffff-0000000000000000.log"));
+        assert!(!is_ours(&generation("cursors", u64::MAX, 0)), "none could come behind it");
         assert!(!is_ours("journal-7.log") && !is_ours("notes.txt") && !is_ours("cursors-1-123456789.log"));
     }
 }

@@ -126,7 +126,10 @@ fn compare(
     // Without the manifest it is not known what was removed on purpose.
     for first in taken.gone.iter().filter(|_| manifested.is_some()) {
         let file = format!("stream-{stream:016x}-{first:016x}-…");
-        taken.missing.push(Missing { file, why: "it is gone" });
+        taken.missing.push(Missing {
+            file,
+            why: "it is gone, and so is whatever stood between it and the one before it",
+        });
     }
     for (first, read) in reads {
         let claim = claims.get(&first).copied().filter(|last| *last >= first);

@@ -65,12 +65,14 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
     };
     if found == manifest::State::Lost {
         let directory = settings.directory.display();
-        tracing::error!(%directory, file = manifest::NAME, "the manifest is gone or damaged: whether a segment is missing is not known");
+        tracing::error!(%directory, file = manifest::NAME, "the manifest is gone or damaged: whether a segment or a journal is missing is not known; a component whose journal is gone too begins with nothing");
     }
     let is_known = found != manifest::State::Lost;
     let generation = manifest.known.generation(number(CURSORS));
+    let end = manifest.known.ends.get(&number(CURSORS)).copied();
     let (cursors, held) =
-        JournalFile::open(ports, settings, CURSOR_KIND, (CURSORS, CURSORS), (generation, None))?;
+        JournalFile::open(ports, settings, CURSOR_KIND, (CURSORS, CURSORS), (generation, end))?;
+    state.count_journal(held.torn, held.damaged);
     let written = Written::read(&held.entries);
     let kept = is_known.then_some(&manifest.known.streams);
     let names: Vec<SegmentName> = files.iter().filter_map(|file| SegmentName::parse(file)).collect();
@@ -89,6 +91,8 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
     state.begin_epoch(seen.max(written.epoch).max(manifest.known.epoch) + 1);
     manifest.known.epoch = state.epoch();
 
+    let known: Vec<String> =
+        streams.iter().map(|(number, taken)| label(*number, taken.name.as_deref(), &written)).collect();
     for (number, taken) in streams {
         // What is missing is said once.
         let live: BTreeSet<u64> = taken.segments.keys().copied().collect();
@@ -104,7 +108,7 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
     if let Some(why) = trouble {
         let lost = state.lose_cursors(now);
         tracing::error!(
-            directory = %settings.directory.display(), %why, streams = lost,
+            directory = %settings.directory.display(), %why, streams = %known.join(", "), kept = lost,
             "the cursors are lost: destinations whose place is not known begin with the oldest record"
         );
     }
@@ -130,13 +134,19 @@ pub(crate) fn recover(ports: &Ports, settings: &Settings) -> io::Result<(State, 
 }
 
 fn say_what_is_not_ours(files: &[String], settings: &Settings) {
-    let mut junk = files
-        .iter()
-        .filter(|file| !is_ours(file) && ![manifest::NAME, reserve::NAME, "LOCK"].contains(&&***file));
+    let mut junk = files.iter().filter(|file| {
+        !is_ours(file) && ![manifest::NAME, reserve::NAME, reserve::PROBE, "LOCK"].contains(&&***file)
+    });
     if let Some(first) = junk.next() {
         let (directory, more) = (settings.directory.display(), junk.count());
         tracing::warn!(%directory, file = %first, more, "this is no file of the storage; it is left alone");
     }
+}
+
+/// A stream's name, or its number where nothing tells the name.
+fn label(number: u64, name: Option<&str>, written: &Written) -> String {
+    let name = name.map(str::to_owned).or_else(|| written.name(number));
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| format!("{number:016x}"))
 }
 
 fn add(state: &mut State, number: u64, taken: FoundStream, lost: bool, written: &Written) {
@@ -145,7 +155,7 @@ fn add(state: &mut State, number: u64, taken: FoundStream, lost: bool, written: 
     if torn > 0 {
         tracing::warn!(
             files = torn,
-            stream = name.as_deref().unwrap_or("(unknown)"),
+            stream = label(number, name.as_deref(), written),
             "files end in the middle of a record, as after a crash; what was acknowledged is whole unless somebody cut them"
         );
     }
@@ -156,8 +166,9 @@ fn add(state: &mut State, number: u64, taken: FoundStream, lost: bool, written: 
             "the name of a stream is damaged, and no cursor tells it; its segments are kept"
         );
     }
+    let label = label(number, Some(&name), written);
     for Missing { file, why } in &missing {
-        tracing::error!(stream = %name, %file, why, "a segment is missing or damaged: what was in it is lost");
+        tracing::error!(stream = %label, %file, why, "a segment is missing or damaged: what was in it is lost");
     }
     if segments.is_empty() {
         return;

@@ -1,7 +1,7 @@
 //! Room that is kept free for cursors and journals, so that a disk that records have filled can still be told what may go.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use throughline_component::port::Disk;
 
@@ -12,6 +12,8 @@ pub(crate) const NAME: &str = "RESERVE";
 
 /// How long to wait between two tries to take the room back, in nanoseconds.
 const PAUSE: u64 = 1_000_000_000;
+/// A file that is written and removed at once, to find out whether there is room.
+pub(crate) const PROBE: &str = "RESERVE.probe";
 const BLOCK: usize = 64 << 10;
 
 /// A file whose only use is that it can be removed.
@@ -27,6 +29,8 @@ impl Reserve {
     pub(crate) fn open(disk: &dyn Disk, settings: &Settings) -> Self {
         let path = settings.directory.join(NAME);
         let bytes = settings.reserve_size();
+        // From an end that came at the wrong moment.
+        drop(disk.remove(&settings.directory.join(PROBE)));
         let held = disk.open(&path).and_then(|file| file.size()).is_ok_and(|size| size == bytes);
         Self { path, bytes, held, next_try: 0 }
     }
@@ -49,7 +53,7 @@ impl Reserve {
         }
         self.next_try = now.saturating_add(PAUSE);
         drop(disk.remove(&self.path));
-        let taken = self.write(disk);
+        let taken = write(disk, &self.path, self.bytes);
         self.held = taken.is_ok();
         if taken.is_err() {
             drop(disk.remove(&self.path));
@@ -57,24 +61,32 @@ impl Reserve {
         taken
     }
 
-    fn write(&self, disk: &dyn Disk) -> io::Result<()> {
-        let file = disk.create(&self.path)?;
-        // Some file systems keep no room for zeros, or for what is like what stands before it.
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut block = Vec::with_capacity(BLOCK);
-        let mut left = self.bytes;
-        while left > 0 {
-            block.clear();
-            while block.len() < BLOCK {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                block.extend_from_slice(&state.to_le_bytes());
-            }
-            let some = usize::try_from(left).unwrap_or(BLOCK).min(BLOCK);
-            file.append(&[&block[..some]])?;
-            left -= some as u64;
-        }
-        Ok(())
+    /// Whether the disk takes so many bytes beside the reserve.
+    pub(crate) fn try_room(&self, disk: &dyn Disk, bytes: u64) -> io::Result<()> {
+        let path = self.path.with_file_name(PROBE);
+        let taken = write(disk, &path, bytes);
+        drop(disk.remove(&path));
+        taken
     }
+}
+
+fn write(disk: &dyn Disk, path: &Path, bytes: u64) -> io::Result<()> {
+    let file = disk.create(path)?;
+    // Some file systems keep no room for zeros, or for what is like what stands before it.
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut block = Vec::with_capacity(BLOCK);
+    let mut left = bytes;
+    while left > 0 {
+        block.clear();
+        while block.len() < BLOCK {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            block.extend_from_slice(&state.to_le_bytes());
+        }
+        let some = usize::try_from(left).unwrap_or(BLOCK).min(BLOCK);
+        file.append(&[&block[..some]])?;
+        left -= some as u64;
+    }
+    Ok(())
 }

@@ -17,6 +17,10 @@ use crate::segment::Segment;
 use crate::settings::Overflow;
 use crate::stream::Stream;
 
+mod room;
+
+use room::Waiter;
+
 /// How often the age of an orphan is written down, in nanoseconds.
 const LOOK: u64 = 60_000_000_000;
 
@@ -41,6 +45,14 @@ pub(crate) struct State {
     short: bool,
     /// The last records found no space on the disk.
     no_space: bool,
+    /// They could not be written, for whatever reason; how large they were, and when it is tried again whether they could be.
+    failing: bool,
+    tried: u64,
+    next_probe: u64,
+    /// The disk was full at the end of the last turn.
+    was_full: bool,
+    /// Who was refused, and is to hear when that is over.
+    waiters: Vec<Waiter>,
     /// There is a new cursor that is not on the disk: what comes in would not be kept for it over a crash.
     unwritten: bool,
     /// A cursor has moved.
@@ -55,7 +67,7 @@ pub(crate) struct State {
     dropped: Dropped,
     /// What of that was said.
     told: Dropped,
-    /// When the age of orphans is looked at again.
+    /// When there is something to do even if nothing else happens: orphans age, room is looked for, records are noted.
     next_look: u64,
 }
 
@@ -115,6 +127,11 @@ impl State {
             wants_room: false,
             short: false,
             no_space: false,
+            failing: false,
+            tried: 0,
+            next_probe: 0,
+            was_full: false,
+            waiters: Vec::new(),
             unwritten: false,
             moved: false,
             closing: false,
@@ -235,8 +252,10 @@ impl State {
                     over.push((*number, destination.clone()));
                 } else {
                     cursor.note_age(now, LOOK);
+                    let left = if expiry > 0 { expiry - idle.age(now) } else { u64::MAX };
+                    let expires = now.saturating_add(left).saturating_add(1);
+                    self.next_look = self.next_look.min(cursor.next_look(LOOK)).min(expires);
                 }
-                self.next_look = self.next_look.min(cursor.next_look(LOOK));
             }
         }
         self.stats.expired += over.len() as u64;
@@ -271,6 +290,12 @@ impl State {
 
     pub(crate) fn begin_epoch(&mut self, epoch: u64) {
         self.epoch = epoch;
+    }
+
+    /// What the opening of a journal found.
+    pub(crate) fn count_journal(&mut self, torn: bool, damaged: u64) {
+        self.stats.torn += u64::from(torn);
+        self.stats.damaged += damaged;
     }
 
     /// What an opening found.
@@ -409,20 +434,24 @@ impl State {
         self.stats.committed += records.len() as u64;
         self.stats.groups += 1;
         self.stored_bytes += stream.commit(first, segment, records.into_iter(), tail_bytes);
-        self.no_space = false;
+        self.could_write();
         true
     }
 
     /// So many records of so many bytes could not be written. False if there is no such stream.
-    pub(crate) fn commit_failed(&mut self, number: u64, (count, bytes): (u64, usize), is_full: bool) -> bool {
+    pub(crate) fn commit_failed(
+        &mut self,
+        number: u64,
+        (count, bytes): (u64, usize),
+        is_full: bool,
+        now: u64,
+    ) -> bool {
         self.pending_bytes -= bytes;
         let Some(stream) = self.streams.get_mut(&number) else { return false };
         stream.arrived(bytes as u64);
         stream.close_segments();
         self.stats.failed += count;
-        self.no_space |= is_full;
-        self.pressed |= is_full;
-        self.wants_room |= is_full;
+        self.could_not_write(bytes, is_full, now);
         true
     }
 
@@ -468,9 +497,11 @@ impl State {
         }
     }
 
-    /// Whether there is a reserve. Says whether there was none before.
-    pub(crate) fn set_short(&mut self, short: bool) -> bool {
-        std::mem::replace(&mut self.short, short)
+    /// Whether there is no reserve.
+    pub(crate) fn set_short(&mut self, short: bool) {
+        self.short = short;
+        // Until somebody is told otherwise.
+        self.was_full |= short;
     }
 
     /// Whether there is a new cursor that is not on the disk.
@@ -507,7 +538,7 @@ impl State {
 
     pub(crate) fn stats(&self) -> Stats {
         let (stored_bytes, max_bytes) = (self.stored_bytes, self.limits.max_bytes);
-        let disk_full = self.short || self.unwritten || self.no_space;
+        let disk_full = self.is_disk_full();
         let mut stats = Stats { stored_bytes, max_bytes, disk_full, ..self.stats };
         for segment in self.streams.values().flat_map(|stream| stream.segments().values()) {
             for (records, items) in segment.counts {

@@ -93,10 +93,11 @@ impl Log {
         let known = io.manifest.known.generation(number(&stem));
         let end = io.manifest.known.ends.get(&number(&stem)).copied();
         let opened = open(&shared.ports, &shared.settings, &mut io, (&stem, name), (known, end));
-        let (file, entries) = opened.map_err(|error| {
+        let (file, Read { entries, torn, damaged }) = opened.map_err(|error| {
             shared.state().close_journal(name);
             StoreError(format!("the journal of {id} cannot be opened: {error}"))
         })?;
+        shared.state().count_journal(torn, damaged);
         let size = file.watch_size();
         io.journals.insert(number(name), file);
         let journal = Handle { shared: Arc::clone(shared), name: name.to_owned(), size };
@@ -116,6 +117,7 @@ impl Log {
         }
         let stem = format!("journal-{:016x}", number(name));
         let mut forget = || {
+            io.manifest.known.ends.remove(&number(&stem));
             let known = io.manifest.known.generations.remove(&number(&stem)).is_some();
             if known {
                 io.write_manifest()?;
@@ -137,12 +139,18 @@ fn open(
     io: &mut Io,
     (stem, name): (&str, &str),
     known: (Option<u64>, Option<(u64, u64)>),
-) -> io::Result<(JournalFile, Vec<Bytes>)> {
-    let (mut file, JournalContents { entries, trouble }) =
+) -> io::Result<(JournalFile, Read)> {
+    let (mut file, JournalContents { entries, trouble, torn, damaged }) =
         JournalFile::open(ports, settings, KIND, (stem, name), known)?;
     if let Some(why) = trouble {
         // It is left as it is, and not replaced by nothing.
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    }
+    if known.0.is_none() && file.generation() == 0 {
+        tracing::error!(
+            journal = name,
+            "there is none, and the manifest was lost once: whether there was one is not known; the component begins with nothing"
+        );
     }
     let mut compacted = file.compact(&entries);
     if compacted.as_ref().is_err_and(is_full) && io.reserve.give_up(&*ports.disk) {
@@ -160,7 +168,14 @@ fn open(
         }
         Err(error) => return Err(error),
     }
-    Ok((file, entries))
+    Ok((file, Read { entries, torn, damaged }))
+}
+
+/// What was read of a journal.
+struct Read {
+    entries: Vec<Bytes>,
+    torn: bool,
+    damaged: u64,
 }
 
 struct Handle {

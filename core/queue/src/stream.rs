@@ -338,24 +338,27 @@ impl Stream {
         if bytes <= quota {
             return true;
         }
-        let now = clock.monotonic_nanos();
-        let is_over = |cursor: &Cursor| bytes - cursor.passed_bytes().min(bytes) > quota;
-        // Whoever is not configured keeps nobody waiting, and nothing is dropped for what comes in for him.
-        let is_orphan = |cursor: &Cursor| cursor.orphan().is_some_and(|idle| idle.age(now) >= GRACE);
-        let is_left_out =
-            |cursor: &Cursor| is_over(cursor) && (overflow == Overflow::DropNewest || is_orphan(cursor));
-        let blocks = |cursor: &Cursor| overflow == Overflow::Block && is_over(cursor) && !is_orphan(cursor);
-        if self.cursors.values().any(blocks)
-            || (!self.cursors.is_empty() && self.cursors.values().all(is_left_out))
-        {
+        let bound = Bound { bytes, overflow, quota, now: clock.monotonic_nanos() };
+        if self.is_blocked(&bound) {
             return false;
         }
-        for (destination, cursor) in self.cursors.iter_mut().filter(|(_, cursor)| is_left_out(cursor)) {
+        for (destination, cursor) in self.cursors.iter_mut().filter(|(_, cursor)| bound.leaves_out(cursor)) {
             cursor.skip(sequence);
             let key = (self.name.clone(), destination.clone(), Reason::DropNewest);
             *dropped.entry(key).or_default() += Sum { records: 1, items: u64::from(record.items) };
         }
         true
+    }
+
+    /// Whether a record of this size can be taken in.
+    pub(crate) fn is_open(&self, size: u64, overflow: Overflow, quota: u64, clock: &dyn Clock) -> bool {
+        let bytes = self.bytes + self.pending + size;
+        bytes <= quota || !self.is_blocked(&Bound { bytes, overflow, quota, now: clock.monotonic_nanos() })
+    }
+
+    fn is_blocked(&self, bound: &Bound) -> bool {
+        self.cursors.values().any(|cursor| bound.blocks(cursor))
+            || (!self.cursors.is_empty() && self.cursors.values().all(|cursor| bound.leaves_out(cursor)))
     }
 
     /// The segments in which something waits for a destination.
@@ -369,6 +372,33 @@ impl Stream {
         let limits = self.segments.range(from..).skip(1).map(|(first, _)| *first).chain([u64::MAX]);
         let parts = self.segments.range(from..).zip(limits);
         parts.map(|((first, segment), limit)| Part { first: *first, limit, segment: segment.clone() })
+    }
+}
+
+/// How much would be there, and how much may wait for one destination.
+struct Bound {
+    bytes: u64,
+    overflow: Overflow,
+    quota: u64,
+    now: u64,
+}
+
+impl Bound {
+    fn is_over(&self, cursor: &Cursor) -> bool {
+        self.bytes - cursor.passed_bytes().min(self.bytes) > self.quota
+    }
+
+    /// Whoever is not configured keeps nobody waiting, and nothing is dropped for what comes in for him.
+    fn is_orphan(&self, cursor: &Cursor) -> bool {
+        cursor.orphan().is_some_and(|idle| idle.age(self.now) >= GRACE)
+    }
+
+    fn leaves_out(&self, cursor: &Cursor) -> bool {
+        self.is_over(cursor) && (self.overflow == Overflow::DropNewest || self.is_orphan(cursor))
+    }
+
+    fn blocks(&self, cursor: &Cursor) -> bool {
+        self.overflow == Overflow::Block && self.is_over(cursor) && !self.is_orphan(cursor)
     }
 }
 

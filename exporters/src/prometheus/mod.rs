@@ -276,7 +276,7 @@ impl Exporter for Prometheus {
         let refused_scrapes = cx.counter("throughline_prometheus_refused_scrapes", None);
         Ok(Self {
             id: cx.id.clone(),
-            auth: config.server.checked(cx)?,
+            auth: config.server.checked(cx, "")?,
             server: config.server,
             path: config.path,
             pages: Pages::new(Arc::clone(&shared), refused_scrapes),

@@ -129,7 +129,7 @@ impl Receiver for GitHub {
         }
         let mut server = config.webhook.server.clone();
         server.endpoint_or("localhost:8080");
-        let auth = server.checked(cx).map_err(|error| error.under("webhook"))?;
+        let auth = server.checked(cx, "webhook")?;
         let path = |set: &Option<String>, default: &str| set.clone().unwrap_or_else(|| default.to_owned());
         let paths = [path(&config.webhook.path, "/events"), path(&config.webhook.health_path, "/health")];
         Addresses::note(cx, &server, "webhook", paths.iter().map(|path| (path.clone(), None)).collect());

@@ -71,9 +71,7 @@ impl Receiver for Otlp {
                 "turn on `grpc`, `http` or both; a bare `grpc:` is enough",
             ));
         }
-        let auth = |settings: &ServerSettings, at: &str| {
-            settings.checked(cx).map_err(|error| error.under(at).under("protocols"))
-        };
+        let auth = |settings: &ServerSettings, at: &str| settings.checked(cx, &format!("protocols::{at}"));
         let paths = |path: &dyn Fn(Signal) -> String| {
             Signal::ALL.into_iter().map(|signal| (path(signal), Some(signal))).collect()
         };

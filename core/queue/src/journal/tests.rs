@@ -3,7 +3,11 @@ use super::*;
 /// A generation of which these entries were read, and the snapshot's end if it was found.
 fn found(number: u64, snapshot: Option<u64>, entries: &[u64]) -> (u64, u32, Read) {
     let entries = entries.iter().map(|number| (*number, Bytes::new())).collect();
-    (number, 7, Read { entries, snapshot, name: Some(Bytes::from_static(b"change")), good: 100 })
+    (
+        number,
+        7,
+        Read { entries, snapshot, name: Some(Bytes::from_static(b"change")), good: 100, ..Read::default() },
+    )
 }
 
 fn why(found: Option<&(u64, u32, Read)>, known: Option<u64>) -> String {

@@ -29,15 +29,20 @@ impl Harness {
     }
 
     fn open(&self) -> (Log, u64) {
+        self.open_with(|_| {})
+    }
+
+    fn open_with(&self, change: impl FnOnce(&mut Settings)) -> (Log, u64) {
         let (disk, clock) = (Arc::new(self.disk.clone()), Arc::<FakeClock>::clone(&self.clock));
         let ports = Ports { disk, clock, random: Arc::new(SystemRandom::default()) };
-        let settings = Settings {
+        let mut settings = Settings {
             create_directory: true,
             segment_bytes: 1000,
             tail_bytes: 0,
             reserve_bytes: RESERVE as u64,
             ..Settings::new(PathBuf::from("/log"))
         };
+        change(&mut settings);
         let log = Log::open_still(ports, settings).expect("a full disk is no reason not to open");
         let stream = log.stream("traces").expect("the only one");
         (log, stream)
@@ -87,6 +92,66 @@ fn a_disk_that_records_have_filled_takes_more_once_they_are_delivered() {
         log.flush_group();
     }
     assert_eq!(log.stats().missing, 0);
+}
+
+#[test]
+fn a_full_disk_heals_although_no_sender_comes_to_try() {
+    for somebody_else in [false, true] {
+        let harness = Harness::of(20_000);
+        let (log, stream) = harness.open();
+        log.subscribe(stream, "otlp").expect("a sound disk");
+        let kept = harness.fill(&log, stream, 0);
+        assert!(log.stats().disk_full, "{} were taken", kept.len());
+        let told = Arc::new(AtomicUsize::new(0));
+        for panics in [true, false] {
+            let told = Arc::clone(&told);
+            log.when_open(stream, 100, move || {
+                told.fetch_add(1, Ordering::Relaxed);
+                assert!(!panics, "on purpose");
+            });
+        }
+        for _ in 0..5 {
+            harness.clock.advance(Duration::from_secs(1));
+            assert!(log.flush_group(), "it looks by itself");
+            assert!(!log.flush_group(), "once a second");
+        }
+        assert_eq!((log.stats().disk_full, told.load(Ordering::Relaxed)), (true, 0));
+        if somebody_else {
+            harness.disk.limit(None);
+        } else {
+            assert_eq!(drain(&log, stream), kept);
+        }
+        for _ in 0..3 {
+            harness.clock.advance(Duration::from_secs(1));
+            log.flush_group();
+        }
+        assert_eq!((log.stats().disk_full, told.load(Ordering::Relaxed)), (false, 2));
+        harness.clock.advance(Duration::from_secs(3));
+        assert!(!log.flush_group(), "there is nothing more to look for");
+        assert!(!harness.disk.files().keys().any(|path| path.to_string_lossy().contains("probe")));
+        assert!(harness.put(&log, stream, 1));
+    }
+}
+
+#[test]
+fn who_was_refused_for_the_quota_hears_when_there_is_room_again() {
+    let harness = Harness::of(1 << 20);
+    let (log, stream) = harness.open_with(|settings| settings.quota = Some(8000));
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    let kept = harness.fill(&log, stream, 0);
+    assert!(kept.len() < 100);
+    let told = Arc::new(AtomicUsize::new(0));
+    let tells = Arc::clone(&told);
+    log.when_open(stream, 100, move || {
+        tells.fetch_add(1, Ordering::Relaxed);
+    });
+    harness.clock.advance(Duration::from_secs(2));
+    log.flush_group();
+    assert_eq!(told.load(Ordering::Relaxed), 0, "nothing was delivered yet");
+    assert_eq!(drain(&log, stream), kept);
+    harness.clock.advance(Duration::from_secs(1));
+    log.flush_group();
+    assert_eq!(told.load(Ordering::Relaxed), 1);
 }
 
 #[test]

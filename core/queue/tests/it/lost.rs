@@ -196,6 +196,36 @@ fn the_newest_records_are_missed_after_a_kill_if_they_were_there_for_a_second() 
 }
 
 #[test]
+fn the_last_burst_before_a_pause_is_noted_by_itself() {
+    for idle in [Duration::ZERO, Duration::from_secs(2)] {
+        let (disk, clock) = (LossyDisk::default(), Arc::new(FakeClock::default()));
+        let log = open_at(&disk, &clock);
+        let stream = log.stream("traces").expect("the only one");
+        log.subscribe(stream, "otlp").expect("a sound disk");
+        let opened = log.journal(&ComponentId::new("change")).expect("the first");
+        append(&log, stream, 0..1);
+        let segment = files(&disk, "stream-").remove(0);
+        let first = disk.files()[&segment];
+        append(&log, stream, 1..2);
+        opened.journal.append(Bytes::from_static(b"entry"), Settle::nobody());
+        log.flush_group();
+        let turns = if idle.is_zero() { 0 } else { 1 };
+        clock.advance(idle);
+        assert_eq!((log.flush_group(), log.flush_group()), (turns > 0, false), "one look, after a second");
+        disk.fail(Some(Fault::DeadAfter(0)));
+        drop((opened, log));
+        disk.crash(Keep::All);
+        disk.damage(&segment, Damage::Cut(first));
+        let path = files(&disk, "journal-").remove(0);
+        disk.damage(&path, Damage::Cut(disk.files()[&path] - 49));
+        let (log, _) = open(&disk);
+        assert_eq!(missed(log.stats()), (turns, 0));
+        let journal = log.journal(&ComponentId::new("change"));
+        assert_eq!(journal.is_err(), turns > 0, "noted after {idle:?}");
+    }
+}
+
+#[test]
 fn what_is_cut_from_a_segment_is_missed_also_after_restarts_in_which_nothing_was_appended() {
     for restarts in 0..3 {
         let (disk, clock) = (LossyDisk::default(), Arc::<FakeClock>::default());
@@ -480,8 +510,20 @@ fn no_number_is_given_away_twice_although_everything_but_the_cursors_is_gone() {
 #[test]
 fn junk_in_the_directory_is_left_alone() {
     let (disk, _) = twelve();
-    let junk = ["notes.txt", "stream-.log", "cursors.log", "journal-1.log"]
-        .map(|name| PathBuf::from("/log").join(name));
+    let junk = [
+        "notes.txt",
+        "stream-.log",
+        "cursors.log",
+        "journal-1.log",
+        "stream-00-00-00-00.log",
+        "stream-CE07D5AD70EC2C26-0000000000000000-00-00000000.log",
+        "stream-ce07d5ad70ec2c26-ffffffffffffffff-00-00000000.log",
+        "cursors-ffffffffffffffff-0000000000000000.log",
+        "cursors-ffffffffffffffff-00000000.log",
+        "cursors-1-0.log",
+        "journal-0-0-0.log",
+    ]
+    .map(|name| PathBuf::from("/log").join(name));
     junk.iter().for_each(|path| disk.put(path, b"TLR9 whatever"));
     let (log, stream) = open(&disk);
     assert_eq!(missed(log.stats()), (0, 0));

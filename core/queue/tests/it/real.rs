@@ -177,8 +177,10 @@ async fn a_journal_that_was_cut_after_the_agent_was_killed_is_an_error() {
     };
     append("one").await;
     append("two").await;
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     append("three").await;
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    // It is noted by now, or here.
+    log.flush_group();
     // What the process leaves behind, if it ends here.
     for file in std::fs::read_dir(folder.path()).expect("the folder").flatten() {
         std::fs::copy(file.path(), killed.path().join(file.file_name())).expect("it can be read");

@@ -439,3 +439,19 @@ fn in_memory_nothing_is_synced() {
     assert_eq!((put(&log, stream, 9), drain(&log, stream, "otlp")), (9, 9));
     assert_eq!(harness.disk.syncs().into_iter().collect::<Vec<_>>(), []);
 }
+
+#[test]
+fn an_orphan_expires_when_its_time_is_over_and_not_a_minute_later() {
+    let harness = Harness::default();
+    let log = harness.open_with(|settings| settings.orphan_expiry = Duration::from_secs(3));
+    let stream = log.stream("traces").expect("the only one");
+    log.subscribe(stream, "otlp").expect("a sound disk");
+    drop(ready(log.reader(stream, "otlp")).expect("it has subscribed"));
+    while log.flush_group() {}
+    let expired = |seconds: u64| {
+        harness.clock.advance(Duration::from_secs(seconds));
+        while log.flush_group() {}
+        log.stats().expired
+    };
+    assert_eq!((expired(2), expired(2)), (0, 1));
+}

@@ -249,3 +249,143 @@ fn who_begins_with_the_oldest_record_since_cursors_were_lost_is_named() {
         assert!(lines.len() == 1 && lines[0].contains("destination=dead"), "{lines:#?}");
     });
 }
+
+#[test]
+fn what_is_gone_is_named_also_where_nothing_tells_its_name() {
+    let (disk, clock, heard) = (LossyDisk::default(), Arc::<FakeClock>::default(), Heard::default());
+    tracing::subscriber::with_default(heard.clone(), || {
+        tracing::callsite::rebuild_interest_cache();
+        let (log, stream) = open(&disk, &clock);
+        put(&log, stream, 3);
+        drop(log);
+        for path in disk.files().into_keys() {
+            let name = path.to_string_lossy();
+            if name.contains("/stream-") || name.contains("/cursors-") {
+                disk.damage(&path, Damage::Gone);
+            }
+        }
+        drop(open(&disk, &clock));
+        let number = format!("{stream:016x}");
+        let (segment, cursors) = (heard.lines("a segment is missing"), heard.lines("the cursors are lost"));
+        assert!(segment.len() == 1 && segment[0].contains(&format!("stream={number} ")), "{segment:#?}");
+        assert!(cursors.len() == 1 && cursors[0].contains(&format!("streams={number} ")), "{cursors:#?}");
+    });
+}
+
+#[test]
+fn a_journal_and_a_manifest_that_are_both_gone_are_said() {
+    let (disk, clock, heard) = (LossyDisk::default(), Arc::<FakeClock>::default(), Heard::default());
+    tracing::subscriber::with_default(heard.clone(), || {
+        tracing::callsite::rebuild_interest_cache();
+        let id = throughline_component::ComponentId::new("processor change");
+        for gone in [false, true] {
+            let (log, _) = open(&disk, &clock);
+            drop(log.journal(&id).expect("it begins with nothing"));
+            drop(log);
+            assert_eq!(heard.lines("whether there was one is not known").len(), usize::from(gone));
+            let files = disk.files().into_keys().filter(|path| {
+                ["/journal-", "MANIFEST"].iter().any(|what| path.to_string_lossy().contains(what))
+            });
+            files.for_each(|path| disk.damage(&path, Damage::Gone));
+        }
+        let lines = heard.lines("the manifest is gone or damaged");
+        assert!(lines.len() == 1 && lines[0].contains("a segment or a journal"), "{lines:#?}");
+        assert!(heard.lines("whether there was one")[0].contains("processor change"));
+    });
+}
+
+/// A storage that was used and whose process was killed.
+fn killed(clock: &Arc<FakeClock>, pause: bool) -> LossyDisk {
+    let disk = LossyDisk::default();
+    let (log, stream) = open(&disk, clock);
+    let journal = log.journal(&throughline_component::ComponentId::new("change")).expect("the first").journal;
+    for n in 0..4 {
+        put(&log, stream, 1);
+        log.subscribe(stream, &format!("destination {n}")).expect("a sound disk");
+        journal.append(Bytes::from(vec![n; 50]), Settle::nobody());
+        log.flush_group();
+    }
+    let mut reader = crate::harness::ready(log.reader(stream, "destination 0")).expect("it has subscribed");
+    while let Some(delivered) = crate::harness::next(&mut reader).expect("it comes to an end") {
+        delivered.ack.done();
+        log.flush_group();
+    }
+    if pause {
+        clock.advance(Duration::from_secs(2));
+        log.flush_group();
+    }
+    disk.fail(Some(Fault::DeadAfter(0)));
+    drop((reader, journal, log));
+    disk.crash(throughline_testkit::Keep::All);
+    disk
+}
+
+fn file(disk: &LossyDisk, what: &str) -> (PathBuf, usize) {
+    disk.files().into_iter().find(|(path, _)| path.to_string_lossy().contains(what)).expect("there is one")
+}
+
+#[test]
+fn a_journal_that_is_torn_at_its_end_is_counted_and_named() {
+    let (clock, heard) = (Arc::<FakeClock>::default(), Heard::default());
+    tracing::subscriber::with_default(heard.clone(), || {
+        tracing::callsite::rebuild_interest_cache();
+        for (round, flip) in [false, true].into_iter().enumerate() {
+            let disk = killed(&clock, false);
+            let (path, size) = file(&disk, "/journal-");
+            if flip {
+                disk.flip(&path, size - 12, 3);
+            } else {
+                disk.damage(&path, Damage::Cut(size - 20));
+            }
+            let (log, _) = open(&disk, &clock);
+            let torn = log.stats().torn;
+            let opened = log.journal(&throughline_component::ComponentId::new("change"));
+            assert_eq!(opened.expect("it is as after a crash").entries.len(), 3);
+            assert_eq!(log.stats().torn, torn + 1);
+            let lines = heard.lines("in the middle of an entry");
+            assert!(lines.len() == round + 1 && lines[round].contains("journal-"), "{lines:#?}");
+        }
+    });
+}
+
+#[test]
+fn a_journal_whose_first_frame_is_damaged_is_used_and_named() {
+    let (clock, heard) = (Arc::<FakeClock>::default(), Heard::default());
+    tracing::subscriber::with_default(heard.clone(), || {
+        tracing::callsite::rebuild_interest_cache();
+        let disk = killed(&clock, true);
+        let (path, _) = file(&disk, "/journal-");
+        let mut bytes = disk.contents(&path).expect("it is there");
+        bytes[..4].copy_from_slice(b"TLR9");
+        disk.put(&path, &bytes);
+        let (log, _) = open(&disk, &clock);
+        let before = log.stats().damaged;
+        let opened = log.journal(&throughline_component::ComponentId::new("change"));
+        assert_eq!(opened.expect("all entries are there").entries.len(), 4);
+        assert_eq!(log.stats().damaged, before + 1);
+        let lines = heard.lines("the first frame");
+        assert!(lines.len() == 1 && lines[0].contains("journal-"), "{lines:#?}");
+    });
+}
+
+#[test]
+fn cursors_that_were_cut_are_said_and_what_they_had_passed_is_delivered_again() {
+    let (clock, heard) = (Arc::<FakeClock>::default(), Heard::default());
+    tracing::subscriber::with_default(heard.clone(), || {
+        tracing::callsite::rebuild_interest_cache();
+        let disk = killed(&clock, true);
+        drop(open(&disk, &clock));
+        assert_eq!(heard.lines("shorter than they were"), [""; 0], "they were not");
+        let disk = killed(&clock, true);
+        let (path, _) = file(&disk, "/cursors-");
+        let bytes = disk.contents(&path).expect("it is there");
+        // The last entry, and its copy, at the boundary of a frame.
+        let starts: Vec<usize> =
+            (0..bytes.len() - 3).filter(|at| bytes[*at..].starts_with(b"TLR2")).collect();
+        disk.damage(&path, Damage::Cut(starts[starts.len() - 2]));
+        let (log, _) = open(&disk, &clock);
+        let lines = heard.lines("shorter than they were");
+        assert!(lines.len() == 1 && lines[0].contains("cursors-"), "{lines:#?}");
+        assert_eq!((log.stats().torn, log.stats().lost_cursors), (1, 0));
+    });
+}
