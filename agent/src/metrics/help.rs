@@ -92,7 +92,10 @@ const FAMILIES: [(&str, &str); 63] = [
     ("throughline_storage_groups", "Groups of records that were synced at once."),
     ("throughline_storage_items", "Items in the storage."),
     ("throughline_storage_lost_cursors", "Streams whose destinations begin anew since cursors were lost."),
-    ("throughline_storage_missing_segments", "Segments that somebody else removed, cut or wrote over; several missing ones in a row count as one."),
+    (
+        "throughline_storage_missing_segments",
+        "Segments that somebody else removed, cut or wrote over; several missing ones in a row count as one.",
+    ),
     (
         "throughline_storage_orphan_bytes",
         "Bytes of the files that are kept for destinations that nobody feeds.",
@@ -100,7 +103,10 @@ const FAMILIES: [(&str, &str); 63] = [
     ("throughline_storage_orphans", "Destinations that nobody feeds, and for which data is kept."),
     ("throughline_storage_records", "Records in the storage."),
     ("throughline_storage_refused_records", "Records whose sender was told to try again for want of room."),
-    ("throughline_storage_torn_files", "Files that ended in the middle of a record or entry when they were opened, and cursors that are shorter than they were."),
+    (
+        "throughline_storage_torn_files",
+        "Files that ended in the middle of a record or entry when they were opened, and cursors that are shorter than they were.",
+    ),
     (
         "throughline_stream_reader_waits",
         "Records of a stream that waited for their reader's share of memory.",
