@@ -355,7 +355,7 @@ service:
   pipelines: {{logs: {{receivers: [otlp], exporters: [otlp_grpc, file]}}}}
 "
     );
-    std::fs::write(folder.path().join("a.yaml"), config).expect("the folder can be written");
+    std::fs::write(folder.path().join("a.yaml"), &config).expect("the folder can be written");
     let validate = |more: &[&str]| {
         let output = cli(folder.path(), &[&["validate", "--config", "a.yaml"], more].concat());
         let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -366,7 +366,13 @@ service:
     assert!(graph.contains("stream  file_storage, synced; feeds otlp_grpc"), "{graph}");
     let (code, _, errors) = validate(&["--here"]);
     assert_eq!(code, Some(2));
+    // With the whole path, and at the option itself.
+    let line = config.lines().nth(1).expect("two lines");
+    let column = line.find(&format!("'{busy}'")).expect("it stands there") + 1;
+    let (at, of) = (format!("a.yaml:2:{column}"), "receivers::otlp::protocols::http::endpoint: ");
     for (place, words) in [
+        (&*at, of),
+        ("a.yaml:2:", "receivers::otlp::protocols::grpc::tls::"),
         ("a.yaml:2:", "cannot read no.pem"),
         ("a.yaml:2:", "Address already in use (os error 98); set `endpoint` to another"),
         ("a.yaml:4:", "cannot read no-ca.pem"),

@@ -448,6 +448,23 @@ fn a_journal_that_is_damaged_cut_or_gone_is_an_error_and_stays_as_it_is() {
 }
 
 #[test]
+fn how_long_a_journal_was_is_forgotten_with_it() {
+    let disk = LossyDisk::default();
+    let log = try_open(&disk).expect("a sound disk");
+    let opened = log.journal(&ComponentId::new("change")).expect("the first");
+    opened.journal.append(Bytes::from(vec![7; 1000]), Settle::nobody());
+    log.flush_group();
+    drop(opened);
+    log.flush_group();
+    assert_eq!(log.forget_journal("change").map_err(|error| error.to_string()), Ok(true));
+    drop(log.journal(&ComponentId::new("change")).expect("it begins with nothing").entries);
+    disk.fail(Some(Fault::DeadAfter(0)));
+    drop(log);
+    disk.crash(Keep::All);
+    assert_eq!(journal(&disk), Ok(Vec::new()), "it is not shorter than it was");
+}
+
+#[test]
 fn a_journal_to_which_nothing_was_added_is_missed_too() {
     let disk = LossyDisk::default();
     assert_eq!(journal(&disk), Ok(Vec::new()));

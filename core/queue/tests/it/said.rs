@@ -365,6 +365,17 @@ fn a_journal_whose_first_frame_is_damaged_is_used_and_named() {
         assert_eq!(log.stats().damaged, before + 1);
         let lines = heard.lines("the first frame");
         assert!(lines.len() == 1 && lines[0].contains("journal-"), "{lines:#?}");
+        // With a checksum that fits it, it was another version that wrote it.
+        let disk = killed(&clock, true);
+        let (path, _) = file(&disk, "/journal-");
+        let mut bytes = disk.contents(&path).expect("it is there");
+        bytes[3] = b'9';
+        bytes[40] ^= 1;
+        disk.put(&path, &bytes);
+        let (log, _) = open(&disk, &clock);
+        let opened = log.journal(&throughline_component::ComponentId::new("change"));
+        let error = opened.map(drop).expect_err("it stops its component").to_string();
+        assert!(error.contains("another version") && error.contains("journal-"), "{error}");
     });
 }
 
