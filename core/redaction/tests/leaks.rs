@@ -485,8 +485,10 @@ fn a_name_that_is_allowed_is_all_of_a_name() {
     let settings = Settings { allowed_keys: vec!["session_token".into()], ..Settings::default() };
     let scanner = Scanner::new(&settings, TagKey::new(&[7; 32]));
     for glue in ["_", "-", "."] {
-        for length in [1, 260, 600] {
-            let name = format!("secret{}session_token", glue.repeat(length));
+        for (first, length) in
+            ["secret", "admin"].into_iter().flat_map(|it| [1, 260, 600].map(|length| (it, length)))
+        {
+            let name = format!("{first}{}session_token", glue.repeat(length));
             assert!(scanner.is_sensitive(name.as_bytes()), "{name}");
             let masked = scanner.mask(format!("{name}={SECRET}").as_bytes(), &mut Counts::default());
             assert!(masked.is_some(), "{name}");

@@ -251,11 +251,41 @@ fn noise() -> impl Strategy<Value = Vec<u8>> {
             .prop_map(|(_, before, secret, _)| format!("{before}{secret}").into_bytes()),
         prop::sample::select(HARMLESS).prop_map(|text| text.as_bytes().to_vec()),
         prop::sample::select(
-            &["@", "://", "\"", "\\", "=", ": ", "token", "password", "eyJh", ".eyJ", "BEGIN ", "%3D"][..]
+            &[
+                "@",
+                "://",
+                "\"",
+                "\\",
+                "=",
+                ": ",
+                "token",
+                "password",
+                "eyJh",
+                ".eyJ",
+                "BEGIN ",
+                "%3D",
+                "<x>",
+                "${A}",
+                "{{x}}",
+                "${A:-",
+                "}",
+                "[REDACTED]",
+                "[REDACTED:pair:0123456789abcdef]",
+                "PWD",
+                ";",
+                "Bearer ",
+                "-----",
+                "PRIVATE KEY",
+                "_value",
+                "--",
+                "hunter2",
+            ][..]
         )
         .prop_map(|text| text.as_bytes().to_vec()),
+        prop::sample::select(&["a", "_value", "2", " ", "\\", "A"][..])
+            .prop_map(|text| text.repeat(260).into_bytes()),
     ];
-    prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
+    prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
 }
 
 proptest! {
