@@ -10,7 +10,6 @@ use crate::Record;
 use crate::entry::Entry;
 use crate::limits::{Dropped, Limits};
 use crate::name::number;
-use crate::room::Waiter;
 use crate::stream::Stream;
 
 pub(crate) struct State {
@@ -58,6 +57,13 @@ pub(crate) struct State {
     pub(crate) told: Dropped,
     /// When there is something to do even if nothing else happens: orphans age, room is looked for, records are noted.
     pub(crate) next_look: u64,
+}
+
+/// Somebody who was refused.
+pub(crate) struct Waiter {
+    pub(crate) stream: u64,
+    pub(crate) size: u64,
+    pub(crate) tell: Box<dyn FnOnce() + Send>,
 }
 
 /// One thing for the writing thread to do.
