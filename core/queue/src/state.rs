@@ -19,8 +19,6 @@ use crate::stream::Stream;
 
 mod room;
 
-use room::Waiter;
-
 /// How often the age of an orphan is written down, in nanoseconds.
 const LOOK: u64 = 60_000_000_000;
 
@@ -69,6 +67,13 @@ pub(crate) struct State {
     told: Dropped,
     /// When there is something to do even if nothing else happens: orphans age, room is looked for, records are noted.
     next_look: u64,
+}
+
+/// Somebody who was refused.
+pub(crate) struct Waiter {
+    pub(crate) stream: u64,
+    pub(crate) size: u64,
+    pub(crate) tell: Box<dyn FnOnce() + Send>,
 }
 
 /// One thing for the writing thread to do.

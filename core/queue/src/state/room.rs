@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use throughline_component::port::Clock;
 
-use super::State;
+use super::{State, Waiter};
 use crate::io::Io;
 use crate::log::Log;
 use crate::shared::Shared;
@@ -14,13 +14,6 @@ use crate::shared::Shared;
 const LOOK: u64 = 1_000_000_000;
 /// No more than this is written to find out whether the disk takes it.
 const MOST: u64 = 1 << 20;
-
-/// Somebody who was refused.
-pub(crate) struct Waiter {
-    stream: u64,
-    size: u64,
-    tell: Box<dyn FnOnce() + Send>,
-}
 
 impl Log {
     /// Calls `tell` once a record of this size would be taken in by a stream. The log looks every second, also where no

@@ -210,6 +210,27 @@ fn a_record_that_finds_the_disk_full_makes_room_from_what_everybody_has_had() {
 }
 
 #[test]
+fn a_full_disk_gets_the_room_of_what_was_delivered_later_although_nothing_comes_in() {
+    let harness = Harness::default();
+    let log = harness.open();
+    let (quiet, busy) = (log.stream("quiet").expect("one of two"), log.stream("busy").expect("one of two"));
+    for stream in [quiet, busy] {
+        log.subscribe(stream, "otlp").expect("a sound disk");
+    }
+    assert_eq!(put(&log, quiet, 1), 1);
+    harness.fill_disk();
+    assert!(!is_kept(&log, busy));
+    // Its segment is written to, and so it would stay although everybody has had it.
+    assert_eq!(drain(&log, quiet, "otlp"), 1);
+    for _ in 0..3 {
+        harness.clock.advance(Duration::from_secs(1));
+        log.flush_group();
+    }
+    assert_eq!((log.stats().disk_full, harness.segments().len()), (false, 0));
+    assert!(is_kept(&log, busy));
+}
+
+#[test]
 fn cursors_are_synced_before_something_is_removed_and_cost_no_sync_otherwise() {
     let harness = Harness::default();
     let log = harness.open();
