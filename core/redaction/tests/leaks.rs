@@ -351,6 +351,18 @@ fn what_is_glued_to_a_placeholder_is_no_placeholder() {
 }
 
 #[test]
+fn what_is_glued_to_a_value_goes_with_it_at_once() {
+    for text in [
+        format!("password=abc[REDACTED:pair:0123456789abcdef]{SECRET}"),
+        format!("password={{\"a\":\"b c\"}}{SECRET}"),
+    ] {
+        let mut counts = Counts::default();
+        let all = scanner().overwrite(text.as_bytes(), &mut counts).expect("there is a secret");
+        assert!(all.ends_with(b"****") && counts.total() == 1, "{}", String::from_utf8_lossy(&all));
+    }
+}
+
+#[test]
 fn a_placeholder_of_more_than_256_bytes_is_a_secret() {
     let long = SECRET.repeat(30);
     let mut texts = Vec::new();
@@ -422,6 +434,7 @@ fn a_default_in_a_placeholder_is_a_secret() {
         "Authorization: Bearer ${TOKEN}",
         "Authorization: Bearer <token>",
         "Authorization: ${{ secrets.X }}",
+        "<url>https://host:8080</url>x@example.org",
         "<b>password=</b>next",
     ] {
         assert_eq!(mask(text), text);
@@ -452,6 +465,7 @@ fn no_bound_on_what_stands_around_a_secret_opens() {
             names.push(name);
         }
         texts.push(format!("--{}-password {SECRET}", long("a", length)));
+        texts.push(format!("--{}_password q{SECRET}", long("a", length)));
         texts.push(format!("Server={};PWD=/{SECRET}", long("a", length)));
         texts.push(format!("PWD=/{SECRET}{};Server=a", long("a", length)));
         texts.push(format!("PWD{}={}{SECRET}", long(" ", length), long(" ", length)));
@@ -476,6 +490,8 @@ fn no_bound_on_what_stands_around_a_secret_opens() {
     texts.push(format!("https://u:{SECRET}@\\u00e9.example/"));
     assert_all_masked(&texts, SECRET);
     assert!(names.iter().all(|name| scanner().is_sensitive(name.as_bytes())));
+    let quoted = mask(&format!("password={0}\"{SECRET}{0}\" next", "\\".repeat(9)));
+    assert!(quoted.ends_with(" next"), "{quoted}");
     let key = format!("AKIA{}", "QXZKMTVLPSRW2345".repeat(3));
     assert_masked(&format!("id {key} used"), &key);
 }
