@@ -159,7 +159,7 @@ fn mistakes_in_all_shapes_are_placed() {
 #[test]
 fn the_reference_page_of_a_type_that_contains_itself_comes_to_an_end() {
     let page = reference(&known());
-    assert!(page.contains("| `endpoint` | text | required | Where to. |"), "{page}");
+    assert!(page.contains("| `endpoint` | text | required | The server to send to. |"), "{page}");
     assert!(page.contains("## `rules[]`") && page.contains("## `reader::pull`"), "{page}");
     assert!(page.len() < 10_000);
 }

@@ -114,7 +114,9 @@ impl Feeder {
             reader.pin();
             self.advance(&reader, snapshots);
         }
-        // A registry knows what it has by the last position, so it takes one record after the other.
+        // A registry knows what it has by the last position, so it takes one record after the other, whatever becomes of them. What
+        // fails elsewhere can be read from the stream again, and so need not be kept in memory.
+        let may_fail = kept.is_none() && self.to.sink().is_some();
         let ways = if kept.is_some() { 1 } else { self.to.at_once() };
         let on_their_way = Arc::new(Semaphore::new(ways));
         let Intake { health, warnings, .. } = &*self.stream.intake;
@@ -126,14 +128,16 @@ impl Feeder {
                 permit = Arc::clone(&on_their_way).acquire_owned() => permit,
                 () = stop.stopped() => break,
             };
-            let next = match reader.poll() {
+            // Who waits for snapshots too hears of them however much there is to read.
+            let polled = if kept.is_none() { reader.poll() } else { Polled::Wait };
+            let next = match polled {
                 Polled::Record(delivered) => Ok(delivered),
                 polled => {
                     let full = reader.is_full();
-                    let pressed = full && self.sets_aside() && !reader.is_aside_full();
+                    let pressed = full && may_fail && !reader.is_aside_full();
                     // What was never tried comes first.
                     let at_the_end = matches!(polled, Polled::Wait) && !full;
-                    let look = if at_the_end { again.due(&reader) } else { None };
+                    let looks = at_the_end && reader.aside() > 0;
                     tokio::select! {
                         next = reader.next() => next,
                         () = snapshot(&mut snapshots) => {
@@ -144,10 +148,12 @@ impl Feeder {
                             self.set_aside(AGAIN);
                             continue;
                         }
-                        () = until(look) => {
-                            // In rotation: what is in memory goes, and the next of the others come.
-                            self.set_aside(AGAIN);
-                            again.looks(&mut reader);
+                        () = tokio::time::sleep(PRESSED), if looks => {
+                            if again.is_due(self.to.sink().is_some_and(|sink| sink.is_well())) {
+                                // In rotation: what is in memory goes, and the next of the others come.
+                                self.set_aside(AGAIN);
+                                reader.look_again();
+                            }
                             continue;
                         }
                         () = stop.stopped() => break,
@@ -159,16 +165,16 @@ impl Feeder {
                     unreadable.read();
                     let mut memory = pin!(share.take(delivered.record.payload.len()));
                     let memory = loop {
-                        let pressed = self.sets_aside() && !reader.is_aside_full();
                         tokio::select! {
+                            biased;
                             memory = &mut memory => break Some(memory),
-                            () = tokio::time::sleep(PRESSED), if pressed => self.set_aside(1),
                             () = stop.stopped() => break None,
+                            () = tokio::time::sleep(PRESSED), if may_fail => {
+                                self.set_aside(usize::from(!reader.is_aside_full()));
+                            }
                         }
                     };
                     let Some(memory) = memory else { break };
-                    let may_fail = kept.is_none() && self.to.sink().is_some();
-                    // A registry takes one record after the other, whatever becomes of them.
                     let (permit, held) = if may_fail { (permit.ok(), None) } else { (None, permit.ok()) };
                     let set_aside = may_fail.then(Arc::<AtomicBool>::default);
                     // Offered here, in the order of the stream: a sink that keeps order relies on it.
@@ -195,11 +201,6 @@ impl Feeder {
         let all = u32::try_from(ways).unwrap_or(u32::MAX);
         drop(tokio::time::timeout(GRACE, on_their_way.acquire_many(all)).await);
         Ok(())
-    }
-
-    /// Whether what fails can be read from the stream again later, and so need not be kept in memory.
-    fn sets_aside(&self) -> bool {
-        self.to.sink().is_some() && self.to.snapshot_watermark().is_none()
     }
 
     /// Has up to `most` batches that have failed set aside, so that others can be tried.
@@ -279,39 +280,22 @@ impl Feeder {
 struct Again {
     /// When, and how long that is after the time before.
     next: Option<(Instant, Duration)>,
-    /// How many were set aside then.
-    before: usize,
 }
 
 impl Again {
-    /// When it is, if there is anything.
-    fn due(&mut self, reader: &Reader) -> Option<Instant> {
-        if reader.aside() == 0 {
-            self.next = None;
-            return None;
+    /// Whether it is now: at once where nothing fails any more, and otherwise less and less often.
+    fn is_due(&mut self, is_well: bool) -> bool {
+        let now = Instant::now();
+        let (due, pause) = *self.next.get_or_insert((now + PAUSE, PAUSE));
+        if is_well {
+            self.next = Some((now + PAUSE, PAUSE));
+            return true;
         }
-        let (due, _) = self.next.get_or_insert_with(|| (Instant::now() + PAUSE, PAUSE));
-        Some(*due)
-    }
-
-    /// Has some of it read again. The more of it keeps failing, the later the next.
-    fn looks(&mut self, reader: &mut Reader) {
-        let aside = reader.aside();
-        let delivered = self.before.saturating_sub(aside);
-        let (_, pause) = self.next.unwrap_or((Instant::now(), PAUSE));
-        let pause = if delivered > 0 { PAUSE } else { (pause * 2).min(AGAIN_MAX) };
-        // Where all went that was looked at, the rest may go too.
-        let wait = if delivered >= AGAIN { Duration::ZERO } else { pause };
-        (self.next, self.before) = (Some((Instant::now() + wait, pause)), aside);
-        reader.look_again();
-    }
-}
-
-/// Resolves at this moment, if there is one.
-async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment).await,
-        None => std::future::pending().await,
+        if now >= due {
+            let pause = (pause * 2).min(AGAIN_MAX);
+            self.next = Some((now + pause, pause));
+        }
+        now >= due
     }
 }
 

@@ -220,6 +220,11 @@ impl Sink {
             .for_each(|job| self.end(job, Outcome::retry("the agent stops, and the destination fails")));
     }
 
+    /// Whether nothing that is here has failed.
+    pub(crate) fn is_well(&self) -> bool {
+        self.queue().is_well()
+    }
+
     /// Gives a batch that has failed back to the reader of its stream, so that others can be tried. Says whether there was any.
     pub(crate) fn set_aside(&self) -> bool {
         let job = self.queue().set_aside();
